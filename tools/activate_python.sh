@@ -1,0 +1,14 @@
+# shellcheck shell=bash
+# Sourced by the recipes' path.sh: puts the environment that make prepared first on
+# PATH. An environment named in ESPNET_PRUNE_VENV goes before the one of the last make.
+_tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+_venv=${ESPNET_PRUNE_VENV:-}
+if [ -z "${_venv}" ] && [ -f "${_tools}/.venv_path" ]; then
+    _venv=$(cat "${_tools}/.venv_path")
+fi
+_venv=${_venv:-${_tools}/venv}
+if [ -x "${_venv}/bin/python" ]; then
+    export PATH="${_venv}/bin:${PATH}"
+    [ -d "${_venv}/conda-meta" ] || export VIRTUAL_ENV="${_venv}"
+fi
+unset _tools _venv
