@@ -1,0 +1,199 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Parameters and multiply-accumulates (MACs) of an encoder as one polynomial.
+
+The variables are the numbers of units kept. With integers the polynomial prices a
+Structure exactly; with the expected counts of gates it is the differentiable budget
+of L0 pruning; both run through the same terms.
+
+Counted are matrix products and convolutions. Softmax, norms, activations, biases and
+embeddings are not, as in torch.utils.flop_counter on the math attention path.
+"""
+
+import dataclasses
+from typing import Any, Dict, List, Mapping, Tuple, Union
+
+import torch
+
+from espnet_prune.structure import Structure
+
+Term = Tuple[int, int, Tuple[str, ...]]  # parameters, MACs, variables multiplied
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Cost of an encoder for one utterance.
+
+    Attributes:
+        params: Number of parameters, without buffers.
+        macs: Multiply-accumulates for the utterance length asked for.
+    """
+
+    params: int
+    macs: int
+
+
+class CostModel:
+    """Prices an encoder at any number of kept units.
+
+    Args:
+        dense: Structure whose counts are the largest values of the variables.
+        frames: Length of the utterance in input feature frames; with a 10 ms hop
+            1000 frames are 10 seconds.
+
+    Attributes:
+        variables: Full count of every variable, by the name of its unit.
+        terms: The polynomial: parameters, MACs, names of the factors.
+    """
+
+    def __init__(self, dense: Structure, frames: int = 1000) -> None:
+        self.variables: Dict[str, int] = {}
+        self.terms: List[Term] = []
+        time = self._front_end(dense, frames)
+        for i in range(len(dense.kept_blocks)):
+            self._block(dense, i, time)
+        dims = dense.dims
+        per_frame, fixed = dims.other_macs
+        self.terms.append((dims.other_params, per_frame * time + fixed, ()))
+
+    def _front_end(self, dense: Structure, time: int) -> int:
+        """Add the subsampling; return the number of frames after it."""
+        dims = dense.dims
+        bins, before, size = dims.input_size, (), 1
+        for i, (kernel, stride) in enumerate(dims.convs):
+            time = (time - kernel) // stride + 1
+            bins = (bins - kernel) // stride + 1
+            channels = dense.subsampling_channels[i]
+            # the positions of the Conv2d in its Sequential, each followed by a ReLU
+            name = f"embed.conv.{2 * i}.channels"
+            self.variables[name] = channels
+            area = kernel**2
+            self.terms.append((area, time * bins * area, (*before, name)))
+            self.terms.append((1, 0, (name,)))
+            before = (name,)
+        if dims.convs:
+            d = dims.output_size
+            self.terms.append((bins * d, time * bins * d, before))
+            self.terms.append((d, 0, ()))
+        for size, channels, kernel, stride in dims.conv1ds:
+            time = (time - kernel) // stride + 1
+            self.terms.append((0, time * size * channels * kernel, ()))
+        return time
+
+    def _module(
+        self, name: str, part: str, count: int, const: int, unit: Tuple[int, int]
+    ) -> None:
+        """Add a module: its constant parameters, and parameters and MACs per unit."""
+        self.variables[name] = int(count > 0)
+        self.variables[f"{name}.{part}"] = count
+        self.terms.append((const, 0, (name,)))
+        self.terms.append((*unit, (name, f"{name}.{part}")))
+
+    def _block(self, dense: Structure, i: int, time: int) -> None:
+        dims = dense.dims
+        d, k, path = dims.output_size, dims.head_dim, f"encoders.{i}"
+        norm = 2 * d if dims.pre_norm else 0
+        norms_kept = 0 if dims.pre_norm else 2 * d
+
+        params, macs = 4 * d * k + 3 * k, 4 * time * d * k + 2 * time**2 * k
+        if dims.attention != "abs":
+            params += d * k + 2 * k
+            steps = 2 * time - 1 if dims.attention == "rel" else time
+            macs += steps * d * k + time * steps * k
+        const = d + norm + (4 * k if dims.qk_norm else 0)
+        heads = dense.attention_heads[i]
+        self._module(f"{path}.self_attn", "heads", heads, const, (params, macs))
+        modules = 1
+
+        first, second = dims.ffn_kernels
+        unit = (d * (first + second) + 1, time * d * (first + second))
+        for name, counts in (
+            ("feed_forward_macaron", dense.macaron_linear_units),
+            ("feed_forward", dense.linear_units),
+        ):
+            if counts is not None:
+                self._module(f"{path}.{name}", "units", counts[i], d + norm, unit)
+                modules += 1
+        if dense.conv_channels is not None:
+            kernel, count = dims.cnn_kernel, dense.conv_channels[i]
+            unit = (3 * d + kernel + 5, time * (3 * d + kernel))
+            self._module(f"{path}.conv_module", "channels", count, d + norm, unit)
+            modules += 1
+
+        params = modules * norms_kept + (2 * d if dims.final_norm else 0)
+        if dims.concat_after:
+            params += 2 * d * d + d
+        macs = 2 * time * d * d if dims.concat_after else 0
+        self.terms.append((params, macs, ()))
+
+    def exact(self, counts: Mapping[str, int]) -> Cost:
+        """Price integer counts; a variable without an entry is full."""
+        values = {**self.variables, **counts}
+        params = macs = 0
+        for term_params, term_macs, names in self.terms:
+            product = 1
+            for name in names:
+                product *= int(values[name])
+            params += term_params * product
+            macs += term_macs * product
+        return Cost(params, macs)
+
+
+class ExpectedCost:
+    """The polynomial over a vector of expected counts, differentiable.
+
+    Args:
+        model: The cost model.
+        names: Names of the variables that the vector holds, in its order; the
+            others stay full.
+        kind: "params" or "macs".
+
+    Attributes:
+        full: Cost with every variable full.
+    """
+
+    def __init__(self, model: CostModel, names: List[str], kind: str) -> None:
+        position = {name: i for i, name in enumerate(names)}
+        one = len(names)  # index of a constant 1 behind the vector
+        merged: Dict[Tuple[int, ...], float] = {}
+        for params, macs, factors in model.terms:
+            coefficient = float(params if kind == "params" else macs)
+            index = []
+            for name in factors:
+                if name in position:
+                    index.append(position[name])
+                else:
+                    coefficient *= model.variables[name]
+            key = tuple(sorted(index))
+            merged[key] = merged.get(key, 0.0) + coefficient
+        width = max(map(len, merged))
+        rows = [key + (one,) * (width - len(key)) for key in merged]
+        self._index = torch.tensor(rows)
+        self._coefficients = torch.tensor(list(merged.values()), dtype=torch.float64)
+        self.full = float(getattr(model.exact({}), kind))
+
+    def __call__(self, counts: torch.Tensor) -> torch.Tensor:
+        """Return the expected cost; counts (len(names),) -> scalar, float64."""
+        if self._index.device != counts.device:
+            self._index = self._index.to(counts.device)
+            self._coefficients = self._coefficients.to(counts.device)
+        values = torch.cat([counts.double(), counts.new_ones(1).double()])
+        return (values[self._index].prod(dim=1) * self._coefficients).sum()
+
+
+def cost(structure_or_encoder: Union[Structure, Any], frames: int = 1000) -> Cost:
+    """Price an encoder, or a Structure.
+
+    Args:
+        structure_or_encoder: A Structure, or an encoder (priced as it stands; masks
+            that are not cut cost nothing less).
+        frames: Input feature frames; with a 10 ms hop 1000 frames are 10 seconds.
+
+    Returns:
+        Parameters and MACs of the encoder for one utterance.
+    """
+    structure = structure_or_encoder
+    if not isinstance(structure, Structure):
+        structure = Structure.dense(structure)
+    return CostModel(structure, frames).exact({})

@@ -1,0 +1,97 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Make our encoders known to ESPnet, without touching ESPnet."""
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+# every task that keeps a registry of encoders of its own
+_TASKS = ("asr", "s2t", "s2t_ctc", "slu")
+
+
+def _encoders() -> Dict[str, type]:
+    from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
+    from espnet_prune.encoders.pruned_transformer import PrunedTransformerEncoder
+
+    return {
+        "pruned_conformer": PrunedConformerEncoder,
+        "pruned_transformer": PrunedTransformerEncoder,
+    }
+
+
+def _add_to(task: ModuleType) -> None:
+    """Add our encoders to the registry in a loaded task module. Idempotent."""
+    from espnet2.asr.encoder.abs_encoder import AbsEncoder
+
+    choices = getattr(task, "encoder_choices", None)
+    if choices is None:
+        return
+    for name, encoder in _encoders().items():
+        if not issubclass(encoder, AbsEncoder):
+            raise TypeError(f"{encoder.__name__} is not an ESPnet encoder")
+        choices.classes[name] = encoder
+
+
+def register() -> None:
+    """Make `pruned_conformer` and `pruned_transformer` loadable by ESPnet.
+
+    Call it before `Speech2Text(...)` or `ASRTask.build_model_from_file(...)`. Tasks
+    that are loaded later are served too. Calling it again changes nothing.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        _add_to(importlib.import_module("espnet2.tasks.asr"))
+    for name in _TASKS[1:]:
+        loaded = sys.modules.get(f"espnet2.tasks.{name}")
+        if loaded is not None:
+            _add_to(loaded)
+    install_hook()
+
+
+class _Loader(importlib.abc.Loader):
+    """Runs the real loader, then adds our encoders to the fresh module."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: Any) -> Optional[ModuleType]:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # the attention module greets on stdout, which scoring pipes to files
+        with contextlib.redirect_stdout(sys.stderr):
+            self._loader.exec_module(module)
+        _add_to(module)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Watches for the import of ESPnet's tasks."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Optional[Sequence[str]],
+        target: Optional[ModuleType] = None,
+    ) -> Any:
+        if fullname not in {f"espnet2.tasks.{name}" for name in _TASKS}:
+            return None
+        # enh_s2t copies asr's registry at import, so asr must be filled right away
+        for finder in sys.meta_path:
+            if finder is self or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _Loader(spec.loader)
+                return spec
+        return None
+
+
+def install_hook() -> None:
+    """Register lazily: as soon as, and only if, an ESPnet task is imported."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())

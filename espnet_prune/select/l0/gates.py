@@ -1,0 +1,282 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Hard concrete gates on the units of an encoder, trained towards a budget."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+
+import torch
+from torch import nn
+
+from espnet_prune.measure.cost import CostModel, ExpectedCost
+from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable, project
+from espnet_prune.select.l0.hard_concrete import (
+    SHIFT,
+    initial_theta,
+    open_probability,
+    sample,
+    soft_value,
+)
+from espnet_prune.select.l0.lagrangian import Lagrangian
+from espnet_prune.structure import Structure
+from espnet_prune.units import MaskHooks, UnitGraph, unit_graph
+from espnet_prune.utils import PathLike, UserError, atomic_write
+
+
+class Gates(nn.Module):
+    """All gates of an encoder as one parameter vector, and their budget.
+
+    While training, one mask is drawn per mini-batch; in eval mode the masks are
+    deterministic and meet the current target exactly. Masks multiply through forward
+    hooks; the encoder itself is not changed.
+
+    Args:
+        encoder: The encoder to prune.
+        graph: Its units.
+        budget: What the encoder may cost in the end.
+        units: Kinds of units that get a gate.
+        drop: Initial drop rate, or one per kind.
+        mask: "soft" keeps the trained value of open gates, to be folded into the
+            weights; "hard" sets it to 1.
+        clamp: Bound on |theta|; beyond it a gate has no gradient to come back.
+        round_to: Keep a multiple of this many units in every vector.
+        seed: Seed of the private generator that draws the masks.
+        log_interval: Steps between two lines of the log.
+        **lagrangian: See `Lagrangian`.
+
+    Raises:
+        UserError: A budget below what can be removed, an unknown kind, a bad value.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        graph: UnitGraph,
+        budget: Budget,
+        units: Tuple[str, ...] = UNIT_KINDS,
+        drop: Union[float, Mapping[str, float]] = 0.01,
+        mask: str = "soft",
+        clamp: float = 6.0,
+        round_to: int = 1,
+        seed: int = 0,
+        log_interval: int = 20,
+        **lagrangian: Any,
+    ) -> None:
+        check_reachable(graph, tuple(units), budget)
+        if mask not in ("soft", "hard"):
+            raise UserError(f"l0_conf: mask '{mask}' must be soft or hard")
+        super().__init__()
+        self.graph, self.budget = graph, budget
+        self.mask, self.clamp, self.round_to = mask, clamp, round_to
+        self.seed, self.log_interval = seed, log_interval
+        self.lagrangian = Lagrangian(budget.sparsity, **lagrangian)
+        self.names = [unit.name for unit in graph.of_kinds(tuple(units))]
+        self.sizes = [graph[name].size for name in self.names]
+        self.theta = nn.Parameter(self._initial(drop))
+        self._segments = torch.repeat_interleave(
+            torch.arange(len(self.sizes)), torch.tensor(self.sizes)
+        )
+        self._expected = ExpectedCost(
+            CostModel(graph.dense, budget.frames), self.names, budget.kind
+        )
+        self._micro_batch = 0
+        self._cache: Optional[Tuple[Tuple[int, float], Dict[str, torch.Tensor]]] = None
+        self._notes: Dict[str, float] = {}
+        self._log: Optional[Path] = None
+        self.hooks = MaskHooks(encoder, graph)
+        self._before = encoder.register_forward_pre_hook(self._before_encoder)
+
+    def _initial(self, drop: Union[float, Mapping[str, float]]) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        means = []
+        for name, size in zip(self.names, self.sizes):
+            kind = self.graph[name].kind
+            rate = drop if isinstance(drop, float) else drop.get(kind, 0.01)
+            if not 0 < rate < 1:
+                raise UserError(f"l0_conf: drop {rate} must be between 0 and 1")
+            means.append(torch.full((size,), initial_theta(rate)))
+        noise = torch.randn(sum(self.sizes), generator=generator)
+        return torch.cat(means) + 0.01 * noise
+
+    @property
+    def gate_lr(self) -> float:
+        """Learning rate of theta; its weight decay must be 0."""
+        return self.lagrangian.gate_lr
+
+    def _before_encoder(self, encoder: nn.Module, args: Any) -> None:
+        if not encoder.training:
+            self.hooks.values = self.masks()
+
+    _before_encoder.is_mask = True
+
+    def train_step_begin(self) -> None:
+        """Draw the masks of one mini-batch.
+
+        The draw depends on (seed, step, micro-batch) alone, so it is the same after a
+        resume and on every rank, and it shifts no other random stream.
+        """
+        key = (self.seed * 1_000_003 + int(self.lagrangian.step)) * 1009
+        generator = torch.Generator().manual_seed((key + self._micro_batch) % 2**63)
+        self._micro_batch += 1
+        u = torch.rand(len(self.theta), generator=generator).to(self.theta.device)
+        with _fp32(self.theta):
+            z = sample(self.theta.float(), u)
+        self.hooks.values = dict(zip(self.names, z.split(self.sizes)))
+
+    def sparsity(self) -> torch.Tensor:
+        """Return the expected share of the encoder's cost that is gone; ()."""
+        with _fp32(self.theta):
+            probability = open_probability(self.theta.float())
+            counts = probability.new_zeros(len(self.sizes)).index_add(
+                0, self._segments.to(probability.device), probability
+            )
+            return 1.0 - self._expected(counts) / self._expected.full
+
+    def regulariser(self) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+        """Return the Lagrangian () and its parts, to be added to the training loss.
+
+        Raises:
+            FloatingPointError: Gates are no longer finite.
+        """
+        reached = self.sparsity()
+        if not bool(torch.isfinite(reached)):
+            raise FloatingPointError("gates are not finite; lower the learning rate")
+        device = self.theta.device
+        stats = {
+            "sparsity": reached.detach().float(),
+            "target": torch.tensor(self.lagrangian.target(), device=device),
+            "multiplier": self.lagrangian.multiplier.detach().float().clone(),
+        }
+        return self.lagrangian.loss(reached).float(), stats
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Clamp, ascend, ramp; once per optimiser step that was really taken."""
+        self.theta.clamp_(-self.clamp, self.clamp)
+        reached = float(self.sparsity())
+        step = int(self.lagrangian.step)
+        if self._log is not None and step % self.log_interval == 0:
+            line = {
+                "step": step,
+                "target": round(self.lagrangian.target(), 5),
+                "reached": round(reached, 5),
+                "multiplier": round(float(self.lagrangian.multiplier), 5),
+                **{key: round(value, 5) for key, value in self._notes.items()},
+            }
+            with open(self._log, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+        self.lagrangian.after_step(reached)
+        self._micro_batch = 0
+
+    def note(self, parts: Mapping[str, float]) -> None:
+        """Remember parts of the loss for the next line of the log."""
+        self._notes = dict(parts)
+
+    def log_to(self, path: PathLike) -> None:
+        """Write a JSON line per interval; lines from beyond a resume are dropped."""
+        path = Path(path)
+        if path.exists():
+            now = int(self.lagrangian.step)
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step(line) < now]
+            with atomic_write(path) as stream:
+                stream.writelines(line + "\n" for line in kept)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = path
+
+    @torch.no_grad()
+    def masks(self) -> Dict[str, torch.Tensor]:
+        """Return the deterministic masks, which meet the current target exactly.
+
+        Entries are 0 for what is removed, and otherwise 1 or the soft value. The
+        expected counts only steer; here one threshold over all gates decides, and
+        the integers fit the budget.
+        """
+        # identity of the content, so that loading or moving weights is noticed
+        key = (self.theta._version, float(self.theta.double().sum()))
+        key = (*key, self.lagrangian.target())
+        if self._cache is None or self._cache[0] != key:
+            self._cache = (key, self._project())
+        return {name: mask.clone() for name, mask in self._cache[1].items()}
+
+    def _project(self) -> Dict[str, torch.Tensor]:
+        theta = dict(zip(self.names, self.theta.detach().float().split(self.sizes)))
+        target = self.lagrangian.target()
+        if target > 0:
+            # a module's gate is closed when it is more often 0 than not
+            scores = {
+                name: value.cpu() + (SHIFT if self.graph[name].kind == "module" else 0)
+                for name, value in theta.items()
+            }
+            budget = Budget(self.budget.kind, target, self.budget.frames)
+            masks = project(self.graph, scores, budget, self.round_to)
+        else:
+            masks = {name: torch.ones_like(value) for name, value in theta.items()}
+        if self.mask == "soft":
+            masks = {
+                name: mask.to(theta[name].device) * soft_value(theta[name])
+                for name, mask in masks.items()
+            }
+        return masks
+
+    def structure(self) -> Structure:
+        """Return what the deterministic masks keep."""
+        return self.graph.structure(
+            {name: mask.cpu() for name, mask in self.masks().items()}
+        )
+
+    def block_exists(self) -> torch.Tensor:
+        """Return which blocks still do something under the present masks; (blocks,)."""
+        alive = torch.zeros(len(self.graph.dense.kept_blocks), dtype=torch.bool)
+        seen: List[int] = []
+        for unit in self.graph:
+            if unit.kind == "module":
+                seen.append(unit.index)
+                mask = self.hooks.values.get(unit.name)
+                if mask is None or bool((mask != 0).any()):
+                    alive[unit.index] = True
+        seen_blocks = torch.zeros_like(alive)
+        seen_blocks[seen] = True
+        return alive | ~seen_blocks  # a block without module gates always exists
+
+    def detach_hooks(self) -> None:
+        """Take the gates off the encoder."""
+        self.hooks.remove()
+        self._before.remove()
+
+
+def _step(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return 2**62  # a line that a crash cut short
+
+
+@contextlib.contextmanager
+def _fp32(like: torch.Tensor) -> Iterator[None]:
+    with torch.autocast(device_type=like.device.type, enabled=False):
+        yield
+
+
+def attach_gates(
+    encoder: nn.Module, *, budget: Optional[Mapping[str, Any]] = None, **conf: Any
+) -> Gates:
+    """Put gates on an encoder.
+
+    Args:
+        encoder: A Conformer or Transformer encoder, stock or pruned.
+        budget: {"kind": "params" | "macs", "sparsity": 0.5, "frames": 1000}.
+        **conf: See `Gates` and `Lagrangian`, e.g. `ramp_steps`, `units`, `mask`.
+
+    Returns:
+        The gates. Make them a submodule of the model that is trained, so that their
+        parameter is optimised, saved, and synchronised between processes.
+
+    Raises:
+        UserError: See `Gates`.
+    """
+    graph = unit_graph(encoder)
+    return Gates(encoder, graph, Budget.from_conf(budget or {}), **conf)

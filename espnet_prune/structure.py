@@ -1,0 +1,256 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Structure: how much of every module of an encoder is kept. Plain data.
+
+Every selector produces one, the cutter consumes it, the cost model prices it, and
+`encoder_conf` of a pruned model carries its widths.
+"""
+
+import copy
+import dataclasses
+import random as _random
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from espnet_prune.utils import (
+    PathLike,
+    UserError,
+    check_keys,
+    read_json,
+    write_json,
+)
+
+# per-block lists, in the order in which a Conformer block runs its modules
+BLOCK_FIELDS = (
+    "macaron_linear_units",
+    "attention_heads",
+    "conv_channels",
+    "linear_units",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dims:
+    """What pruning does not change, as far as costs depend on it.
+
+    Attributes:
+        encoder: Family of the encoder, "conformer" or "transformer".
+        input_size: Feature dimension of the input, e.g. 80 mel bins.
+        output_size: Width of the residual stream (d).
+        head_dim: Width of one attention head (k).
+        attention: "abs", "rel" (latest) or "legacy_rel".
+        qk_norm: Whether queries and keys are normalised per head.
+        ffn_kernels: Kernel sizes of the two feed-forward layers; (1, 1) if linear.
+        cnn_kernel: Kernel size of the depthwise convolution, 0 without one.
+        pre_norm: Norm before each module (it goes with the module) or after it.
+        final_norm: Whether a block ends with a norm of its own.
+        concat_after: Whether attention input and output are concatenated.
+        convs: (kernel, stride) of every Conv2d of the subsampling, or empty.
+        conv1ds: (in, out, kernel, stride) of a Conv1d subsampling, or empty.
+        other_params: Parameters outside blocks and Conv2d subsampling.
+        other_macs: Multiply-accumulates outside them: per encoder frame, and fixed.
+    """
+
+    encoder: str
+    input_size: int
+    output_size: int
+    head_dim: int
+    attention: str = "abs"
+    qk_norm: bool = False
+    ffn_kernels: Tuple[int, int] = (1, 1)
+    cnn_kernel: int = 0
+    pre_norm: bool = True
+    final_norm: bool = False
+    concat_after: bool = False
+    convs: Tuple[Tuple[int, int], ...] = ()
+    conv1ds: Tuple[Tuple[int, int, int, int], ...] = ()
+    other_params: int = 0
+    other_macs: Tuple[int, int] = (0, 0)
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+@dataclasses.dataclass
+class Structure:
+    """How much of every module of an encoder remains.
+
+    The lists have one entry per remaining block; 0 means that the module is absent,
+    None that this kind of encoder never had it. `kept_blocks` are the indices that
+    the blocks had in the dense model. `subsampling_channels` has one entry per Conv2d.
+    """
+
+    dims: Dims
+    kept_blocks: List[int]
+    attention_heads: List[int]
+    linear_units: List[int]
+    macaron_linear_units: Optional[List[int]] = None
+    conv_channels: Optional[List[int]] = None
+    subsampling_channels: Optional[List[int]] = None
+
+    def __post_init__(self) -> None:
+        for field, counts in self.fields():
+            if any(isinstance(n, bool) or not isinstance(n, int) for n in counts):
+                raise UserError(f"structure: {field} must be a list of integers")
+            if min(counts, default=0) < 0:
+                raise UserError(f"structure: {field} holds a negative count")
+            if field in BLOCK_FIELDS and len(counts) != len(self.kept_blocks):
+                raise UserError(
+                    f"structure: {field} has {len(counts)} entries for "
+                    f"{len(self.kept_blocks)} kept blocks; give one entry per block"
+                )
+        if list(self.kept_blocks) != sorted(set(self.kept_blocks)):
+            raise UserError("structure: kept_blocks must rise strictly")
+
+    def fields(self) -> List[Tuple[str, List[int]]]:
+        """Return (name, counts) of every list that this kind of encoder has."""
+        names = BLOCK_FIELDS + ("subsampling_channels",)
+        pairs = [(name, getattr(self, name)) for name in names]
+        return [(name, counts) for name, counts in pairs if counts is not None]
+
+    @classmethod
+    def dense(cls, encoder: Any) -> "Structure":
+        """Return the Structure of an encoder as it stands, nothing removed.
+
+        Args:
+            encoder: A stock or pruned ESPnet encoder (torch.nn.Module).
+        """
+        from espnet_prune.units import structure_of
+
+        return structure_of(encoder)
+
+    @classmethod
+    def random(cls, encoder: Any, seed: int, keep: float = 0.5) -> "Structure":
+        """Draw a Structure that `encoder` can be cut to.
+
+        A module is absent with probability (1 - keep) / 4; otherwise the share of its
+        units that stays is uniform around `keep`. The same seed gives the same draw.
+        """
+        dense, rng = cls.dense(encoder), _random.Random(seed)
+        drawn = copy.deepcopy(dense)
+        spread = min(keep, 1.0 - keep)
+
+        def draw(size: int) -> int:
+            return max(1, round(size * rng.uniform(keep - spread, keep + spread)))
+
+        # with concat_after the attention is no plain residual, so one head must stay
+        removable = {"attention_heads": not dense.dims.concat_after}
+        removable["subsampling_channels"] = False
+        for field, counts in drawn.fields():
+            for i, size in enumerate(counts):
+                gone = removable.get(field, True) and rng.random() < (1.0 - keep) / 4
+                counts[i] = 0 if gone or size == 0 else draw(size)
+        return drawn
+
+    def widths(self) -> Dict[str, List[int]]:
+        """Return what `encoder_conf: {structure: ...}` of a pruned model carries."""
+        widths = {field: list(counts) for field, counts in self.fields()}
+        widths["kept_blocks"] = list(self.kept_blocks)
+        return widths
+
+    def with_widths(self, widths: Mapping[str, Any]) -> "Structure":
+        """Return this encoder's Structure at other widths.
+
+        Raises:
+            UserError: An unknown key, a kind this encoder does not have, more units
+                than there are, or none where at least one must stay.
+        """
+        own = dict(self.fields())
+        check_keys(widths, [*own, "kept_blocks"], "structure")
+        kept = list(widths.get("kept_blocks", self.kept_blocks))
+        missing = [block for block in kept if block not in self.kept_blocks]
+        if missing or not kept:
+            raise UserError(
+                f"structure: kept_blocks {kept} does not fit an encoder with blocks "
+                f"{self.kept_blocks}"
+            )
+        position = [self.kept_blocks.index(block) for block in kept]
+        values: Dict[str, List[int]] = {}
+        for field, counts in own.items():
+            full = [counts[i] for i in position] if field in BLOCK_FIELDS else counts
+            given = widths.get(field, full)
+            values[field] = given = list(full if given is None else given)
+            if len(given) != len(full):
+                raise UserError(
+                    f"structure: {field} has {len(given)} entries, the encoder "
+                    f"has {len(full)}"
+                )
+            for i, (n, size) in enumerate(zip(given, full)):
+                least = int(
+                    field == "subsampling_channels"
+                    or (field == "attention_heads" and self.dims.concat_after)
+                )
+                if not least <= n <= size:
+                    raise UserError(
+                        f"structure: {field}[{i}] is {n}, this encoder allows "
+                        f"{least} to {size}"
+                    )
+        return Structure(dims=self.dims, kept_blocks=kept, **values)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data; `from_dict` gives an equal Structure back."""
+        return {"dims": _lists(dataclasses.asdict(self.dims)), **self.widths()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Structure":
+        """Build a Structure from plain data.
+
+        Raises:
+            UserError: Missing or unknown keys, or lists that do not fit together.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        check_keys(data, known, "structure")
+        for key in ("dims", "kept_blocks", "attention_heads", "linear_units"):
+            if key not in data:
+                raise UserError(f"structure: key '{key}' is missing")
+        dims = dict(data["dims"])
+        check_keys(dims, [f.name for f in dataclasses.fields(Dims)], "structure: dims")
+        dims = {key: _tuples(value) for key, value in dims.items()}
+        return cls(**{**data, "dims": Dims(**dims)})
+
+    def save(self, path: PathLike, **provenance: Any) -> None:
+        """Write `structure.json`; `provenance` says where the Structure came from."""
+        data: Dict[str, Any] = {"structure": self.to_dict()}
+        if provenance:
+            data["provenance"] = provenance
+        write_json(data, path)
+
+    @classmethod
+    def load(cls, path: PathLike) -> "Structure":
+        """Read `structure.json`.
+
+        Raises:
+            UserError: The file is missing, not JSON, or not a Structure.
+        """
+        data = read_json(path)
+        if not isinstance(data, dict) or "structure" not in data:
+            raise UserError(f"{path}: not a structure file; key 'structure' is missing")
+        return cls.from_dict(data["structure"])
+
+    def diff(self, other: "Structure") -> Dict[str, Tuple[Any, Any]]:
+        """Return the lists that differ, as {field: (own, other's)}."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return {
+            key: (mine.get(key), theirs.get(key))
+            for key in {**mine, **theirs}
+            if mine.get(key) != theirs.get(key)
+        }
+
+    def summary(self) -> str:
+        """Return a table for people: one line per block."""
+        fields = [pair for pair in self.fields() if pair[0] in BLOCK_FIELDS]
+        lines = ["block " + " ".join(f"{field:>20}" for field, _ in fields)]
+        for i, block in enumerate(self.kept_blocks):
+            row = " ".join(f"{counts[i] or '-':>20}" for _, counts in fields)
+            lines.append(f"{block:>5} {row}")
+        if self.subsampling_channels is not None:
+            channels = ", ".join(map(str, self.subsampling_channels))
+            lines.append(f"subsampling channels: {channels}")
+        return "\n".join(lines)

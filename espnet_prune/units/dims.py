@@ -1,0 +1,146 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Read from an encoder what its costs depend on and pruning does not change."""
+
+import dataclasses
+from typing import Any, Tuple
+
+from torch import nn
+
+from espnet_prune.compat import (
+    CONV2D_SUBSAMPLINGS,
+    ConformerEncoderLayer,
+    ConvolutionalPositionalEmbedding,
+    LegacyRelPositionMultiHeadedAttention,
+    RelPositionMultiHeadedAttention,
+    TransformerEncoderLayer,
+)
+from espnet_prune.structure import Dims
+from espnet_prune.units.modules import subsampling_out
+from espnet_prune.utils import UserError
+
+
+def read_dims(encoder: nn.Module) -> Dims:
+    """Return the fixed dimensions of an encoder.
+
+    Raises:
+        UserError: An encoder class that has no adapter.
+    """
+    blocks = getattr(encoder, "encoders", None)
+    if not blocks or not isinstance(
+        blocks[0], (ConformerEncoderLayer, TransformerEncoderLayer)
+    ):
+        raise UserError(
+            f"{type(encoder).__name__} has no pruning adapter; "
+            "use a Conformer or Transformer encoder"
+        )
+    # narrowing may remove every attention; it leaves the dimensions it started from
+    dims = getattr(encoder, "dense_dims", None) or _read_blocks(encoder)
+    params, per_frame, fixed = _read_others(encoder)
+    return dataclasses.replace(
+        dims, other_params=params, other_macs=(per_frame, fixed)
+    )
+
+
+def _read_blocks(encoder: nn.Module) -> Dims:
+    block = encoder.encoders[0]
+    conformer = isinstance(block, ConformerEncoderLayer)
+    attention, convolution = block.self_attn, getattr(block, "conv_module", None)
+    kind = "abs"
+    if isinstance(attention, LegacyRelPositionMultiHeadedAttention):
+        kind = "legacy_rel"
+    elif isinstance(attention, RelPositionMultiHeadedAttention):
+        kind = "rel"
+    embed, convs, conv1ds = encoder.embed, (), ()
+    size = encoder.output_size()
+    if isinstance(embed, CONV2D_SUBSAMPLINGS):
+        found = [m for m in embed.conv if isinstance(m, nn.Conv2d)]
+        convs = tuple((m.kernel_size[0], m.stride[0]) for m in found)
+        input_size = _input_size(encoder, convs)
+    elif isinstance(getattr(embed, "conv", None), nn.Sequential):
+        found = [m for m in embed.conv if isinstance(m, nn.Conv1d)]
+        conv1ds = tuple(
+            (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0])
+            for m in found
+        )
+        input_size = found[0].in_channels
+    else:
+        first = next(
+            (m for m in _modules(embed) if isinstance(m, (nn.Linear, nn.Embedding))),
+            None,
+        )
+        input_size = getattr(first, "in_features", 1 if first else size)
+    return Dims(
+        encoder="conformer" if conformer else "transformer",
+        input_size=input_size,
+        output_size=size,
+        head_dim=attention.d_k,
+        attention=kind,
+        qk_norm=not isinstance(attention.q_norm, nn.Identity),
+        ffn_kernels=tuple(
+            layer.kernel_size[0] if isinstance(layer, nn.Conv1d) else 1
+            for layer in (block.feed_forward.w_1, block.feed_forward.w_2)
+        ),
+        cnn_kernel=convolution.depthwise_conv.kernel_size[0] if convolution else 0,
+        pre_norm=block.normalize_before,
+        final_norm=hasattr(block, "norm_final"),
+        concat_after=block.concat_after,
+        convs=convs,
+        conv1ds=conv1ds,
+    )
+
+
+def _input_size(encoder: nn.Module, convs: Any) -> int:
+    """Return the feature dimension that a Conv2d subsampling was made for.
+
+    Stock encoders do not store it and several sizes lead to the same output Linear;
+    the usual ones are tried first.
+    """
+    known = getattr(encoder, "input_size", None)
+    if isinstance(known, int):
+        return known
+    last = [m for m in encoder.embed.conv if isinstance(m, nn.Conv2d)][-1]
+    out = encoder.embed.get_submodule(subsampling_out(encoder.embed))
+    bins = out.in_features // last.out_channels
+    for size in (80, 83, 40, *range(1, 4096)):
+        left = size
+        for kernel, stride in convs:
+            left = (left - kernel) // stride + 1
+        if left == bins:
+            return size
+    raise UserError(f"{type(encoder).__name__}: no input size leads to {bins} bins")
+
+
+def _modules(embed: Any) -> Any:
+    return embed.modules() if isinstance(embed, nn.Module) else ()
+
+
+def _read_others(encoder: nn.Module) -> Tuple[int, int, int]:
+    """Count what no unit belongs to: parameters, MACs per frame, fixed MACs."""
+    counted = ["encoders."]
+    if isinstance(encoder.embed, CONV2D_SUBSAMPLINGS):
+        counted += ["embed.conv.", f"embed.{subsampling_out(encoder.embed)}."]
+    params = sum(
+        p.numel()
+        for name, p in encoder.named_parameters()
+        if not name.startswith(tuple(counted))
+    )
+    per_frame = fixed = 0
+    for name, module in encoder.named_modules():
+        if name.startswith(("encoders.", *(prefix for prefix in counted))):
+            continue
+        if name + "." in counted:
+            continue
+        if isinstance(module, ConvolutionalPositionalEmbedding):
+            for conv in module.convs:
+                k = conv.kernel_size[0]
+                macs = conv.in_channels * conv.out_channels // conv.groups * k
+                per_frame += macs
+                fixed += macs if k % 2 == 0 else 0  # an extra frame, then cut off
+        elif isinstance(module, nn.Linear):
+            times = 1
+            if name == "conditioning_layer":
+                times = len(encoder.interctc_layer_idx)
+            per_frame += times * module.in_features * module.out_features
+    return params, per_frame, fixed

@@ -1,0 +1,111 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Take units out of an encoder: slice the tensors, rewrite the sizes."""
+
+from typing import Dict, List, Tuple
+
+import torch
+from torch import nn
+
+from espnet_prune.compat import MultiHeadedAttention, MultiSequential
+from espnet_prune.units.graph import Masks, Slice, UnitGraph
+from espnet_prune.units.modules import Removed
+from espnet_prune.utils import UserError
+
+
+def narrow(
+    encoder: nn.Module, graph: UnitGraph, masks: Masks, kept_blocks: List[int]
+) -> None:
+    """Remove, in place, every unit whose mask is 0 and every block not kept.
+
+    Args:
+        encoder: The encoder that `graph` was made of.
+        graph: Its units.
+        masks: Mask per unit name, (size,); made consistent here.
+        kept_blocks: Indices (in the dense model) of the blocks that stay.
+
+    Raises:
+        UserError: Blocks are dropped beside intermediate CTC in a way that would
+            change the function.
+    """
+    masks = graph.close(masks)
+    state = dict(encoder.named_parameters())
+    state.update(encoder.named_buffers())
+    slices: Dict[Tuple[str, int], List[Tuple[Slice, torch.Tensor]]] = {}
+    for unit in graph:
+        kept = masks[unit.name].nonzero().squeeze(1)
+        if unit.kind == "module":
+            if not len(kept):
+                _replace(encoder, unit.name, Removed())
+                if unit.norm:
+                    _replace(encoder, unit.norm, nn.Identity())
+            continue
+        if len(kept) in (0, unit.size):
+            continue  # gone with its module, or whole
+        for part in unit.producers + unit.consumers:
+            slices.setdefault((part.tensor, part.dim), []).append((part, kept))
+    for (name, dim), parts in slices.items():
+        parts.sort(key=lambda pair: pair[0].offset)
+        entries = torch.cat([part.entries(kept) for part, kept in parts])
+        state[name] = state[name].detach().index_select(
+            dim, entries.to(state[name].device)
+        )
+        _set_tensor(encoder, name, state[name])
+    for module in encoder.modules():
+        _rewrite_sizes(module)
+    # the dimensions must be read before the last attention may go
+    encoder.dense_dims = graph.dense.dims
+    _drop_blocks(encoder, graph.dense.kept_blocks, list(kept_blocks))
+
+
+def _replace(encoder: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(encoder.get_submodule(parent), child, module)
+
+
+def _set_tensor(encoder: nn.Module, name: str, tensor: torch.Tensor) -> None:
+    parent, _, child = name.rpartition(".")
+    module = encoder.get_submodule(parent)
+    old = getattr(module, child)
+    if isinstance(old, nn.Parameter):
+        tensor = nn.Parameter(tensor, requires_grad=old.requires_grad)
+    setattr(module, child, tensor)
+
+
+def _rewrite_sizes(module: nn.Module) -> None:
+    """Make a module's size attributes agree with its tensors."""
+    if isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, (nn.Conv1d, nn.Conv2d)):
+        depthwise = module.groups > 1 and module.groups == module.out_channels
+        module.out_channels = module.weight.size(0)
+        if depthwise:
+            module.groups = module.in_channels = module.out_channels
+        else:
+            module.in_channels = module.weight.size(1) * module.groups
+    elif isinstance(module, nn.BatchNorm1d):
+        module.num_features = len(module.weight)
+    elif isinstance(module, MultiHeadedAttention):
+        module.h = module.linear_q.weight.size(0) // module.d_k
+
+
+def _drop_blocks(encoder: nn.Module, present: List[int], kept: List[int]) -> None:
+    """Keep blocks by their dense index, and move intermediate CTC with them."""
+    positions = [present.index(block) for block in kept]
+    taps = list(getattr(encoder, "interctc_layer_idx", []))
+    moved = [sum(p < tap for p in positions) for tap in taps]
+    # a tap sits after a block; without that block it sits after the one before
+    moved = [tap for tap in moved if 0 < tap < len(kept)]
+    if encoder.interctc_use_conditioning and len(set(moved)) < len(taps):
+        raise UserError(
+            "structure: kept_blocks drops a block that self-conditioned intermediate "
+            f"CTC (interctc_layer_idx {taps}) needs; keep a block before each of them"
+        )
+    encoder.interctc_layer_idx = sorted(set(moved))
+    encoder.kept_blocks = kept
+    if len(kept) < len(present):
+        encoder.encoders = MultiSequential(
+            *[encoder.encoders[p] for p in positions],
+            layer_drop_rate=encoder.encoders.layer_drop_rate,
+        )

@@ -1,0 +1,175 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Small things that every room needs: user errors, atomic files, logging."""
+
+import contextlib
+import difflib
+import hashlib
+import json
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, Union
+
+PathLike = Union[str, Path]
+
+
+class UserError(ValueError):
+    """Bad input, told in one sentence that names the file, the key and the remedy."""
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run a command's main function; a UserError ends it with exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"espnet_prune: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the known name closest to `name`, or ""."""
+    found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{found[0]}'?)" if found else ""
+
+
+def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse unknown keys.
+
+    Raises:
+        UserError: A given key is not among the known ones; the nearest is named.
+    """
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise UserError(
+                f"{where}: unknown key '{key}'{nearest(key, known)}; "
+                f"known keys are {', '.join(sorted(known))}"
+            )
+
+
+@contextlib.contextmanager
+def atomic_write(path: PathLike, mode: str = "w") -> Iterator[Any]:
+    """Open a temporary file beside `path`, and rename it to `path` on success.
+
+    A crash leaves either the old file or the new one, never a part of it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
+    try:
+        with os.fdopen(handle, mode) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes private files; give the usual permissions of a new file
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def atomic_torch_save(obj: Any, path: PathLike, **kwargs: Any) -> None:
+    """`torch.save` that never leaves a truncated file behind."""
+    import torch
+
+    # the original is kept by torch_save when a trainer has replaced torch.save
+    save = getattr(torch.save, "__wrapped__", torch.save)
+    with atomic_write(path, "wb") as stream:
+        save(obj, stream, **kwargs)
+
+
+def load_tensors(path: PathLike) -> Dict[str, Any]:
+    """Load a state dict without running code from the file.
+
+    Raises:
+        UserError: The file is missing, truncated, or holds more than tensors.
+    """
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; give an existing .pth file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"{path}: not a readable checkpoint of tensors "
+            f"({type(error).__name__}); copy or train it again"
+        ) from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def read_json(path: PathLike) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: The file is missing or is not JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from error
+
+
+def write_json(obj: Any, path: PathLike) -> None:
+    """Write JSON atomically, with an indent that people can read."""
+    with atomic_write(path) as stream:
+        json.dump(obj, stream, indent=2)
+        stream.write("\n")
+
+
+def read_yaml(path: PathLike) -> Any:
+    """Read YAML with the safe loader.
+
+    Raises:
+        UserError: The file is missing or is not YAML.
+    """
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return yaml.safe_load(stream) or {}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({error})") from error
+
+
+def write_yaml(obj: Any, path: PathLike) -> None:
+    """Write YAML atomically, block style, keys in the order given."""
+    import yaml
+
+    with atomic_write(path) as stream:
+        yaml.safe_dump(obj, stream, indent=4, sort_keys=False, allow_unicode=True)
+
+
+def sha256(path: PathLike) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def setup_logging(level: str = "INFO") -> None:
+    """Log to stderr in ESPnet's line format."""
+    logging.basicConfig(
+        level=level,
+        format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
+    )
