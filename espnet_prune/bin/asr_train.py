@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Train an ASR model: dense, with gates, or a pruned one, with or without a teacher.
+
+The options are those of `espnet2.bin.asr_train`, plus
+
+    --base_config FILE     take the keys that define the model (tokens, frontend,
+                           normalisation, encoder, decoder, ctc, model) from this
+                           config.yaml; the YAML of --config and the command line
+                           override them, a `*_conf` key by key as long as the class
+                           stays the same
+    --l0_conf              train with gates
+    --distill_conf, --teacher_config, --teacher_model
+                           distil from a dense model
+
+With `--resume true`, a killed run is continued by the same command and ends with the
+same weights as a run that was never interrupted.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
+
+from espnet_prune.utils import UserError, nearest, read_yaml, run_main, write_yaml
+
+# what makes the model, as opposed to its training
+_CLASSES = (
+    "frontend",
+    "specaug",
+    "normalize",
+    "preencoder",
+    "encoder",
+    "postencoder",
+    "decoder",
+    "model",
+    "preprocessor",
+)
+MODEL_KEYS = (
+    "token_list",
+    "token_type",
+    "bpemodel",
+    "non_linguistic_symbols",
+    "cleaner",
+    "g2p",
+    "input_size",
+    "init",
+    "ctc_conf",
+    "joint_net_conf",
+    "use_preprocessor",
+    "speech_volume_normalize",
+    "aux_ctc_tasks",
+    "use_lang_prompt",
+    "use_nlp_prompt",
+    *_CLASSES,
+    *(f"{name}_conf" for name in _CLASSES),
+)
+MERGED = "train_config.yaml"
+
+
+def merge_configs(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
+    """Take model keys from `base` unless `own` has them.
+
+    Args:
+        base: The config.yaml of an experiment.
+        own: The YAML of `--config`.
+
+    Returns:
+        dict: `own` completed; a `*_conf` present in both is merged key by key if the
+        class that it belongs to is the same.
+    """
+    merged = {key: base[key] for key in MODEL_KEYS if key in base}
+    for key, value in own.items():
+        kind = key[: -len("_conf")]
+        same_class = kind not in own or own[kind] == base.get(kind)
+        if (
+            key.endswith("_conf")
+            and same_class
+            and isinstance(value, dict)
+            and isinstance(merged.get(key), dict)
+        ):
+            value = {**merged[key], **value}
+        merged[key] = value
+    for kind in _CLASSES:
+        if own.get(kind, base.get(kind)) != base.get(kind) and (
+            f"{kind}_conf" not in own
+        ):
+            merged.pop(f"{kind}_conf", None)
+    return merged
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return ESPnet's parser with our options; errors become `UserError`."""
+    from espnet_prune.train.task import PruneASRTask
+
+    parser = PruneASRTask.get_parser()
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+    def error(message: str) -> NoReturn:
+        raise UserError(message)
+
+    parser.error = error
+    return parser
+
+
+def _known_keys(parser: argparse.ArgumentParser) -> List[str]:
+    return sorted(a.dest for a in parser._actions if a.dest not in ("help", "config"))
+
+
+def read_command(
+    parser: argparse.ArgumentParser, cmd: List[str]
+) -> Tuple[argparse.Namespace, Optional[Dict[str, Any]]]:
+    """Parse the command, with the YAML completed from `--base_config`.
+
+    Returns:
+        The arguments, and the merged YAML if there was a `--base_config`.
+
+    Raises:
+        UserError: Unknown key or option, unreadable file, or no output directory.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.error = parser.error
+    for name in ("--config", "--base_config", "--output_dir"):
+        early.add_argument(name)
+    args, rest = early.parse_known_args(cmd)
+    own: Dict[str, Any] = {}
+    known = _known_keys(parser)
+    if args.config is not None:
+        own = read_yaml(args.config)
+        if not isinstance(own, dict):
+            raise UserError(f"--config {args.config}: not a mapping of keys to values")
+        for key in own:
+            if key not in known:
+                raise UserError(
+                    f"--config {args.config}: unknown key '{key}'{nearest(key, known)}"
+                )
+    options = [f"--{key}" for key in (*known, "config", "help")]
+    for word in rest:
+        name = word.split("=", 1)[0]
+        if name.startswith("--") and name not in options:
+            raise UserError(f"unknown option {name}{nearest(name, options)}")
+    base_config = args.base_config or own.get("base_config")
+    if base_config is None:
+        return parser.parse_args(cmd), None
+    output_dir = args.output_dir or own.get("output_dir")
+    if output_dir is None:
+        raise UserError("--base_config needs --output_dir")
+    base = read_yaml(base_config)
+    if not isinstance(base, dict) or "token_list" not in base:
+        raise UserError(f"--base_config {base_config}: not a config.yaml of ESPnet")
+    merged = merge_configs(base, own)
+    merged["base_config"] = str(base_config)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MERGED
+        write_yaml(merged, path)
+        rest = ["--config", str(path), "--output_dir", str(output_dir), *rest]
+        return parser.parse_args(rest), merged
+
+
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command.
+
+    Raises:
+        UserError: Bad input; nothing of an earlier training is overwritten.
+    """
+    parser = get_parser()
+    from espnet_prune.train import precheck
+    from espnet_prune.train.task import PruneASRTask
+
+    args, merged = read_command(parser, list(sys.argv[1:] if cmd is None else cmd))
+    if not args.print_config:
+        precheck.check_files(args)
+        precheck.check_confs(args, PruneASRTask)
+        precheck.check_data(args)
+    if merged is not None:
+        args.config = str(Path(args.output_dir) / MERGED)
+        write_yaml(merged, args.config)
+    PruneASRTask.main(args=args)
+
+
+if __name__ == "__main__":
+    run_main(main)

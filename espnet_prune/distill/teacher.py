@@ -1,0 +1,222 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The frozen dense model that a student learns from."""
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any, List, Optional, Sequence, Tuple, Union
+
+import torch
+
+from espnet_prune.distill.capture import first
+from espnet_prune.distill.losses import gather_valid, valid_mask
+from espnet_prune.utils import UserError, load_tensors, read_yaml
+
+
+@dataclasses.dataclass
+class TeacherOutput:
+    """What the teacher says about one batch.
+
+    Attributes:
+        hidden: Selected block outputs (H, N, D), N = valid frames, or None.
+        lengths: Valid encoder frames (#batch,).
+        ctc_logits: (#batch, L, V) or None.
+        decoder_logits: (#batch, U, V) or None.
+    """
+
+    hidden: Optional[torch.Tensor]
+    lengths: torch.Tensor
+    ctc_logits: Optional[torch.Tensor]
+    decoder_logits: Optional[torch.Tensor]
+
+
+class Teacher:
+    """A frozen model outside the module registry of the student.
+
+    It has no place in the student's state_dict, optimizer or DDP wrapper, is always
+    in eval mode, never needs gradients, and follows the features to their device.
+
+    Args:
+        model: An `ESPnetASRModel`.
+        layers: Block indices whose outputs are wanted, 0-based; negative indices
+            count from the end.
+
+    Raises:
+        UserError: A layer index is outside the teacher's blocks.
+    """
+
+    def __init__(self, model: torch.nn.Module, layers: Sequence[int] = ()):
+        self.model = model.eval().requires_grad_(False)
+        self.num_blocks = len(model.encoder.encoders)
+        for layer in layers:
+            if not -self.num_blocks <= layer < self.num_blocks:
+                raise UserError(
+                    f"distill_conf: layers names block {layer}, but the teacher has "
+                    f"{self.num_blocks} blocks"
+                )
+        self.layers = sorted({layer % self.num_blocks for layer in layers})
+        self._device: Optional[torch.device] = None
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        feats: torch.Tensor,
+        feats_lengths: torch.Tensor,
+        tokens: Optional[Tuple[torch.Tensor, torch.Tensor]] = None,
+        ctc: bool = True,
+    ) -> TeacherOutput:
+        """Run on exactly the features that the student saw.
+
+        Args:
+            feats: Encoder input (#batch, L0, F).
+            feats_lengths: (#batch,).
+            tokens: Decoder input (#batch, U) and lengths (#batch,); None leaves the
+                decoder out.
+            ctc: Whether to compute CTC logits.
+        """
+        model = self.model
+        if self._device != feats.device:
+            model.to(feats.device)
+            self._device = feats.device
+        blocks: List[torch.Tensor] = []
+        handles = [
+            model.encoder.encoders[i].register_forward_hook(
+                lambda module, args, output: blocks.append(first(output))
+            )
+            for i in self.layers
+        ]
+        try:
+            extra = {}
+            if getattr(model.encoder, "interctc_use_conditioning", False):
+                extra["ctc"] = model.ctc
+            output, lengths, _ = model.encoder(feats, feats_lengths, **extra)
+        finally:
+            for handle in handles:
+                handle.remove()
+        encoded = first(output)
+        if getattr(model, "postencoder", None) is not None:
+            encoded, lengths = model.postencoder(encoded, lengths)
+        hidden = None
+        if blocks:
+            hidden = gather_valid(blocks, valid_mask(lengths, blocks[0].size(1)))
+        ctc_logits = decoder_logits = None
+        if ctc and getattr(model, "ctc", None) is not None:
+            ctc_logits = model.ctc.ctc_lo(encoded)
+        if tokens is not None and getattr(model, "decoder", None) is not None:
+            decoder_logits = first(model.decoder(encoded, lengths, *tokens))
+        return TeacherOutput(hidden, lengths, ctc_logits, decoder_logits)
+
+
+def load_teacher(
+    config: Union[str, Path, None],
+    model_file: Union[str, Path, None],
+    student: torch.nn.Module,
+) -> torch.nn.Module:
+    """Build the teacher and load it strictly.
+
+    Args:
+        config: `--teacher_config`; None means config.yaml beside the model file.
+        model_file: `--teacher_model`.
+        student: Checked to have the same tokens, feature size and width.
+
+    Returns:
+        torch.nn.Module: An `ESPnetASRModel` without SpecAugment and normalisation,
+        which the student applies for both.
+
+    Raises:
+        UserError: A file is missing or corrupt, the checkpoint does not fit its
+            config key by key, or the teacher does not fit the student.
+    """
+    if not model_file:
+        raise UserError(
+            "distill_conf is given without a teacher; add --teacher_model FILE "
+            "(and --teacher_config FILE if config.yaml is not beside it)"
+        )
+    model_file = Path(model_file)
+    config = Path(config) if config else model_file.parent / "config.yaml"
+    for option, path in (
+        ("--teacher_model", model_file),
+        ("--teacher_config", config),
+    ):
+        if not path.is_file():
+            raise UserError(f"{option} {path}: no such file")
+    args = read_yaml(config)
+    state = load_tensors(model_file)
+    state = state.get("module", state)
+    model = _build(args, config)
+    _check_fit(model, state, student, config)
+    state = {k: v for k, v in state.items() if not k.startswith("normalize.")}
+    state = {k: v for k, v in state.items() if not k.startswith("gates.")}
+    own = model.state_dict()
+    for problem, keys in (
+        ("lacks", sorted(own.keys() - state.keys())),
+        ("has the unknown", sorted(state.keys() - own.keys())),
+        (
+            "has another shape for",
+            sorted(
+                k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
+            ),
+        ),
+    ):
+        if keys:
+            raise UserError(
+                f"--teacher_model {model_file} {problem} {keys[0]} "
+                f"({len(keys)} such keys) under {config}; give the pair of one "
+                "experiment"
+            )
+    model.load_state_dict(state, strict=True)
+    logging.info(f"Teacher: {model_file}")
+    return model
+
+
+def _build(args: Any, config: Path) -> torch.nn.Module:
+    """Build a model as its config.yaml says, without disturbing the random state."""
+    from espnet2.tasks.asr import ASRTask
+
+    import espnet_prune
+
+    espnet_prune.register()
+    if not isinstance(args, dict) or "token_list" not in args:
+        raise UserError(
+            f"--teacher_config {config}: not the config.yaml of an ASR model"
+        )
+    args = dict(args, specaug=None, normalize=None, init=None)
+    with torch.random.fork_rng(devices=[]):
+        return ASRTask.build_model(argparse.Namespace(**args))
+
+
+def _check_fit(model, state, student, config) -> None:
+    """Refuse a teacher whose tokens, features or width differ from the student's."""
+    if list(model.token_list) != list(student.token_list):
+        raise UserError(
+            f"--teacher_config {config}: its token list differs from the student's"
+        )
+    width = model.encoder.output_size()
+    if width != student.encoder.output_size():
+        raise UserError(
+            f"--teacher_config {config}: encoder width {width}, but the student has "
+            f"{student.encoder.output_size()}"
+        )
+    frontends = [getattr(m, "frontend", None) for m in (model, student)]
+    sizes = [f.output_size() if f is not None else None for f in frontends]
+    if None not in sizes and sizes[0] != sizes[1]:
+        raise UserError(
+            f"--teacher_config {config}: {sizes[0]} features a frame, but the student "
+            f"has {sizes[1]}"
+        )
+    for name in ("mean", "std"):
+        theirs = state.get(f"normalize.{name}")
+        ours = getattr(getattr(student, "normalize", None), name, None)
+        if theirs is None or ours is None:
+            continue
+        if theirs.shape != ours.shape or not torch.allclose(
+            theirs.float(), ours.float().cpu(), rtol=1e-3, atol=1e-3
+        ):
+            logging.warning(
+                f"The teacher was trained with another feature normalisation "
+                f"({name} differs): it now sees the student's"
+            )
+            return

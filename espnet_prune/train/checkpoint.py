@@ -1,0 +1,151 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Checkpoints that survive a kill at any moment."""
+
+import contextlib
+import datetime
+import functools
+import logging
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Mapping
+
+import numpy as np
+import torch
+
+from espnet_prune.utils import UserError, atomic_torch_save
+
+CHECKPOINT = "checkpoint.pth"
+
+
+def load_checkpoint(path: Path) -> Dict[str, Any]:
+    """Load a trainer checkpoint on the CPU, without running code from it.
+
+    Raises:
+        UserError: The file is truncated or not a checkpoint.
+    """
+    allowed = [
+        datetime.timedelta,
+        np.dtype,
+        type(np.dtype(np.float64)),
+        type(np.dtype(np.float32)),
+        type(np.dtype(np.int64)),
+        getattr(np, "_core", getattr(np, "core", None)).multiarray.scalar,
+    ]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            states = torch.load(path, map_location="cpu", weights_only=True)
+        states["model"], states["reporter"], states["optimizers"]
+    except Exception as error:
+        raise UserError(
+            f"{path}: corrupt checkpoint ({type(error).__name__}); remove it to train "
+            "from the start, or put back a copy"
+        ) from error
+    return states
+
+
+def check_same_structure(path: Path, model: torch.nn.Module) -> None:
+    """Refuse to train over a checkpoint of another model.
+
+    Raises:
+        UserError: The checkpoint at `path` has other keys or shapes than `model`, or
+            is corrupt.
+    """
+    if not path.exists():
+        return
+    saved, own = load_checkpoint(path)["model"], model.state_dict()
+    different = sorted(
+        key
+        for key in saved.keys() | own.keys()
+        if key not in saved or key not in own or saved[key].shape != own[key].shape
+    )
+    if different:
+        raise UserError(
+            f"{path.parent} holds a training of another structure ({different[0]} and "
+            f"{len(different) - 1} more tensors differ); choose another --output_dir "
+            "or remove it"
+        )
+
+
+def _link(target: str, link: Path) -> None:
+    """Point `link` at `target` atomically."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    temporary.symlink_to(target)
+    os.replace(temporary, link)
+
+
+def remove_leftovers(output_dir: Path) -> None:
+    """Remove temporary files that a killed run left behind."""
+    for path in output_dir.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
+    """Bring an experiment directory to the state just after its checkpoint.
+
+    The stock trainer writes the checkpoint first, then the epoch's model, then moves
+    links and deletes models that are no longer among the best. A kill in between
+    leaves some of this undone; do it here, and end a run that had met its criterion
+    for early stopping.
+
+    Args:
+        output_dir: ESPnet's experiment directory.
+        states: The loaded checkpoint.
+        options: The trainer's options; `max_epoch` may be lowered.
+    """
+    from espnet2.train.reporter import Reporter
+
+    reporter = Reporter()
+    reporter.load_state_dict(states["reporter"])
+    epoch = reporter.get_epoch()
+    name = f"{epoch}epoch.pth"
+    atomic_torch_save(states["model"], output_dir / name)
+    _link(name, output_dir / "latest.pth")
+    keep = {epoch}
+    keep_nbest = options.keep_nbest_models
+    count = keep_nbest if isinstance(keep_nbest, int) else max(keep_nbest or [1])
+    for phase, key, mode in options.best_model_criterion:
+        if not reporter.has(phase, key):
+            continue
+        order = reporter.sort_epochs(phase, key, mode)
+        keep.update(order[:count])
+        if (output_dir / f"{order[0]}epoch.pth").exists():
+            _link(f"{order[0]}epoch.pth", output_dir / f"{phase}.{key}.best.pth")
+    for other in range(1, epoch):
+        path = output_dir / f"{other}epoch.pth"
+        if other not in keep and path.exists():
+            path.unlink()
+    if options.patience is not None and reporter.check_early_stopping(
+        options.patience, *options.early_stopping_criterion
+    ):
+        options.max_epoch = epoch
+    logging.info(f"Resuming after epoch {epoch} of {options.max_epoch}")
+
+
+@contextlib.contextmanager
+def atomic_saves(extra_state: Callable[[], Dict[str, Any]]) -> Iterator[None]:
+    """Make every `torch.save` to a path atomic while the trainer runs.
+
+    Args:
+        extra_state: Called when the trainer writes its checkpoint; the result is
+            stored there under "hooks".
+    """
+    original = torch.save
+
+    @functools.wraps(original)
+    def save(obj, f, *args, **kwargs):
+        if not isinstance(f, (str, os.PathLike)):
+            return original(obj, f, *args, **kwargs)
+        if Path(f).name == CHECKPOINT and isinstance(obj, dict):
+            obj = dict(obj, hooks=extra_state())
+        return atomic_torch_save(obj, f, **kwargs)
+
+    torch.save = save
+    try:
+        yield
+    finally:
+        torch.save = original

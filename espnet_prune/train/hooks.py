@@ -1,0 +1,146 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""What may happen besides training, in places that the trainer calls."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Any, Dict, Sequence
+
+import torch
+
+from espnet_prune.utils import atomic_torch_save, atomic_write
+
+
+@dataclasses.dataclass
+class Run:
+    """One call of the trainer, as hooks see it.
+
+    Attributes:
+        model: The model itself, not its DDP wrapper.
+        output_dir: ESPnet's experiment directory.
+        options: The trainer's options.
+        main: True in the process that writes files.
+        hooks: All hooks of this run.
+        epoch: Current epoch, from 1.
+        batch: Batches seen in the current epoch.
+        states: The checkpoint that the run resumes from; {} for a fresh run.
+    """
+
+    model: torch.nn.Module
+    output_dir: Path
+    options: Any
+    main: bool = True
+    hooks: Sequence["TrainHook"] = ()
+    epoch: int = 0
+    batch: int = 0
+    states: Dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def call(self, event: str) -> None:
+        """Call one method of every hook."""
+        for hook in self.hooks:
+            getattr(hook, event)(self)
+
+
+class TrainHook:
+    """Base of all hooks; override what is needed."""
+
+    name = "hook"
+
+    def run_start(self, run: Run) -> None:
+        """Before the first epoch, before a checkpoint is loaded."""
+
+    def resumed(self, run: Run) -> None:
+        """After a checkpoint was loaded."""
+
+    def batch(self, run: Run) -> None:
+        """Before every batch."""
+
+    def step(self, run: Run) -> None:
+        """After every real optimiser step (not after a skipped one)."""
+
+    def validation(self, run: Run) -> None:
+        """After the validation of an epoch."""
+
+    def epoch_end(self, run: Run) -> None:
+        """Before the checkpoint of an epoch is written."""
+
+    def run_end(self, run: Run) -> None:
+        """After the last epoch."""
+
+    def state_dict(self) -> Dict[str, torch.Tensor]:
+        """Return tensors that a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: Dict[str, torch.Tensor]) -> None:
+        """Take over the tensors of `state_dict`."""
+
+
+class MeansHook(TrainHook):
+    """Carries the running means of the losses through a resume."""
+
+    name = "loss_means"
+
+    def __init__(self, model: torch.nn.Module):
+        self.model = model
+
+    def state_dict(self) -> Dict[str, torch.Tensor]:
+        return self.model.means.get_state()
+
+    def load_state_dict(self, state: Dict[str, torch.Tensor]) -> None:
+        self.model.means.set_state(state)
+
+
+class GateHook(TrainHook):
+    """Drives the gates, logs the selection and writes its result.
+
+    Files in the experiment directory: `select.jsonl` (a line per interval), and at
+    the end `weights.pth` (the co-trained weights, keys of the plain model) and
+    `gates.pth` (the state of the gates).
+
+    Args:
+        model: A model with `gates` and `last_stats`.
+    """
+
+    name = "gates"
+    log_name = "select.jsonl"
+
+    def __init__(self, model: torch.nn.Module):
+        self.model = model
+        self.gates = model.gates
+
+    def run_start(self, run: Run) -> None:
+        if run.main and not run.states:
+            with atomic_write(run.output_dir / self.log_name):
+                pass
+            self.gates.log_to(run.output_dir / self.log_name)
+
+    def resumed(self, run: Run) -> None:
+        if run.main:
+            # drops the lines that were written after the checkpoint
+            self.gates.log_to(run.output_dir / self.log_name)
+
+    def step(self, run: Run) -> None:
+        if run.main:
+            self.gates.note({k: float(v) for k, v in self.model.last_stats.items()})
+        self.gates.after_step()
+
+    def epoch_end(self, run: Run) -> None:
+        # a resumed run starts its epoch with the first mask of the step, too, when
+        # the last batches of an epoch were too few for a step
+        self.gates._micro_batch = 0
+        if run.main:
+            summary = json.dumps(self.gates.structure().widths())
+            logging.info(f"{run.epoch}epoch structure: {summary}")
+
+    def run_end(self, run: Run) -> None:
+        if not run.main:
+            return
+        state = self.model.state_dict()
+        gates = {k: v for k, v in state.items() if k.startswith("gates.")}
+        weights = {k: v for k, v in state.items() if k not in gates}
+        atomic_torch_save(weights, run.output_dir / "weights.pth")
+        gates = {k[len("gates.") :]: v for k, v in gates.items()}
+        atomic_torch_save(gates, run.output_dir / "gates.pth")

@@ -1,0 +1,64 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Losses of different units on one scale."""
+
+from typing import Dict, Sequence
+
+import torch
+
+
+class LossMeans(torch.nn.Module):
+    """Divide each loss by a detached running mean of itself.
+
+    The means are float buffers that stay out of state_dict, so that a trained model
+    holds no trace of them; they travel in the trainer's checkpoint instead.
+
+    Args:
+        names: The losses.
+        momentum: Share of the old mean; the first values are averaged plainly.
+        ratio_limit: A loss counts at most this many times its mean.
+        floor: Smallest divisor, so that a vanishing loss is not blown up.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        momentum: float = 0.99,
+        ratio_limit: float = 2.0,
+        floor: float = 1e-4,
+    ):
+        super().__init__()
+        self.names = list(names)
+        self.momentum, self.ratio_limit, self.floor = momentum, ratio_limit, floor
+        size = len(self.names)
+        self.register_buffer("mean", torch.zeros(size), persistent=False)
+        self.register_buffer("count", torch.zeros(size), persistent=False)
+
+    def forward(self, name: str, loss: torch.Tensor) -> torch.Tensor:
+        """Return `loss` on a scale where its recent mean is 1.
+
+        Args:
+            name: One of the names given to the constructor.
+            loss: Scalar. A value that is not finite does not enter the mean.
+        """
+        i = self.names.index(name)
+        value = loss.detach().float().abs()
+        finite = torch.isfinite(value)
+        count = self.count[i] + finite
+        keep = torch.clamp(1.0 - 1.0 / count.clamp_min(1.0), max=self.momentum)
+        updated = keep * self.mean[i] + (1.0 - keep) * value
+        mean = torch.where(finite, updated, self.mean[i])
+        self.count[i], self.mean[i] = count, mean
+        return loss / torch.maximum(mean, value / self.ratio_limit).clamp_min(
+            self.floor
+        )
+
+    def get_state(self) -> Dict[str, torch.Tensor]:
+        """Return what a resumed run needs."""
+        return {"mean": self.mean.cpu().clone(), "count": self.count.cpu().clone()}
+
+    def set_state(self, state: Dict[str, torch.Tensor]) -> None:
+        """Take over the state of an earlier run."""
+        self.mean.copy_(state["mean"])
+        self.count.copy_(state["count"])

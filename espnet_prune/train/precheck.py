@@ -1,0 +1,140 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Look at a training's inputs before the long work begins."""
+
+import argparse
+import inspect
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Tuple
+
+from espnet_prune.utils import UserError, check_keys
+
+# text files of "key path" lines whose second column is a file
+_FILE_TYPES = ("sound", "multi_columns_sound", "kaldi_ark", "npy", "soundfile")
+
+
+def _lines(path: Path, option: str) -> Iterator[Tuple[str, str]]:
+    """Yield (key, rest) of a Kaldi-style file."""
+    with open(path, encoding="utf-8") as stream:
+        try:
+            for line in stream:
+                if line.strip():
+                    key, _, rest = line.strip().partition(" ")
+                    yield key, rest.strip()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{option} {path}: not a text file in UTF-8") from error
+
+
+def _check_scp(path: Path, option: str) -> None:
+    missing: List[str] = []
+    total = 0
+    for key, value in _lines(path, option):
+        total += 1
+        if not value:
+            missing.append(f"{key} (no path)")
+            continue
+        if value.endswith("|") or value.startswith("-"):
+            continue
+        name, _, offset = value.rpartition(":")
+        name = name if name and offset.isdigit() else value
+        if not Path(name).exists():
+            missing.append(name)
+    if missing:
+        raise UserError(
+            f"{option} {path}: {len(missing)} of {total} files do not exist, e.g. "
+            + ", ".join(missing[:3])
+        )
+    if not total:
+        raise UserError(f"{option} {path}: the file is empty")
+
+
+def _check_text(path: Path, option: str) -> None:
+    empty: List[str] = []
+    total = 0
+    for key, value in _lines(path, option):
+        total += 1
+        if not value:
+            empty.append(key)
+    if empty:
+        raise UserError(
+            f"{option} {path}: {len(empty)} of {total} utterances have empty text, "
+            f"e.g. {', '.join(empty[:3])}; remove them"
+        )
+    if not total:
+        raise UserError(f"{option} {path}: the file is empty")
+
+
+def check_data(args: argparse.Namespace) -> None:
+    """Check that every data file exists and says something.
+
+    Raises:
+        UserError: A list, a file in a list, or a shape file is missing, or an
+            utterance has no text.
+    """
+    for split in ("train", "valid"):
+        option = f"--{split}_data_path_and_name_and_type"
+        for path, name, kind in getattr(args, option[2:]) or []:
+            path = Path(path)
+            if not path.exists():
+                raise UserError(f"{option} {path}: no such file")
+            if not path.is_file():
+                continue
+            if kind in _FILE_TYPES:
+                _check_scp(path, option)
+            elif kind == "text" and name.startswith("text"):
+                _check_text(path, option)
+        for path in getattr(args, f"{split}_shape_file") or []:
+            if not Path(path).is_file():
+                raise UserError(f"--{split}_shape_file {path}: no such file")
+
+
+def check_files(args: argparse.Namespace) -> None:
+    """Check the single files that options name.
+
+    Raises:
+        UserError: A file does not exist.
+    """
+    stats_file = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
+    named: List[Tuple[str, Any]] = [
+        ("token_list", args.token_list if isinstance(args.token_list, str) else None),
+        ("bpemodel", args.bpemodel if args.token_type == "bpe" else None),
+        ("normalize_conf stats_file=", stats_file if args.normalize else None),
+        ("teacher_model", args.teacher_model),
+        ("teacher_config", args.teacher_config),
+    ]
+    named += [("init_param", p.split(":")[0]) for p in args.init_param]
+    for option, path in named:
+        if path is not None and not Path(path).is_file():
+            raise UserError(f"--{option} {path}: no such file")
+
+
+def _parameters(function: Any) -> Tuple[List[str], bool]:
+    found = inspect.signature(function).parameters.values()
+    names = [
+        p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    return names, any(p.kind is p.VAR_KEYWORD for p in found)
+
+
+def check_confs(args: argparse.Namespace, task: type) -> None:
+    """Check the keys of every `*_conf` against the class that receives them.
+
+    Raises:
+        UserError: Unknown key; the nearest known one is named.
+    """
+    from espnet2.tasks.abs_task import optim_classes, scheduler_classes
+
+    targets: Dict[str, Any] = {}
+    for choices in task.class_choices_list:
+        name = getattr(args, choices.name, None)
+        if name is not None:
+            targets[choices.name] = choices.get_class(name)
+    targets["optim"] = optim_classes[args.optim]
+    if args.scheduler is not None:
+        targets["scheduler"] = scheduler_classes[args.scheduler]
+    for name, target in targets.items():
+        known, anything = _parameters(target)
+        if not anything:
+            given = getattr(args, f"{name}_conf", None) or {}
+            check_keys(given, known, f"{name}_conf of {getattr(args, name)}")

@@ -1,0 +1,209 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""ESPnet's ASR task with gates, distillation and checks.
+
+A class at module level: multi-GPU training spawns processes that import it by name,
+and that import registers our encoders there too.
+"""
+
+import argparse
+import copy
+import logging
+from pathlib import Path
+from typing import List, Optional, Tuple, Union
+
+import torch
+
+import espnet_prune
+
+espnet_prune.register()
+
+from espnet2.tasks.asr import ASRTask, model_choices  # noqa: E402
+from espnet2.utils.nested_dict_action import NestedDictAction  # noqa: E402
+from espnet2.utils.types import str_or_none  # noqa: E402
+
+from espnet_prune.distill.config import DistillConf  # noqa: E402
+from espnet_prune.distill.teacher import load_teacher  # noqa: E402
+from espnet_prune.train.checkpoint import (  # noqa: E402
+    CHECKPOINT,
+    check_same_structure,
+)
+from espnet_prune.train.model import PruneASRModel  # noqa: E402
+from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
+from espnet_prune.utils import UserError, load_tensors  # noqa: E402
+
+model_choices.classes["prune"] = PruneASRModel
+
+
+class PruneASRTask(ASRTask):
+    """`ASRTask` that can train with gates (`--l0_conf`) and a teacher.
+
+    Not supported: DeepSpeed, fairscale's sharded DDP with gates, model classes other
+    than `espnet` with gates or a teacher.
+    """
+
+    trainer = PruneTrainer
+
+    @classmethod
+    def get_parser(cls):
+        """Return ESPnet's parser, with attention plots off unless asked for."""
+        parser = super().get_parser()
+        parser.set_defaults(num_att_plot=0)
+        return parser
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser):
+        """Add our options to ESPnet's."""
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group(description="Pruning related")
+        group.add_argument(
+            "--l0_conf",
+            action=NestedDictAction,
+            default=dict(),
+            help="Train with gates: the arguments of attach_gates",
+        )
+        group.add_argument(
+            "--distill_conf",
+            action=NestedDictAction,
+            default=dict(),
+            help="Weights and variants of the distillation losses",
+        )
+        group.add_argument(
+            "--teacher_config",
+            type=str_or_none,
+            default=None,
+            help="config.yaml of the teacher (default: beside --teacher_model)",
+        )
+        group.add_argument(
+            "--teacher_model",
+            type=str_or_none,
+            default=None,
+            help="Checkpoint of the teacher; switches distillation on",
+        )
+        group.add_argument(
+            "--base_config",
+            type=str_or_none,
+            default=None,
+            help="Take the keys that define the model from this config.yaml",
+        )
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace):
+        """Train or collect statistics in this process."""
+        # denormal numbers, common behind closing gates, are slow on CPUs
+        torch.set_flush_denormal(True)
+        super().main_worker(args)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace):
+        """Build the model; gates and teacher only when it is going to be trained.
+
+        Raises:
+            UserError: Unknown keys in `l0_conf` or `distill_conf`, a teacher that is
+                missing or does not fit, or an output directory of another structure.
+        """
+        l0_conf = dict(getattr(args, "l0_conf", None) or {})
+        conf = DistillConf.from_dict(getattr(args, "distill_conf", None))
+        teacher = getattr(args, "teacher_model", None)
+        distil = bool(getattr(args, "distill_conf", None) or teacher)
+        distil = distil and conf.needs_teacher
+        if getattr(args, "collect_stats", False) or not (l0_conf or distil):
+            return super().build_model(args)
+        kind = getattr(args, "model", None) or "espnet"
+        if kind not in ("espnet", "prune"):
+            raise UserError(
+                f"model: {kind} cannot be trained with gates or a teacher; "
+                "only espnet can"
+            )
+        args.model = "prune"
+        try:
+            model = super().build_model(args)
+        finally:
+            # config.yaml keeps the stock name, so that stock tools load the result
+            args.model = "espnet"
+        model.set_conf(conf)
+        structure = (args.encoder_conf or {}).get("structure") or {}
+        model.kept_blocks = structure.get("kept_blocks")
+        if l0_conf:
+            l0_conf.setdefault("seed", args.seed)
+            model.add_gates(espnet_prune.attach_gates(model.encoder, **l0_conf))
+        if distil:
+            loaded = load_teacher(args.teacher_config, teacher, model)
+            model.add_teacher(loaded, conf)
+        return model
+
+    @classmethod
+    def build_optimizers(
+        cls, args: argparse.Namespace, model: torch.nn.Module
+    ) -> List[torch.optim.Optimizer]:
+        """Build one optimizer; gates are a group with a constant rate, no decay.
+
+        One optimizer because ESPnet's loop unscales a second one twice under AMP.
+
+        Raises:
+            UserError: The output directory holds a training of another structure, or
+                gates are combined with sharded DDP.
+        """
+        if args.output_dir is not None and not args.collect_stats:
+            check_same_structure(Path(args.output_dir) / CHECKPOINT, model)
+        gates = getattr(model, "gates", None)
+        if gates is None:
+            return super().build_optimizers(args, model)
+        if args.sharded_ddp:
+            raise UserError("sharded_ddp cannot be used with l0_conf")
+        # build the stock optimizer, whatever its options, without the gates
+        model.gates = None
+        try:
+            (optimizer,) = super().build_optimizers(args, model)
+        finally:
+            model.gates = gates
+        rate = float(gates.gate_lr)
+        group = {"params": list(gates.parameters()), "lr": rate, "weight_decay": 0.0}
+        optimizer.add_param_group(group)
+        last = len(optimizer.param_groups) - 1
+
+        def hold(optim, *unused):
+            # schedulers rescale every group, gates keep their rate
+            optim.param_groups[last]["lr"] = rate
+
+        optimizer.register_step_pre_hook(hold)
+        return [optimizer]
+
+    @classmethod
+    def build_model_from_file(
+        cls,
+        config_file: Optional[Union[Path, str]] = None,
+        model_file: Optional[Union[Path, str]] = None,
+        device: str = "cpu",
+    ) -> Tuple[torch.nn.Module, argparse.Namespace]:
+        """Build the plain model for inference, as `ASRTask` does."""
+        return ASRTask.build_model_from_file(config_file, model_file, device)
+
+
+def load_gated(exp_dir: Union[Path, str]) -> Tuple[torch.nn.Module, torch.nn.Module]:
+    """Rebuild a finished gated training.
+
+    Args:
+        exp_dir: Directory with config.yaml, weights.pth and gates.pth.
+
+    Returns:
+        The plain model with its weights, and the gates attached to its encoder.
+
+    Raises:
+        UserError: A file is missing or corrupt.
+    """
+    from espnet_prune.utils import read_yaml
+
+    exp_dir = Path(exp_dir)
+    args = argparse.Namespace(**read_yaml(exp_dir / "config.yaml"))
+    l0_conf = dict(copy.deepcopy(args.l0_conf))
+    l0_conf.setdefault("seed", args.seed)
+    weights = load_tensors(exp_dir / "weights.pth")
+    states = load_tensors(exp_dir / "gates.pth")
+    model = ASRTask.build_model(args)
+    model.load_state_dict(weights, strict=True)
+    gates = espnet_prune.attach_gates(model.encoder, **l0_conf)
+    gates.load_state_dict(states, strict=True)
+    logging.info(f"Gated training loaded from {exp_dir}")
+    return model.eval(), gates.eval()

@@ -1,0 +1,254 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""ESPnet's trainer with hooks and safe checkpoints; its loop stays where it is."""
+
+import argparse
+import contextlib
+import logging
+import time
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+import humanfriendly
+import torch
+from espnet2.train.reporter import SubReporter
+from espnet2.train.trainer import Trainer, TrainerOptions
+
+from espnet_prune.train.checkpoint import (
+    CHECKPOINT,
+    atomic_saves,
+    load_checkpoint,
+    remove_leftovers,
+    repair,
+)
+from espnet_prune.train.hooks import Run
+
+
+class Watched:
+    """An iterator that counts batches and tells the hooks before each one."""
+
+    def __init__(self, iterator: Any, run: Run):
+        self.iterator, self.run = iterator, run
+
+    def __len__(self) -> int:
+        return len(self.iterator)
+
+    def __iter__(self) -> Iterator[Any]:
+        self.run.batch = 0
+        for item in self.iterator:
+            self.run.batch += 1
+            self.run.call("batch")
+            yield item
+
+
+class PruneTrainer(Trainer):
+    """Stock trainer plus hooks.
+
+    Not supported: DeepSpeed and fairscale's sharded DDP.
+    """
+
+    _run: Optional[Run] = None
+    _started = 0.0
+    _first_epoch = 1
+
+    @classmethod
+    def build_options(cls, args: argparse.Namespace) -> TrainerOptions:
+        """Build the options; gated runs keep the last epoch instead of the best.
+
+        Accuracy falls while gates close, so that "best" would mean "least pruned",
+        and an average over epochs would mix structures.
+        """
+        options = super().build_options(args)
+        if getattr(args, "l0_conf", None):
+            options.best_model_criterion = []
+            options.nbest_averaging_interval = 0
+            options.patience = None
+        return options
+
+    @classmethod
+    def run(
+        cls,
+        model,
+        optimizers,
+        schedulers,
+        train_iter_factory,
+        valid_iter_factory,
+        plot_attention_iter_factory,
+        trainer_options,
+        distributed_option,
+    ) -> None:
+        """Train, from the checkpoint if there is one and `resume` is set.
+
+        Raises:
+            UserError: The checkpoint is corrupt.
+        """
+        output_dir = Path(trainer_options.output_dir)
+        run = Run(
+            model=model,
+            output_dir=output_dir,
+            options=trainer_options,
+            main=not distributed_option.distributed
+            or distributed_option.dist_rank == 0,
+            hooks=model.train_hooks() if hasattr(model, "train_hooks") else [],
+        )
+        if run.main:
+            remove_leftovers(output_dir)
+        if trainer_options.resume and (output_dir / CHECKPOINT).exists():
+            run.states = load_checkpoint(output_dir / CHECKPOINT)
+            if run.main:
+                repair(output_dir, run.states, trainer_options)
+        handle = optimizers[0].register_step_post_hook(lambda *unused: run.call("step"))
+        PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()
+        PruneTrainer._first_epoch = 0
+        try:
+            with atomic_saves(cls._hook_states), _clip_weights_only(model):
+                run.call("run_start")
+                super().run(
+                    model=model,
+                    optimizers=optimizers,
+                    schedulers=schedulers,
+                    train_iter_factory=train_iter_factory,
+                    valid_iter_factory=valid_iter_factory,
+                    plot_attention_iter_factory=plot_attention_iter_factory,
+                    trainer_options=trainer_options,
+                    distributed_option=distributed_option,
+                )
+                run.call("run_end")
+        finally:
+            handle.remove()
+            PruneTrainer._run = None
+
+    @staticmethod
+    def _hook_states():
+        hooks = PruneTrainer._run.hooks
+        return {hook.name: hook.state_dict() for hook in hooks}
+
+    @staticmethod
+    def resume(
+        checkpoint,
+        model,
+        reporter,
+        optimizers,
+        schedulers,
+        scaler,
+        ngpu: int = 0,
+        strict: bool = True,
+    ) -> None:
+        """Restore the states that `run` has loaded."""
+        run = PruneTrainer._run
+        states = run.states
+        model.load_state_dict(states["model"], strict=strict)
+        reporter.load_state_dict(states["reporter"])
+        for optimizer, state in zip(optimizers, states["optimizers"]):
+            optimizer.load_state_dict(state)
+        for scheduler, state in zip(schedulers, states["schedulers"]):
+            if scheduler is not None:
+                scheduler.load_state_dict(state)
+        if scaler is not None and states["scaler"] is not None:
+            scaler.load_state_dict(states["scaler"])
+        for hook in run.hooks:
+            if hook.name in states.get("hooks", {}):
+                hook.load_state_dict(states["hooks"][hook.name])
+        run.call("resumed")
+        run.states = {}
+        logging.info(f"The training was resumed using {checkpoint}")
+
+    @classmethod
+    def train_one_epoch(
+        cls,
+        model,
+        iterator,
+        optimizers,
+        schedulers,
+        scaler,
+        reporter,
+        summary_writer,
+        options,
+        distributed_option,
+    ) -> bool:
+        """Train one epoch, each from clean gradients.
+
+        The stock loop leaves the gradients of unfinished accumulation to the next
+        epoch; a resumed run would not have them.
+        """
+        run = PruneTrainer._run
+        run.epoch = reporter.epoch
+        PruneTrainer._first_epoch = PruneTrainer._first_epoch or run.epoch
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        cls._add_eta(reporter, iterator, options.max_epoch)
+        return super().train_one_epoch(
+            model=model,
+            iterator=Watched(iterator, run),
+            optimizers=optimizers,
+            schedulers=schedulers,
+            scaler=scaler,
+            reporter=reporter,
+            summary_writer=summary_writer,
+            options=options,
+            distributed_option=distributed_option,
+        )
+
+    @classmethod
+    def _add_eta(cls, reporter: SubReporter, iterator: Any, max_epoch: int) -> None:
+        """Append the remaining time to the log lines of an epoch."""
+        original, run = reporter.log_message, PruneTrainer._run
+
+        def log_message(start: Optional[int] = None) -> str:
+            message = original(start)
+            with contextlib.suppress(TypeError, ZeroDivisionError):
+                done = run.epoch - cls._first_epoch + run.batch / len(iterator)
+                rest = max_epoch - cls._first_epoch + 1 - done
+                seconds = (time.perf_counter() - cls._started) / done * rest
+                message += f", eta={humanfriendly.format_timespan(round(seconds))}"
+            return message
+
+        reporter.log_message = log_message
+
+    @classmethod
+    @torch.no_grad()
+    def validate_one_epoch(
+        cls, model, iterator, reporter, options, distributed_option
+    ) -> None:
+        """Validate, then tell the hooks that the epoch is over."""
+        super().validate_one_epoch(
+            model=model,
+            iterator=iterator,
+            reporter=reporter,
+            options=options,
+            distributed_option=distributed_option,
+        )
+        PruneTrainer._run.call("validation")
+        PruneTrainer._run.call("epoch_end")
+
+
+@contextlib.contextmanager
+def _clip_weights_only(model: torch.nn.Module) -> Iterator[None]:
+    """Leave gates out of gradient clipping while the trainer runs.
+
+    A strong push on the gates would otherwise shrink the update of the weights. A
+    gate gradient that is not finite still makes the norm not finite, so that the
+    trainer skips the step.
+    """
+    gates = getattr(model, "gates", None)
+    if gates is None:
+        yield
+        return
+    original = torch.nn.utils.clip_grad_norm_
+    parameters = list(gates.parameters())
+    excluded = {id(p) for p in parameters}
+
+    def clip_grad_norm_(params, *args, **kwargs):
+        norm = original([p for p in params if id(p) not in excluded], *args, **kwargs)
+        for parameter in parameters:
+            if parameter.grad is not None:
+                finite = torch.isfinite(parameter.grad).all()
+                norm = torch.where(finite, norm, torch.full_like(norm, float("nan")))
+        return norm
+
+    torch.nn.utils.clip_grad_norm_ = clip_grad_norm_
+    try:
+        yield
+    finally:
+        torch.nn.utils.clip_grad_norm_ = original
