@@ -32,9 +32,8 @@ PROGRAMS = {
 }
 IMPORTS = {
     "torchaudio": "import torchaudio",
-    "ESPnet's ASR task": "import espnet2.tasks.asr",
-    "ESPnet's ASR decoding": "import espnet2.bin.asr_inference",
-    "espnet_prune": "import espnet_prune; espnet_prune.register()",
+    "ESPnet's ASR": "import espnet2.bin.asr_train, espnet2.bin.asr_inference",
+    "espnet_prune": "import espnet_prune",
 }
 
 

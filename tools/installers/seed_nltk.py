@@ -7,8 +7,8 @@
 ESPnet's ASR task imports g2p_en, and g2p_en looks for two NLTK archives and tries
 the network for those that are absent: noise without a network, a long wait behind a
 silent firewall. Character and BPE recognition use neither, so empty archives stand in
-for them in the environment's own nltk_data folder. For phoneme tokens, get the real
-ones: `python -m nltk.downloader -d ENV/nltk_data cmudict averaged_perceptron_tagger_eng`
+for them in the environment's own nltk_data folder. For phoneme tokens get the real
+ones, averaged_perceptron_tagger_eng and cmudict, by `python -m nltk.downloader`.
 """
 
 import sys
