@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# To be sourced from a recipe directory, and again in every job on a cluster.
+
+MAIN_ROOT=$PWD/../../..
+if [ -f "${MAIN_ROOT}/tools/activate_python.sh" ]; then
+    . "${MAIN_ROOT}/tools/activate_python.sh"
+elif [ -x "${MAIN_ROOT}/tools/venv/bin/python" ]; then
+    export PATH="${MAIN_ROOT}/tools/venv/bin:${PATH}"
+fi
+if [ -f "${MAIN_ROOT}/tools/extra_path.sh" ]; then . "${MAIN_ROOT}/tools/extra_path.sh"; fi
+
+export LC_ALL=C
+export PYTHONIOENCODING=UTF-8
+export PYTHONPATH="${MAIN_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
+export OMP_NUM_THREADS=1  # jobs run side by side, one thread each
+if [ -f local/path.sh ]; then . local/path.sh; fi

@@ -1,0 +1,288 @@
+#!/usr/bin/env bash
+
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+# usage: ./run.sh [--option value ...]     (names may be written with '-' or '_')
+#   1-9 as in ESPnet's asr.sh: data, speed perturbation, format, filter, tokens, LM
+#   10 statistics   11 train the dense model    12 decode it   13 score it
+#   14 measure      15 select what is removed   16 cut and verify
+#   17 recover      18 decode the pruned model  19 score it
+#   20 deploy       21 report                   22 pack
+# A finished stage is skipped unless its configuration or its input has changed.
+# --stage 10 starts after data preparation; --stage 14 --dense_exp DIR starts from any
+# directory in which ESPnet's asr.sh has trained a model.
+
+set -e
+set -u
+set -o pipefail
+
+# options
+stage=1                # first stage
+stop_stage=10000       # last stage
+skip_stages=           # stages to leave out, as in "12 13"
+python=python3         # the interpreter, may be several words
+nj=2                   # parallel jobs for statistics
+inference_nj=2         # parallel jobs for decoding
+ngpu=0                 # GPUs for training
+gpu_inference=false    # decode on a GPU
+dumpdir=dump           # formatted data
+expdir=exp             # experiments
+espnet_root=           # an ESPnet checkout, default tools/espnet
+data_dir=              # a Kaldi-style corpus with one folder per set, for stage 1
+local_data_opts=       # options of local/data.py or of local/data.sh
+train_set=train        # as in data/ (without _sp)
+valid_set=dev          # for the choice of epochs
+test_sets="dev test"   # what is decoded and scored
+speed_perturb_factors= # as in "0.9 1.0 1.1"
+audio_format=flac      # flac, wav, or flac.ark, wav.ark
+fs=16000               # sampling rate in Hz
+min_wav_duration=0.1   # seconds
+max_wav_duration=20    # seconds
+token_type=bpe         # bpe or char
+nbpe=30                # number of sentencepiece units
+token_list=            # default data/token_list/TYPE/tokens.txt
+bpemodel=              # default beside the token list
+feats_normalize=global_mvn # global_mvn or utterance_mvn
+asr_config=conf/train_asr.yaml # of the dense model
+asr_args=              # more options for the dense training
+asr_tag=               # default the name of asr_config, and the tokens
+dense_exp=             # default EXPDIR/asr_TAG
+asr_stats_dir=         # default EXPDIR/asr_stats_raw_TOKENS
+inference_asr_model=valid.acc.ave.pth # the checkpoint that is decoded and pruned
+inference_config=conf/decode_asr.yaml # of the beam search
+inference_args=        # more options for the beam search
+prune_config=conf/prune.yaml # method, budget and training of the selection
+prune_args=            # more options for the selection
+recover_config=conf/recover.yaml # of the training after the cut
+recover_args=          # more options for the recovery
+tag=                   # default the names of the dense model and of prune_config
+prune_exp=             # default EXPDIR/TAG
+report_args=           # more options for the report
+# end of options
+
+_args="$*"
+. scripts/stages.sh
+. scripts/parse_options.sh
+log "$0 ${_args}"
+. ./path.sh
+. ./cmd.sh
+
+: "${espnet_root:=${MAIN_ROOT}/tools/espnet}"
+_train=${train_set}${speed_perturb_factors:+_sp}
+case "${token_type}" in
+    bpe) _tokens=bpe${nbpe} _folder=bpe_unigram${nbpe} ;;
+    char) _tokens=char _folder=char ;;
+    *) _die "--token_type ${token_type} is not there (bpe or char)" ;;
+esac
+_tokens+=${speed_perturb_factors:+_sp}
+: "${token_list:=data/token_list/${_folder}/tokens.txt}"
+if [ "${token_type}" = bpe ]; then : "${bpemodel:=$(dirname "${token_list}")/bpe.model}"; fi
+: "${asr_tag:=$(basename "${asr_config}" .yaml)_raw_${_tokens}}"
+: "${dense_exp:=${expdir}/asr_${asr_tag}}"
+: "${asr_stats_dir:=${expdir}/asr_stats_raw_${_tokens}}"
+: "${tag:=$(basename "${dense_exp}")_$(basename "${prune_config}" .yaml)}"
+: "${prune_exp:=${expdir}/${tag}}"
+_raw=${dumpdir}/raw
+_type=sound
+if [[ "${audio_format}" == *ark* ]]; then _type=kaldi_ark; fi
+_gpu=0
+if "${gpu_inference}"; then _gpu=1; fi
+
+train() { # DIR OPTION...: train a model, show the epochs
+    ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "$1")" \
+        --show 'epoch (started|results)' "$1"/train.log \
+        ${python} -m espnet_prune.bin.asr_train --ngpu "${ngpu}" \
+        --multiprocessing_distributed true --resume true --output_dir "$@"
+}
+
+decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by side
+    local jobs
+    ${train_cmd} "$3"/logdir/check_model.log \
+        ${python} -m espnet_prune.bin.check_model --config "$1" --model_file "$2"
+    jobs=$(${python} scripts/decode.py split --dumpdir "${_raw}" --sets "${test_sets}" \
+        --nj "${inference_nj}" --output_dir "$3")
+    ${decode_cmd} --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
+        JOB=1:"${jobs}" "$3"/logdir/asr_inference.JOB.log \
+        ${python} -m espnet_prune.with_registry -m espnet2.bin.asr_inference \
+        --batch_size 1 --ngpu "${_gpu}" --key_file "$3"/logdir/keys.JOB.scp \
+        --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${_type}" \
+        --asr_train_config "$1" --asr_model_file "$2" \
+        --output_dir "$3"/logdir/output.JOB --config "${inference_config}" ${inference_args}
+    ${python} scripts/decode.py collect --dumpdir "${_raw}" --sets "${test_sets}" \
+        --output_dir "$3"
+}
+
+score() { # DIR OPTION...: of decoded text; writes tables and score.json there
+    ${python} -m espnet_prune.bin.score --ref "${_raw}" --sets "${test_sets}" \
+        ${bpemodel:+--bpemodel "${bpemodel}"} --hyp "$@"
+}
+
+_recipe=${espnet_root}/egs2/$(basename "$(dirname "${PWD}")")/asr1
+_data="--train_set ${train_set} --valid_set ${valid_set} --fs ${fs} --dumpdir ${dumpdir}
+    --token_type ${token_type} --nbpe ${nbpe} --min_wav_duration ${min_wav_duration}
+    --max_wav_duration ${max_wav_duration}"
+_corpus=("local/data.py" "${local_data_opts}" "${_recipe}" "${data_dir}")
+for s in ${train_set} ${valid_set} ${test_sets}; do
+    _corpus+=("${data_dir}/${s}/wav.scp" "${data_dir}/${s}/text")
+done
+for n in 1 2 3 4 5; do
+    begin ${n} "${dumpdir}" "Data preparation" "${_data}" "${test_sets}" \
+        "${speed_perturb_factors}" "${_corpus[@]}" || continue
+    if [ -z "${data_dir}" ] && [ -f local/data.py ] && [ ${n} -eq 1 ]; then
+        ${python} local/data.py --data_dir downloads ${local_data_opts}
+    fi
+    if [ -n "${data_dir}" ] || [ -f local/data.py ]; then
+        ${python} scripts/data_prep.py --stage ${n} --data_dir "${data_dir:-downloads}" \
+            ${_data} --test_sets "${test_sets}" \
+            --speed_perturb_factors "${speed_perturb_factors}"
+    elif [ -f "${_recipe}/run.sh" ]; then
+        (cd "${_recipe}" && ./run.sh --stage ${n} --stop_stage ${n} --lang noinfo \
+            --token_type "${token_type}" --nbpe "${nbpe}" --audio_format "${audio_format}" \
+            --speed_perturb_factors "${speed_perturb_factors}" ${local_data_opts})
+        mkdir -p data "${dumpdir}"
+        ln -sfn "$(realpath "${_recipe}")/dump/raw" "${_raw}"
+        ln -sfn "$(realpath "${_recipe}")/data/token_list" data/token_list
+    else
+        _die "stages 1-5 need --data_dir CORPUS, or ${_recipe}/run.sh (--espnet_root)"
+    fi
+    finish
+done
+
+for n in 6 7 8 9; do
+    wanted ${n} && log "Stage ${n}: language models are not there yet, it is left out."
+done
+
+_asr="--token_type ${token_type} --token_list ${token_list}
+    ${bpemodel:+--bpemodel ${bpemodel}} --non_linguistic_symbols none --cleaner none
+    --g2p none --use_preprocessor true --frontend_conf fs=${fs} --config ${asr_config}"
+_shapes="--fold_length $((fs * 5)) --fold_length 150 --normalize ${feats_normalize}"
+if [ "${feats_normalize}" = global_mvn ]; then
+    _shapes+=" --normalize_conf stats_file=${asr_stats_dir}/train/feats_stats.npz"
+fi
+for s in train:${_train} valid:${valid_set}; do
+    for x in "wav.scp,speech,${_type}" text,text,text; do
+        _asr+=" --${s%%:*}_data_path_and_name_and_type ${_raw}/${s#*:}/${x}"
+    done
+    for x in speech_shape "text_shape.${token_type}"; do
+        _shapes+=" --${s%%:*}_shape_file ${asr_stats_dir}/${s%%:*}/${x}"
+    done
+done
+_texts=("${_raw}/${_train}/text" "${_raw}/${valid_set}/text" "${token_list}")
+_dense="${dense_exp}/${inference_asr_model}"
+if [ -f "${dense_exp}/config.yaml" ] && [ ! -f "${dense_exp}/.begun_stage11" ]; then
+    skip_stages+=" 10 11" # the model was trained elsewhere
+    log "${dense_exp} is taken as it is"
+fi
+
+if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${asr_config}" "${asr_args}"; then
+    need "${asr_config}" "${_texts[@]}"
+    _jobs=$(${python} scripts/decode.py split --dumpdir "${_raw}" --nj "${nj}" \
+        --sets "${_train} ${valid_set}" --by_set --output_dir "${asr_stats_dir}")
+    ${train_cmd} JOB=1:"${_jobs}" "${asr_stats_dir}"/logdir/stats.JOB.log \
+        ${python} -m espnet_prune.bin.asr_train --collect_stats true ${_asr} \
+        --train_shape_file "${asr_stats_dir}/logdir/${_train}.JOB.scp" \
+        --valid_shape_file "${asr_stats_dir}/logdir/${valid_set}.JOB.scp" \
+        --output_dir "${asr_stats_dir}/logdir/stats.JOB" ${asr_args}
+    _input=""
+    for n in $(seq "${_jobs}"); do _input+=" --input_dir ${asr_stats_dir}/logdir/stats.${n}"; done
+    ${python} -m espnet2.bin.aggregate_stats_dirs --output_dir "${asr_stats_dir}" \
+        ${_input}
+    for s in train valid; do # with the vocabulary size, which numel batches need
+        awk -v n="$(wc -l < "${token_list}")" '{ print $0 "," n }' \
+            "${asr_stats_dir}/${s}/text_shape" > "${asr_stats_dir}/${s}/text_shape.${token_type}"
+    done
+    finish
+fi
+
+if begin 11 "${dense_exp}" "Train the dense model" "${_texts[@]}" "${asr_config}" \
+    "${asr_args}" "${_shapes}" "${asr_stats_dir}/train/feats_stats.npz"; then
+    need "${asr_config}" "${asr_stats_dir}/train/text_shape.${token_type}"
+    resume
+    train "${dense_exp}" ${_asr} ${_shapes} ${asr_args}
+    finish
+fi
+
+_decode=decode_$(basename "${inference_config}" .yaml)_asr_model_${inference_asr_model%.pth}
+_how=("${inference_config}" "${inference_args}")
+for s in ${test_sets}; do _how+=("${_raw}/${s}/wav.scp" "${_raw}/${s}/text"); done
+if begin 12 "${dense_exp}/${_decode}" "Decode the dense model" "${_how[@]}" \
+    "${dense_exp}/config.yaml" "${_dense}"; then
+    need "${_dense}" "${inference_config}"
+    decode "${dense_exp}/config.yaml" "${_dense}" "${dense_exp}/${_decode}"
+    finish
+fi
+
+if begin 13 "${dense_exp}/${_decode}" "Score the dense model" "${_how[@]}" "${_dense}"; then
+    score "${dense_exp}/${_decode}"
+    finish
+fi
+
+if begin 14 "${dense_exp}" "Measure the dense model" "${dense_exp}/config.yaml" "${_dense}"; then
+    need "${_dense}"
+    ${python} -m espnet_prune.bin.cost --config "${dense_exp}/config.yaml" \
+        --output "${dense_exp}/cost.json"
+    finish
+fi
+
+_select=${prune_exp}/select _cut=${prune_exp}/cut
+if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_args}" \
+    "${dense_exp}/config.yaml" "${_dense}"; then
+    need "${prune_config}" "${_dense}"
+    resume
+    ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
+        --show 'epoch (started|results)' "${_select}"/select.log \
+        ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
+        --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
+        --output_dir "${_select}" ${prune_args}
+    finish
+fi
+
+if begin 16 "${_cut}" "Cut and verify" "${_select}/structure.json" "${_select}/masks.pth" \
+    "${dense_exp}/config.yaml" "${_dense}"; then
+    need "${_select}/structure.json"
+    resume
+    ${train_cmd} "${_cut}"/cut.log ${python} -m espnet_prune.bin.cut \
+        --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
+        --select_dir "${_select}" --output_dir "${_cut}"
+    finish
+fi
+
+if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recover_args}" \
+    "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}"; then
+    need "${recover_config}" "${_cut}/model.pth"
+    resume
+    _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
+    train "${prune_exp}" ${_given} --base_config "${_cut}/config.yaml" --config "${recover_config}" \
+        --init_param "${_cut}/model.pth" --teacher_config "${dense_exp}/config.yaml" \
+        --teacher_model "${_dense}" ${recover_args}
+    finish
+fi
+
+_pruned="${prune_exp}/${inference_asr_model}"
+if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
+    "${prune_exp}/config.yaml" "${_pruned}" "${_cut}/model.pth"; then
+    need "${_pruned}" "${inference_config}"
+    decode "${_cut}/config.yaml" "${_cut}/model.pth" "${_cut}/${_decode}"
+    decode "${prune_exp}/config.yaml" "${_pruned}" "${prune_exp}/${_decode}"
+    finish
+fi
+
+if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
+    "${_pruned}" "${_cut}/model.pth"; then
+    score "${_cut}/${_decode}" --against "${dense_exp}/${_decode}"
+    score "${prune_exp}/${_decode}" --against "${dense_exp}/${_decode}"
+    finish
+fi
+
+wanted 20 && log "Stage 20: ONNX and int8 are not there yet, it is left out."
+
+if wanted 21; then
+    log "Stage 21: Report"
+    ${python} -m espnet_prune.bin.report --dense_exp "${dense_exp}" --prune_exp "${prune_exp}" \
+        --model "${inference_asr_model}" --decode "${_decode}" ${report_args}
+fi
+
+wanted 22 && log "Stage 22: packing and uploading are not there yet, it is left out."
+
+log "Finished: stages ${stage} to ${stop_stage} of $(basename "$0")"

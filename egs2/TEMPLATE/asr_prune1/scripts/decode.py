@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Split the utterances of several sets over parallel jobs, and collect the results.
+
+`split` writes OUT/logdir/{wav.scp,keys.N.scp}, all sets in one list so that starting
+a decoder is paid once per job and not once per job and set; with --by_set it writes
+OUT/logdir/SET.N.scp instead. It prints the number of jobs, which is at most the number
+of utterances. `collect` writes OUT/SET/{text,token,token_int,score} as asr.sh does.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from espnet_prune.utils import UserError, atomic_write, run_main
+
+
+def read_keys(path: Path) -> Dict[str, str]:
+    """Read a Kaldi table as {key: line}.
+
+    Raises:
+        UserError: the file is missing or empty.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run the earlier stages first")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    table = {line.split(maxsplit=1)[0]: line for line in lines if line.strip()}
+    if not table:
+        raise UserError(f"{path} is empty")
+    return table
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write lines atomically, creating the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as stream:
+        stream.writelines(line + "\n" for line in lines)
+
+
+def parts(lines: List[str], number: int) -> List[List[str]]:
+    """Split a list into `number` contiguous parts of nearly equal length."""
+    edges = [i * len(lines) // number for i in range(number + 1)]
+    return [lines[a:b] for a, b in zip(edges, edges[1:])]
+
+
+def split(args: argparse.Namespace) -> int:
+    """Write the key files; returns the number of jobs."""
+    tables = {name: read_keys(args.dumpdir / name / "wav.scp") for name in args.sets}
+    logdir = args.output_dir / "logdir"
+    if args.by_set:
+        number = min([args.nj] + [len(table) for table in tables.values()])
+        for name, table in tables.items():
+            for i, part in enumerate(parts(list(table.values()), number), 1):
+                write_lines(logdir / f"{name}.{i}.scp", part)
+        return number
+    every: Dict[str, str] = {}
+    for name, table in tables.items():
+        for key in table:
+            if key in every:
+                raise UserError(
+                    f"{args.dumpdir / name}/wav.scp: the utterance '{key}' is in "
+                    "another set, too; decode the two in separate runs"
+                )
+        every.update(table)
+    number = min(args.nj, len(every))
+    write_lines(logdir / "wav.scp", list(every.values()))
+    for i, part in enumerate(parts(list(every.values()), number), 1):
+        write_lines(logdir / f"keys.{i}.scp", part)
+    return number
+
+
+def collect(args: argparse.Namespace) -> None:
+    """Merge the jobs' results and sort them into the sets.
+
+    Raises:
+        UserError: an utterance has no result.
+    """
+    logdir = args.output_dir / "logdir"
+    jobs = len(list(logdir.glob("keys.*.scp")))
+    for kind in ("text", "token", "token_int", "score"):
+        found: Dict[str, str] = {}
+        for job in range(1, jobs + 1):
+            path = logdir / f"output.{job}" / "1best_recog" / kind
+            found.update(read_keys(path))
+        for name in args.sets:
+            keys = sorted(read_keys(args.dumpdir / name / "wav.scp"))
+            missing = [key for key in keys if key not in found]
+            if missing:
+                raise UserError(
+                    f"{logdir}: no {kind} for {len(missing)} utterances of {name}, "
+                    f"the first is '{missing[0]}'"
+                )
+            write_lines(args.output_dir / name / kind, [found[key] for key in keys])
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("action", choices=["split", "collect"])
+    parser.add_argument("--dumpdir", type=Path, required=True, help="holds SET/wav.scp")
+    parser.add_argument("--sets", type=str.split, required=True, help="quoted list")
+    parser.add_argument("--nj", type=int, default=1, help="number of jobs")
+    parser.add_argument("--by_set", action="store_true", help="see above")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    return parser
+
+
+def main(cmd: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    if args.action == "split":
+        for old in (args.output_dir / "logdir").glob("keys.*.scp"):
+            old.unlink()
+        print(split(args))
+    else:
+        collect(args)
+
+
+if __name__ == "__main__":
+    run_main(main)

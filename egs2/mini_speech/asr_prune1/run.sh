@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+# Prune a Conformer on speech that espeak-ng makes on the spot: a demo in minutes.
+set -e
+set -u
+set -o pipefail
+
+train_set=train
+valid_set=dev
+test_sets="dev test"
+
+./prune.sh \
+    --train_set "${train_set}" \
+    --valid_set "${valid_set}" \
+    --test_sets "${test_sets}" \
+    --token_type bpe \
+    --nbpe 30 \
+    --asr_config conf/train_asr.yaml \
+    --prune_config conf/prune_l0.yaml \
+    --recover_config conf/recover.yaml \
+    --inference_config conf/decode_asr.yaml \
+    "$@"

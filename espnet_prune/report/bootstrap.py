@@ -1,0 +1,106 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Bootstrap intervals of error rates (Bisani and Ney, 2004)."""
+
+from typing import Any, Dict, Hashable, Iterator, Optional, Sequence, Tuple
+
+import numpy as np
+
+CELLS = 4_000_000  # resampling weights held at a time
+
+
+def _grouped(values: Sequence[int], groups: Optional[Sequence[Hashable]]) -> np.ndarray:
+    """Sum values of the same group; without groups each is its own."""
+    if groups is None:
+        return np.asarray(values, dtype=np.float64)
+    index = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    return np.bincount([index[g] for g in groups], weights=values)
+
+
+def _weights(size: int, samples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each unit is drawn: blocks of rows (n, size), samples in all."""
+    rng = np.random.default_rng(seed)
+    step = max(1, CELLS // max(size, 1))
+    for start in range(0, samples, step):
+        n = min(step, samples - start)
+        yield rng.multinomial(size, np.full(size, 1.0 / size), size=n)
+
+
+def _rates(
+    tops: Sequence[np.ndarray], bottom: np.ndarray, samples: int, seed: int
+) -> np.ndarray:
+    """Resampled rates in percent (len(tops), samples), the same draws for all tops."""
+    blocks = []
+    for weights in _weights(len(bottom), samples, seed):
+        below = np.maximum(weights @ bottom, 1.0)
+        blocks.append(np.stack([100.0 * (weights @ top) / below for top in tops]))
+    return np.concatenate(blocks, axis=1)
+
+
+def interval(
+    errors: Sequence[int],
+    words: Sequence[int],
+    groups: Optional[Sequence[Hashable]] = None,
+    samples: int = 10000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Tuple[float, float]:
+    """Interval of an error rate, in percent.
+
+    Args:
+        errors: Errors of each utterance.
+        words: Reference tokens of each utterance.
+        groups: What is drawn together, for example the speakers; by default each
+            utterance is drawn by itself.
+        samples: Number of resamplings.
+        seed: Seed of the private random generator.
+        level: Coverage.
+
+    Returns:
+        The lower and the upper end.
+    """
+    top, bottom = _grouped(errors, groups), _grouped(words, groups)
+    rates = _rates([top], bottom, samples, seed)[0]
+    tail = 50.0 * (1.0 - level)
+    low, high = np.percentile(rates, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def paired(
+    errors: Sequence[int],
+    others: Sequence[int],
+    words: Sequence[int],
+    groups: Optional[Sequence[Hashable]] = None,
+    samples: int = 10000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Dict[str, Any]:
+    """Compare two systems on the same utterances.
+
+    Args:
+        errors: Errors of this system on each utterance.
+        others: Errors of the other system on each utterance.
+        words: Reference tokens of each utterance.
+        groups: As in `interval`.
+        samples: Number of resamplings.
+        seed: Seed of the private random generator.
+        level: Coverage.
+
+    Returns:
+        `difference` (this minus the other, in percentage points), its `interval`, and
+        `better`, the share of the resamplings in which this system has fewer errors
+        (equal ones count half).
+    """
+    a, b = _grouped(errors, groups), _grouped(others, groups)
+    bottom = _grouped(words, groups)
+    rates = _rates([a, b], bottom, samples, seed)
+    difference = rates[0] - rates[1]
+    tail = 50.0 * (1.0 - level)
+    low, high = np.percentile(difference, [tail, 100.0 - tail])
+    better = np.mean(difference < 0) + 0.5 * np.mean(difference == 0)
+    return {
+        "difference": float(100.0 * (a.sum() - b.sum()) / max(bottom.sum(), 1.0)),
+        "interval": [float(low), float(high)],
+        "better": float(better),
+    }

@@ -1,0 +1,158 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+import json
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from espnet_prune.bin import score
+from espnet_prune.report.bootstrap import interval, paired
+from espnet_prune.report.counts import (
+    Counts,
+    align,
+    count_jiwer,
+    count_sclite,
+    percent,
+    sclite_command,
+    write_trn,
+)
+from espnet_prune.report.scoring import score_set, tokenizers
+from espnet_prune.utils import UserError
+
+
+def random_pairs(number):
+    """Token lists that are hard to align: few types, many errors."""
+    rng = random.Random(0)
+    pairs = []
+    for _ in range(number):
+        types = "abcd"[: rng.choice([2, 3, 4])]
+        sizes = rng.randint(1, 12), rng.randint(0, 12)
+        pairs.append(tuple([rng.choice(types) for _ in range(n)] for n in sizes))
+    return [list(side) for side in zip(*pairs)]
+
+
+@pytest.mark.parametrize(
+    "ref, hyp, expected",
+    [
+        ("a b c", "a b c", (3, 0, 0, 0)),
+        ("a b c", "a x c d", (2, 1, 0, 1)),
+        ("a b c", "", (0, 0, 3, 0)),
+        ("", "a", (0, 0, 0, 1)),
+        # fewest errors: 5 either way, sclite takes the one with fewer corrects
+        ("c a c b b c a", "a b a a a c c a b", (3, 4, 0, 2)),
+    ],
+)
+def test_counts_of_known_pairs(ref, hyp, expected):
+    assert align(ref.split(), hyp.split()) == Counts(*expected)
+    assert count_jiwer([ref.split()], [hyp.split()]) == [Counts(*expected)]
+
+
+def test_jiwer_counts_are_those_of_sclites_costs():
+    refs, hyps = random_pairs(500)
+    assert count_jiwer(refs, hyps) == [align(r, h) for r, h in zip(refs, hyps)]
+
+
+def test_counts_are_those_of_sclite(tmp_path):
+    if sclite_command() is None:
+        pytest.skip("sclite is not installed")
+    refs, hyps = random_pairs(500)
+    labels = [f"s-u{i}" for i in range(len(refs))]
+    write_trn(tmp_path / "ref.trn", labels, refs)
+    write_trn(tmp_path / "hyp.trn", labels, hyps)
+    found = count_sclite(tmp_path / "ref.trn", tmp_path / "hyp.trn", tmp_path / "r")
+    assert [found[label] for label in labels] == count_jiwer(refs, hyps)
+
+
+def test_percentages_round_halves_up():
+    assert percent(3982, 4000) == "99.6"  # 99.55
+    assert percent(0, 0) == "0.0"
+    assert percent(1, 3) == "33.3"
+
+
+def write_corpus(root, texts):
+    for name, lines in texts.items():
+        (root / name).mkdir(parents=True)
+        (root / name / "text").write_text("".join(f"{x}\n" for x in lines))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    write_corpus(tmp_path / "ref", {"dev": ["u1 A B", "u2 C"], "test": ["v1 A C"]})
+    write_corpus(tmp_path / "hyp", {"dev": ["u1 a B", "u2"], "test": ["v1 A B C"]})
+    return tmp_path
+
+
+def test_score_command(corpus, capsys):
+    score.main(
+        f"--ref {corpus}/ref --hyp {corpus}/hyp --bootstrap 100 --backend jiwer "
+        f"--against {corpus}/ref --sets".split() + ["dev test"]
+    )
+    out = capsys.readouterr().out
+    # corrects, substitutions, deletions, insertions, errors, wrong sentences
+    assert "|hyp/dev|2|3|66.7|0.0|33.3|0.0|33.3|50.0|" in out
+    assert "|hyp/dev+test|3|5|80.0|0.0|20.0|20.0|40.0|66.7|" in out
+    result = json.loads((corpus / "hyp" / "score.json").read_text())
+    wer = result["sets"]["test"]["wer"]
+    assert (wer["ins"], wer["rate"]) == (1, 50.0)
+    assert wer["against"]["difference"] == 50.0
+    assert result["sets"]["test"]["cer"]["wrd"] == 3  # the blank counts
+    assert "Sum/Avg" in (corpus / "hyp/dev/score_wer/result.txt").read_text()
+
+
+def test_score_tells_what_is_wrong(corpus):
+    def fails(ref, hyp):
+        with pytest.raises(UserError) as error:
+            score_set(ref, hyp, tokenizers(), corpus / "out", "jiwer")
+        return str(error.value)
+
+    assert "no such file" in fails(corpus / "ref/dev/text", corpus / "nothing")
+    assert "'u1'" in fails(corpus / "ref/dev/text", corpus / "hyp/test/text")
+    assert "'u2' has an empty text" in fails(corpus / "hyp/dev/text", corpus / "x")
+    (corpus / "empty").write_text("")
+    assert "is empty" in fails(corpus / "empty", corpus / "hyp/dev/text")
+
+
+def test_score_exits_with_2(corpus):
+    done = subprocess.run(
+        [sys.executable, "-m", "espnet_prune.bin.score", "--ref", corpus / "none"]
+        + ["--hyp", corpus / "hyp/dev/text"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("espnet_prune: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_bootstrap_interval_is_that_of_the_binomial():
+    rng = np.random.default_rng(0)
+    errors = (rng.random(2000) < 0.1).astype(int)
+    low, high = interval(errors, np.ones(2000, int), samples=4000)
+    rate = 100 * errors.mean()
+    half = 1.96 * 100 * np.sqrt(errors.mean() * (1 - errors.mean()) / 2000)
+    assert low == pytest.approx(rate - half, abs=0.15)
+    assert high == pytest.approx(rate + half, abs=0.15)
+    assert interval(errors, np.ones(2000, int), samples=4000) == (low, high)
+
+
+def test_bootstrap_by_group_is_wider_when_groups_differ():
+    errors = [0] * 50 + [1] * 50
+    words, groups = [1] * 100, ["a"] * 50 + ["b"] * 50
+    low, high = interval(errors, words, samples=500)
+    assert interval(errors, words, groups, samples=500) == (0.0, 100.0)
+    assert 30 < low < high < 70
+
+
+def test_paired_bootstrap():
+    words = [10] * 200
+    errors = [1, 2] * 100
+    same = paired(errors, errors, words, samples=500)
+    assert same["difference"] == 0 and same["better"] == 0.5
+    worse = paired([e + 1 for e in errors], errors, words, samples=500)
+    assert worse["difference"] == pytest.approx(10.0)
+    assert worse["interval"] == pytest.approx([10.0, 10.0])
+    assert worse["better"] == 0.0
