@@ -1,0 +1,129 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+"""Data stages 1-5 of the recipes on a corpus of noise."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "egs2/TEMPLATE/asr_prune1/scripts/data_prep.py"
+TEXTS = ["ONE TWO", "THREE FOUR FIVE", "TWO SIX", "SEVEN ONE"]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A corpus of three sets with paths relative to its folder."""
+    root = tmp_path / "corpus"
+    rng = np.random.default_rng(0)
+    for name in ("train", "dev", "test"):
+        folder = root / name
+        folder.mkdir(parents=True)
+        wav, text, spk = [], [], []
+        for i, words in enumerate(TEXTS):
+            utt = f"{name}{i}"
+            (root / "audio").mkdir(exist_ok=True)
+            noise = rng.uniform(-0.1, 0.1, 16000 + 800 * i)
+            soundfile.write(root / "audio" / f"{utt}.flac", noise, 16000)
+            wav.append(f"{utt} audio/{utt}.flac\n")
+            text.append(f"{utt} {words}\n")
+            spk.append(f"{utt} {name}spk{i % 2}\n")
+        (folder / "wav.scp").write_text("".join(wav))
+        (folder / "text").write_text("".join(text))
+        (folder / "utt2spk").write_text("".join(spk))
+    return root
+
+
+def run(cwd, *args):
+    """Run the script; returns the finished process."""
+    cmd = [sys.executable, str(SCRIPT), *map(str, args)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(cmd, cwd=cwd, capture_output=True, text=True, env=env)
+
+
+def keys(path):
+    return [line.split()[0] for line in path.read_text().splitlines()]
+
+
+def test_all_stages_with_speed_perturbation(corpus, tmp_path):
+    done = run(
+        tmp_path,
+        *("--stage", 1, "--stop_stage", 5, "--data_dir", corpus),
+        *("--test_sets", "dev test", "--speed_perturb_factors", "0.9 1.0 1.1"),
+        *("--token_type", "char", "--max_wav_duration", 1.3),
+    )
+    assert done.returncode == 0, done.stderr
+    raw = tmp_path / "dump" / "raw"
+    org = dict(
+        line.split()
+        for line in (raw / "org/train_sp/utt2num_samples").read_text().splitlines()
+    )
+    assert len(org) == 3 * len(TEXTS)
+    assert org["train0"] == "16000"
+    assert abs(int(org["sp0.9-train0"]) - 16000 / 0.9) <= 1
+    assert abs(int(org["sp1.1-train0"]) - 16000 / 1.1) <= 1
+    # 18400 samples at speed 0.9 are 1.28 s: kept; nothing else is longer
+    assert len(keys(raw / "train_sp/text")) == 12
+    assert keys(raw / "test/spk2utt") == ["testspk0", "testspk1"]
+    for line in (raw / "train_sp/wav.scp").read_text().splitlines():
+        assert Path(line.split()[1]).is_absolute() and Path(line.split()[1]).is_file()
+    tokens = (tmp_path / "data/token_list/char/tokens.txt").read_text().split()
+    assert tokens[:2] == ["<blank>", "<unk>"] and tokens[-1] == "<sos/eos>"
+    assert set("".join(TEXTS).replace(" ", "")) | {"<space>"} == set(tokens[2:-1])
+
+
+def test_filter_drops_long_utterances(corpus, tmp_path):
+    done = run(
+        tmp_path,
+        *("--stage", 1, "--stop_stage", 4, "--data_dir", corpus),
+        *("--max_wav_duration", 1.07),
+    )
+    assert done.returncode == 0, done.stderr
+    assert keys(tmp_path / "dump/raw/train/wav.scp") == ["train0", "train1"]
+    assert len(keys(tmp_path / "dump/raw/org/train/wav.scp")) == len(TEXTS)
+    assert len(keys(tmp_path / "dump/raw/test/wav.scp")) == len(TEXTS)
+
+
+def test_bpe_model_and_list_agree(corpus, tmp_path):
+    spm = pytest.importorskip("sentencepiece")
+    done = run(
+        tmp_path,
+        *("--stage", 1, "--stop_stage", 5, "--data_dir", corpus),
+        *("--token_type", "bpe", "--nbpe", 22),
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "data/token_list/bpe_unigram22"
+    tokens = (folder / "tokens.txt").read_text().split()
+    model = spm.SentencePieceProcessor(model_file=str(folder / "bpe.model"))
+    assert len(tokens) == 22  # minus <s>, </s>; plus <blank>, <sos/eos>
+    assert set(model.encode("ONE TWO SIX", out_type=str)) <= set(tokens)
+
+
+@pytest.mark.parametrize(
+    "damage, said",
+    [
+        ("audio", ("wav.scp", "'test2'", "missing")),
+        ("text", ("text", "'dev1'", "empty")),
+        ("no_line", ("text", "'train3'", "no line")),
+    ],
+)
+def test_bad_input_is_one_sentence_before_any_work(corpus, tmp_path, damage, said):
+    if damage == "audio":
+        (corpus / "audio/test2.flac").unlink()
+    elif damage == "text":
+        path = corpus / "dev/text"
+        path.write_text(path.read_text().replace("dev1 THREE FOUR FIVE", "dev1 "))
+    else:
+        path = corpus / "train/text"
+        path.write_text("".join(path.read_text().splitlines(True)[:-1]))
+    done = run(tmp_path, "--stage", 1, "--stop_stage", 5, "--data_dir", corpus)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    for word in said:
+        assert word in done.stderr
+    assert not (tmp_path / "data").exists() and not (tmp_path / "dump").exists()
