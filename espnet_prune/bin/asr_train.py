@@ -23,7 +23,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.utils import UserError, nearest, read_yaml, run_main, write_yaml
 
@@ -58,7 +58,6 @@ MODEL_KEYS = (
     *_CLASSES,
     *(f"{name}_conf" for name in _CLASSES),
 )
-MERGED = "train_config.yaml"
 
 
 def merge_configs(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
@@ -111,16 +110,11 @@ def _known_keys(parser: argparse.ArgumentParser) -> List[str]:
     return sorted(a.dest for a in parser._actions if a.dest not in ("help", "config"))
 
 
-def read_command(
-    parser: argparse.ArgumentParser, cmd: List[str]
-) -> Tuple[argparse.Namespace, Optional[Dict[str, Any]]]:
+def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Namespace:
     """Parse the command, with the YAML completed from `--base_config`.
 
-    Returns:
-        The arguments, and the merged YAML if there was a `--base_config`.
-
     Raises:
-        UserError: Unknown key or option, unreadable file, or no output directory.
+        UserError: Unknown key or option, or an unreadable file.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.error = parser.error
@@ -145,20 +139,18 @@ def read_command(
             raise UserError(f"unknown option {name}{nearest(name, options)}")
     base_config = args.base_config or own.get("base_config")
     if base_config is None:
-        return parser.parse_args(cmd), None
-    output_dir = args.output_dir or own.get("output_dir")
-    if output_dir is None:
-        raise UserError("--base_config needs --output_dir")
+        return parser.parse_args(cmd)
     base = read_yaml(base_config)
     if not isinstance(base, dict) or "token_list" not in base:
         raise UserError(f"--base_config {base_config}: not a config.yaml of ESPnet")
     merged = merge_configs(base, own)
-    merged["base_config"] = str(base_config)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / MERGED
+        path = Path(folder) / "merged.yaml"
         write_yaml(merged, path)
-        rest = ["--config", str(path), "--output_dir", str(output_dir), *rest]
-        return parser.parse_args(rest), merged
+        output = [] if args.output_dir is None else ["--output_dir", args.output_dir]
+        parsed = parser.parse_args(["--config", str(path), *output, *rest])
+    parsed.config, parsed.base_config = args.config, str(base_config)
+    return parsed
 
 
 def main(cmd: Optional[List[str]] = None) -> None:
@@ -171,14 +163,11 @@ def main(cmd: Optional[List[str]] = None) -> None:
     from espnet_prune.train import precheck
     from espnet_prune.train.task import PruneASRTask
 
-    args, merged = read_command(parser, list(sys.argv[1:] if cmd is None else cmd))
+    args = read_command(parser, list(sys.argv[1:] if cmd is None else cmd))
     if not args.print_config:
         precheck.check_files(args)
         precheck.check_confs(args, PruneASRTask)
         precheck.check_data(args)
-    if merged is not None:
-        args.config = str(Path(args.output_dir) / MERGED)
-        write_yaml(merged, args.config)
     PruneASRTask.main(args=args)
 
 

@@ -6,7 +6,6 @@
 import contextlib
 import datetime
 import functools
-import logging
 import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping
@@ -19,8 +18,12 @@ from espnet_prune.utils import UserError, atomic_torch_save
 CHECKPOINT = "checkpoint.pth"
 
 
-def load_checkpoint(path: Path) -> Dict[str, Any]:
+def load_checkpoint(path: Path, mmap: bool = False) -> Dict[str, Any]:
     """Load a trainer checkpoint on the CPU, without running code from it.
+
+    Args:
+        path: checkpoint.pth of an experiment.
+        mmap: Read tensors only when they are used.
 
     Raises:
         UserError: The file is truncated or not a checkpoint.
@@ -35,7 +38,7 @@ def load_checkpoint(path: Path) -> Dict[str, Any]:
     ]
     try:
         with torch.serialization.safe_globals(allowed):
-            states = torch.load(path, map_location="cpu", weights_only=True)
+            states = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         states["model"], states["reporter"], states["optimizers"]
     except Exception as error:
         raise UserError(
@@ -54,7 +57,7 @@ def check_same_structure(path: Path, model: torch.nn.Module) -> None:
     """
     if not path.exists():
         return
-    saved, own = load_checkpoint(path)["model"], model.state_dict()
+    saved, own = load_checkpoint(path, mmap=True)["model"], model.state_dict()
     different = sorted(
         key
         for key in saved.keys() | own.keys()
@@ -84,23 +87,44 @@ def remove_leftovers(output_dir: Path) -> None:
             path.unlink()
 
 
+def _reporter(states: Mapping[str, Any]) -> Any:
+    from espnet2.train.reporter import Reporter
+
+    reporter = Reporter()
+    reporter.load_state_dict(states["reporter"])
+    return reporter
+
+
+def keep_stopped(states: Mapping[str, Any], options: Any) -> None:
+    """End a resumed run that had already met its criterion for early stopping.
+
+    The stock trainer looks at the criterion only after an epoch, and would train one
+    more.
+
+    Args:
+        states: The loaded checkpoint.
+        options: The trainer's options; `max_epoch` may be lowered.
+    """
+    reporter = _reporter(states)
+    if options.patience is not None and reporter.check_early_stopping(
+        options.patience, *options.early_stopping_criterion
+    ):
+        options.max_epoch = reporter.get_epoch()
+
+
 def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
     """Bring an experiment directory to the state just after its checkpoint.
 
     The stock trainer writes the checkpoint first, then the epoch's model, then moves
     links and deletes models that are no longer among the best. A kill in between
-    leaves some of this undone; do it here, and end a run that had met its criterion
-    for early stopping.
+    leaves some of this undone; do it here.
 
     Args:
         output_dir: ESPnet's experiment directory.
         states: The loaded checkpoint.
-        options: The trainer's options; `max_epoch` may be lowered.
+        options: The trainer's options.
     """
-    from espnet2.train.reporter import Reporter
-
-    reporter = Reporter()
-    reporter.load_state_dict(states["reporter"])
+    reporter = _reporter(states)
     epoch = reporter.get_epoch()
     name = f"{epoch}epoch.pth"
     atomic_torch_save(states["model"], output_dir / name)
@@ -119,11 +143,6 @@ def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
         path = output_dir / f"{other}epoch.pth"
         if other not in keep and path.exists():
             path.unlink()
-    if options.patience is not None and reporter.check_early_stopping(
-        options.patience, *options.early_stopping_criterion
-    ):
-        options.max_epoch = epoch
-    logging.info(f"Resuming after epoch {epoch} of {options.max_epoch}")
 
 
 @contextlib.contextmanager

@@ -123,8 +123,9 @@ class GateHook(TrainHook):
             self.gates.log_to(run.output_dir / self.log_name)
 
     def step(self, run: Run) -> None:
-        if run.main:
-            self.gates.note({k: float(v) for k, v in self.model.last_stats.items()})
+        if run.main and int(self.gates.lagrangian.step) % self.gates.log_interval == 0:
+            stats = self.model.last_stats.items()
+            self.gates.note({k: float(v) for k, v in stats if v is not None})
         self.gates.after_step()
 
     def epoch_end(self, run: Run) -> None:

@@ -37,7 +37,7 @@ class PruneASRModel(ESPnetASRModel):
         self.means = LossMeans(PARTS)
         # teacher index of every student block, where blocks were removed
         self.kept_blocks: Optional[List[int]] = None
-        self.last_stats: Dict[str, float] = {}
+        self.last_stats: Dict[str, torch.Tensor] = {}
         self._non_finite = 0
 
     def add_gates(self, gates: torch.nn.Module) -> None:
@@ -101,10 +101,11 @@ class PruneASRModel(ESPnetASRModel):
             self, blocks=conf.w_layer > 0 and self.teacher is not None
         ) as seen:
             loss, stats, weight = super().forward(*inputs, **kwargs)
+        answer = self._ask(seen)
         parts = {"asr": loss.mean()}
         with torch.autocast(loss.device.type, enabled=False):
-            if self.teacher is not None:
-                parts.update(self._distill(seen))
+            if answer is not None:
+                parts.update(self._distill(seen, answer))
             total = parts["asr"] * 0.0
             for name, part in parts.items():
                 scaled = self.means(name, part) if conf.normalise else part
@@ -116,26 +117,33 @@ class PruneASRModel(ESPnetASRModel):
                 extra.update(gate_stats)
         stats.update(extra, loss_total=total.detach())
         self._guard(total, kwargs.get("utt_id"))
-        self._remember(stats)
+        self.last_stats = stats
         return force_gatherable((total, stats, weight), loss.device)
 
-    def _distill(self, seen: Capture) -> Dict[str, torch.Tensor]:
-        """Return the distillation losses that have a weight, each a scalar."""
+    def _ask(self, seen: Capture) -> Optional[TeacherOutput]:
+        """Run the teacher on what the student saw, under the same autocast.
+
+        Raises:
+            UserError: The teacher's encoder makes another number of frames.
+        """
+        if self.teacher is None:
+            return None
         conf = self.distill_conf
         tokens = seen.decoder_inputs if conf.w_att > 0 else None
-        with torch.autocast(
-            seen.feats.device.type, enabled=torch.is_autocast_enabled()
-        ):
-            answer = self.teacher(
-                seen.feats.detach(), seen.feats_lengths, tokens, ctc=conf.w_ctc > 0
-            )
+        answer = self.teacher(
+            seen.feats.detach(), seen.feats_lengths, tokens, ctc=conf.w_ctc > 0
+        )
         if not torch.equal(answer.lengths.cpu(), seen.lengths.cpu()):
             raise UserError(
                 "the teacher's encoder makes another number of frames than the "
                 "student's; both need the same input_layer"
             )
+        return answer
+
+    def _distill(self, seen: Capture, answer: TeacherOutput) -> Dict[str, torch.Tensor]:
+        """Return the distillation losses that have a weight, each a scalar."""
+        conf = self.distill_conf
         parts = {}
-        mask = None
         if answer.hidden is not None:
             mask = losses.valid_mask(seen.lengths, seen.blocks[0].size(1))
             pairs = self._match(seen.blocks, answer, mask)
@@ -150,7 +158,9 @@ class PruneASRModel(ESPnetASRModel):
                 self.blank_id if conf.blank_weight else -1,
             )
         if answer.decoder_logits is not None and seen.decoder_logits is not None:
-            mask = losses.valid_mask(tokens[1], seen.decoder_logits.size(1))
+            mask = losses.valid_mask(
+                seen.decoder_inputs[1], seen.decoder_logits.size(1)
+            )
             parts["att"] = losses.logit_kl(
                 seen.decoder_logits, answer.decoder_logits, mask, conf.temperature
             )
@@ -189,10 +199,3 @@ class PruneASRModel(ESPnetASRModel):
                 f"the loss was not finite for {MAX_NON_FINITE} batches in a row "
                 f"(last: {names}); lower the learning rate or look at these utterances"
             )
-
-    def _remember(self, stats: Dict[str, torch.Tensor]) -> None:
-        """Keep the latest statistics for the log of the selection."""
-        if self.gates is not None:
-            self.last_stats = {
-                k: v.detach() for k, v in stats.items() if torch.is_tensor(v)
-            }

@@ -159,15 +159,8 @@ class PruneASRTask(ASRTask):
         finally:
             model.gates = gates
         rate = float(gates.gate_lr)
-        group = {"params": list(gates.parameters()), "lr": rate, "weight_decay": 0.0}
-        optimizer.add_param_group(group)
-        last = len(optimizer.param_groups) - 1
-
-        def hold(optim, *unused):
-            # schedulers rescale every group, gates keep their rate
-            optim.param_groups[last]["lr"] = rate
-
-        optimizer.register_step_pre_hook(hold)
+        group = {"params": list(gates.parameters()), "lr": rate, "held_lr": rate}
+        optimizer.add_param_group({**group, "weight_decay": 0.0})
         return [optimizer]
 
     @classmethod

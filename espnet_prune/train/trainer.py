@@ -8,7 +8,7 @@ import contextlib
 import logging
 import time
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, Sequence
 
 import humanfriendly
 import torch
@@ -18,11 +18,36 @@ from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet_prune.train.checkpoint import (
     CHECKPOINT,
     atomic_saves,
+    keep_stopped,
     load_checkpoint,
     remove_leftovers,
     repair,
 )
 from espnet_prune.train.hooks import Run
+
+
+def hold_rates(optimizers: Sequence[Any], schedulers: Sequence[Any]) -> None:
+    """Keep the learning rate of parameter groups that have a `held_lr`.
+
+    Schedulers rescale every group; gates need a constant rate.
+    """
+
+    def restore(optimizer: Any) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = group.get("held_lr", group["lr"])
+
+    class Held:
+        def step(self, *args, **kwargs):
+            super().step(*args, **kwargs)
+            restore(self.optimizer)
+
+    for optimizer, scheduler in zip(optimizers, schedulers):
+        if not any("held_lr" in group for group in optimizer.param_groups):
+            continue
+        restore(optimizer)
+        if scheduler is not None:
+            kind = type(scheduler)
+            scheduler.__class__ = type(kind.__name__, (Held, kind), {})
 
 
 class Watched:
@@ -98,6 +123,8 @@ class PruneTrainer(Trainer):
             run.states = load_checkpoint(output_dir / CHECKPOINT)
             if run.main:
                 repair(output_dir, run.states, trainer_options)
+            keep_stopped(run.states, trainer_options)
+        hold_rates(optimizers, schedulers)
         handle = optimizers[0].register_step_post_hook(lambda *unused: run.call("step"))
         PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()
         PruneTrainer._first_epoch = 0
