@@ -1,0 +1,79 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Build and load ESPnet models strictly.
+
+ESPnet's own loader drops missing keys silently, so that a checkpoint under the wrong
+config decodes with random weights. Everything here checks every key and shape.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+from torch import nn
+
+from espnet_prune.utils import PathLike, UserError, load_tensors, read_yaml
+
+
+def read_model_config(config: PathLike) -> Dict[str, Any]:
+    """Read the config.yaml of an ESPnet experiment.
+
+    Raises:
+        UserError: The file is missing or does not describe an ASR model.
+    """
+    args = read_yaml(config)
+    if not isinstance(args, dict) or "token_list" not in args:
+        raise UserError(f"{config}: not the config.yaml of an ESPnet ASR experiment")
+    return args
+
+
+def build_model(args: Mapping[str, Any]) -> nn.Module:
+    """Build the ESPnet ASR model that a config describes, with random weights.
+
+    Args:
+        args: Content of config.yaml; pruned encoders are known.
+    """
+    import espnet_prune
+
+    espnet_prune.register()
+    from espnet2.tasks.asr import ASRTask
+
+    return ASRTask.build_model(argparse.Namespace(**args))
+
+
+def state_problems(model: nn.Module, state: Mapping[str, Any]) -> List[str]:
+    """Return one sentence per kind of misfit between a model and a state dict."""
+    own, problems = model.state_dict(), []
+    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    for text, keys in (
+        ("lacks", sorted(own.keys() - state.keys())),
+        ("has the unknown", sorted(state.keys() - own.keys())),
+        ("has another shape for", sorted(shapes)),
+    ):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            problems.append(f"{text} {keys[0]}{more}")
+    return problems
+
+
+def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]:
+    """Build a model and load its weights, every key and every shape.
+
+    Returns:
+        The `ESPnetASRModel` in eval mode, and the content of its config.
+
+    Raises:
+        UserError: A file is missing or corrupt, or the two do not belong together.
+    """
+    args = read_model_config(config)
+    state = load_tensors(model_file)
+    model = build_model(args)
+    problems = state_problems(model, state)
+    if problems:
+        raise UserError(
+            f"{model_file} {'; '.join(problems)} under {Path(config)}; give the config "
+            "and the checkpoint of one experiment"
+        )
+    model.load_state_dict(state, strict=True)
+    return model.eval(), args
