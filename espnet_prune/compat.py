@@ -22,7 +22,9 @@ def _nets(name: str) -> ModuleType:
         except ModuleNotFoundError as error:
             if not str(error.name).startswith("espnet.nets"):
                 raise
-            return importlib.import_module(f"espnet2.legacy.nets.pytorch_backend.{name}")
+            return importlib.import_module(
+                f"espnet2.legacy.nets.pytorch_backend.{name}"
+            )
 
 
 _attention = _nets("transformer.attention")

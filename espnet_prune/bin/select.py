@@ -147,7 +147,9 @@ def finish_l0(train_dir: Path, output_dir: Path) -> Tuple[Any, Dict[str, Any]]:
     logging.info(
         f"expected sparsity {reached:.4f}, target {gates.lagrangian.final_target}"
     )
-    atomic_torch_save(load_tensors(train_dir / "weights.pth"), output_dir / "weights.pth")
+    atomic_torch_save(
+        load_tensors(train_dir / "weights.pth"), output_dir / "weights.pth"
+    )
     with open(train_dir / "select.jsonl", encoding="utf-8") as source:
         with atomic_write(output_dir / "select.jsonl") as stream:
             shutil.copyfileobj(source, stream)
@@ -179,9 +181,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         from espnet_prune.select.magnitude import magnitude
 
         units = tuple(conf.get("units") or UNIT_KINDS)
-        masks = magnitude(
-            model.encoder, graph, budget, units, conf.get("round_to", 1)
-        )
+        masks = magnitude(model.encoder, graph, budget, units, conf.get("round_to", 1))
         structure = graph.structure(masks)
 
     dense, kept = cost(graph.dense, budget.frames), cost(structure, budget.frames)

@@ -70,8 +70,10 @@ def check_reachable(graph: UnitGraph, kinds: Tuple[str, ...], budget: Budget) ->
     floor = budget.cost_of(model, least)
     if floor > (1.0 - budget.sparsity) * full:
         fixed = sorted(set(UNIT_KINDS) - {unit.kind for unit in graph.of_kinds(kinds)})
-        held = f"units of kind {', '.join(fixed)} are not pruned" if fixed else (
-            "the rest are norms and the output layer of the subsampling"
+        held = (
+            f"units of kind {', '.join(fixed)} are not pruned"
+            if fixed
+            else ("the rest are norms and the output layer of the subsampling")
         )
         raise UserError(
             f"budget: sparsity {budget.sparsity} of {budget.kind} cannot be reached; "

@@ -38,9 +38,7 @@ def read_dims(encoder: nn.Module) -> Dims:
     # narrowing may remove every attention; it leaves the dimensions it started from
     dims = getattr(encoder, "dense_dims", None) or _read_blocks(encoder)
     params, per_frame, fixed = _read_others(encoder)
-    return dataclasses.replace(
-        dims, other_params=params, other_macs=(per_frame, fixed)
-    )
+    return dataclasses.replace(dims, other_params=params, other_macs=(per_frame, fixed))
 
 
 def _read_blocks(encoder: nn.Module) -> Dims:

@@ -61,6 +61,15 @@ class MaskHooks:
         hook.is_mask = True
         return hook
 
+    def __deepcopy__(self, memo: Any) -> "MaskHooks":
+        """Copy the values only: hooks belong to one encoder."""
+        copied = object.__new__(MaskHooks)
+        copied.values = {
+            name: mask.detach().clone() for name, mask in self.values.items()
+        }
+        copied._handles = []
+        return copied
+
     def remove(self) -> None:
         """Take the hooks off; the encoder is as it was."""
         for handle in self._handles:

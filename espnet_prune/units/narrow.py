@@ -48,8 +48,8 @@ def narrow(
     for (name, dim), parts in slices.items():
         parts.sort(key=lambda pair: pair[0].offset)
         entries = torch.cat([part.entries(kept) for part, kept in parts])
-        state[name] = state[name].detach().index_select(
-            dim, entries.to(state[name].device)
+        state[name] = (
+            state[name].detach().index_select(dim, entries.to(state[name].device))
         )
         _set_tensor(encoder, name, state[name])
     for module in encoder.modules():

@@ -31,8 +31,10 @@ def unit_norms(encoder: nn.Module, graph: UnitGraph) -> Dict[str, torch.Tensor]:
             if part.tensor not in parameters:
                 continue  # running statistics are no weights
             weight = parameters[part.tensor].detach().float().cpu()
-            rows = weight.movedim(part.dim, 0).flatten(1) if weight.dim() > 1 else (
-                weight[:, None]
+            rows = (
+                weight.movedim(part.dim, 0).flatten(1)
+                if weight.dim() > 1
+                else (weight[:, None])
             )
             entries = part.entries(torch.arange(unit.size))
             per_entry = rows[entries].square().sum(1)

@@ -48,7 +48,9 @@ class Lagrangian(nn.Module):
         if ramp_steps < 1:
             raise UserError(f"l0_conf: ramp_steps {ramp_steps} must be positive")
         super().__init__()
-        self.gate_lr = min(0.2, 2.6 * TRAVEL / ramp_steps) if gate_lr is None else gate_lr
+        self.gate_lr = (
+            min(0.2, 2.6 * TRAVEL / ramp_steps) if gate_lr is None else gate_lr
+        )
         if self.gate_lr * ramp_steps < 2 * TRAVEL:
             raise UserError(
                 f"l0_conf: ramp_steps {ramp_steps} is too short for gate_lr "

@@ -1,0 +1,95 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Encoder time of several models, measured side by side.
+
+The models take turns, so that a change of the machine's speed during the measurement
+meets all of them, and the fastest run of each is the least disturbed one.
+"""
+
+import statistics
+import time
+from typing import Any, Dict, List, Mapping, NamedTuple
+
+import torch
+from torch import nn
+
+
+class Latency(NamedTuple):
+    """Encoder time of one model for one utterance.
+
+    Attributes:
+        min_ms: Fastest run, in milliseconds.
+        median_ms: Median run, in milliseconds.
+        runs: How many were measured.
+    """
+
+    min_ms: float
+    median_ms: float
+    runs: int
+
+
+def measure_latency(
+    encoders: Mapping[str, nn.Module],
+    *,
+    frames: int = 1000,
+    input_size: int = 80,
+    runs: int = 15,
+    warmup: int = 2,
+    threads: int = 1,
+    seed: int = 0,
+) -> Dict[str, Latency]:
+    """Measure encoders in turns on the CPU, one utterance at a time.
+
+    Args:
+        encoders: ESPnet encoders by name; they are put into eval mode.
+        frames: Length of the utterance in feature frames; 1000 are 10 s.
+        input_size: Feature dimension.
+        runs: Measured runs of each encoder.
+        warmup: Runs of each encoder before.
+        threads: Threads that torch may use; the former number is set again after.
+        seed: Seed of the random features (1, frames, input_size).
+
+    Returns:
+        The times by name, in the order given.
+
+    Raises:
+        ValueError: `runs` or `threads` is below 1.
+    """
+    if runs < 1 or threads < 1:
+        raise ValueError("runs and threads must be at least 1")
+    generator = torch.Generator().manual_seed(seed)
+    feats = torch.randn(1, frames, input_size, generator=generator)
+    lengths = torch.tensor([frames])
+    times: Dict[str, List[float]] = {name: [] for name in encoders}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    try:
+        with torch.inference_mode():
+            for encoder in encoders.values():
+                encoder.eval()
+                for _ in range(warmup):
+                    encoder(feats, lengths)
+            order = list(encoders)
+            for _ in range(runs):
+                for name in order:
+                    start = time.perf_counter()
+                    encoders[name](feats, lengths)
+                    times[name].append(1000.0 * (time.perf_counter() - start))
+                order.reverse()
+    finally:
+        torch.set_num_threads(before)
+    return {
+        name: Latency(min(values), statistics.median(values), runs)
+        for name, values in times.items()
+    }
+
+
+def as_json(latency: Latency, dense: Latency) -> Dict[str, Any]:
+    """Return plain data, with the ratios to the dense model."""
+    return {
+        **latency._asdict(),
+        "min_ratio": latency.min_ms / dense.min_ms,
+        "median_ratio": latency.median_ms / dense.median_ms,
+    }

@@ -1,0 +1,159 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Masked = cut = rebuilt from the config, for every variant and many structures."""
+
+import pytest
+import torch
+
+from espnet_prune import Structure, UserError, cost, cut, unit_graph
+from espnet_prune.cutting.verify import compare, require_equal
+from espnet_prune.units import masked
+from test.espnet_prune.encoder_zoo import (
+    MEL,
+    VARIANTS,
+    build,
+    pruned_class,
+    soft_masks,
+    stock_class,
+)
+
+PER_VARIANT = 10  # times the number of variants: over 200 structures
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_masked_equals_cut(variant):
+    encoder = build(variant)
+    graph = unit_graph(encoder)
+    for seed in range(PER_VARIANT):
+        structure = Structure.random(encoder, seed, keep=0.3 + 0.05 * seed)
+        masks = soft_masks(graph, structure, seed)
+        small = cut(encoder, structure, masks)
+        report = compare(encoder, graph, masks, small, trials=2, seed=seed)
+        assert report["max_abs_diff"] <= 1e-5, (variant, seed)
+        assert cost(structure).params == sum(p.numel() for p in small.parameters())
+        assert Structure.dense(small).widths() == structure.widths()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rebuilt_from_config(variant):
+    family, conf = VARIANTS[variant]
+    encoder = build(variant)
+    structure = Structure.random(encoder, 5)
+    small = cut(encoder, structure)
+    rebuilt = pruned_class(family)(MEL, structure=structure.widths(), **conf).eval()
+    rebuilt.load_state_dict(small.state_dict(), strict=True)
+    x, lengths = torch.randn(2, 61, MEL), torch.tensor([61, 40])
+    expected, got = small(x, lengths)[0], rebuilt(x, lengths)[0]
+    if isinstance(expected, tuple):
+        expected, got = expected[0], got[0]
+    assert torch.equal(expected, got)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_dense_structure_is_the_stock_encoder(variant):
+    family, conf = VARIANTS[variant]
+    stock = build(variant)
+    dense = Structure.dense(stock)
+    for structure in (None, dense.widths()):
+        pruned = pruned_class(family)(MEL, structure=structure, **conf).eval()
+        assert list(pruned.state_dict()) == list(stock.state_dict())
+        pruned.load_state_dict(stock.state_dict(), strict=True)
+        x, lengths = torch.randn(2, 50, MEL), torch.tensor([50, 33])
+        expected, got = stock(x, lengths)[0], pruned(x, lengths)[0]
+        if isinstance(expected, tuple):
+            expected, got = expected[0], got[0]
+        assert torch.equal(expected, got)
+
+
+def test_nothing_left_of_a_module():
+    """Zero heads, zero units, zero channels: the module goes, its bias too."""
+    encoder = build("latest")
+    graph = unit_graph(encoder)
+    for name in ("self_attn.heads", "feed_forward.units", "conv_module.channels"):
+        masks = {f"encoders.0.{name}": torch.zeros(graph[f"encoders.0.{name}"].size)}
+        structure = graph.structure(masks)
+        small = cut(encoder, structure, masks)
+        assert compare(encoder, graph, masks, small, trials=2)["equal"]
+        module = name.split(".")[0]
+        assert not [
+            k for k in small.state_dict() if k.startswith(f"encoders.0.{module}.")
+        ]
+
+
+def test_unequal_encoders_are_found_out():
+    encoder = build("latest")
+    graph = unit_graph(encoder)
+    structure = Structure.random(encoder, 1)
+    small = cut(encoder, structure, graph.first(structure))
+    with torch.no_grad():
+        next(small.parameters()).mul_(1.01)
+    report = compare(encoder, graph, graph.first(structure), small, trials=2)
+    assert not report["equal"]
+    with pytest.raises(UserError, match="differ"):
+        require_equal(report)
+
+
+def test_blocks_removed_are_identities():
+    encoder = build("latest", seed=2)
+    dense = Structure.dense(encoder)
+    structure = dense.with_widths({"kept_blocks": [1]})
+    small = cut(encoder, structure)
+    assert len(small.encoders) == 1
+    assert cost(structure).params == sum(p.numel() for p in small.parameters())
+    x, lengths = torch.randn(2, 50, MEL), torch.tensor([50, 33])
+    got = small(x, lengths)[0]
+    encoder.encoders[0].forward = lambda x, mask: (x, mask)
+    assert torch.equal(encoder(x, lengths)[0], got)
+
+
+def test_cut_twice():
+    """A pruned encoder can be pruned again, to the same as in one go."""
+    encoder = build("latest")
+    dense = Structure.dense(encoder)
+    first = dense.with_widths({"linear_units": [12, 0], "attention_heads": [2, 4]})
+    second = first.with_widths({"linear_units": [6, 0], "attention_heads": [0, 3]})
+    twice = cut(cut(encoder, first), second)
+    once = cut(encoder, second)
+    x, lengths = torch.randn(1, 50, MEL), torch.tensor([50])
+    assert torch.allclose(twice(x, lengths)[0], once(x, lengths)[0], atol=1e-6)
+
+
+def test_cut_leaves_the_encoder_alone():
+    encoder = build("latest")
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    encoder.train()
+    encoder(torch.randn(1, 50, MEL), torch.tensor([50]))  # attention keeps its weights
+    for key in before:  # a forward in train mode moves running statistics
+        before[key] = encoder.state_dict()[key].clone()
+    cut(encoder, Structure.random(encoder, 0))
+    after = encoder.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_structure_of_another_encoder_is_refused():
+    encoder = build("latest")
+    wide = stock_class("conformer")(MEL, **dict(VARIANTS["latest"][1], linear_units=99))
+    with pytest.raises(UserError, match="linear_units"):
+        cut(encoder, Structure.dense(wide))
+    structure = Structure.random(encoder, 0)
+    with pytest.raises(UserError, match="same selection"):
+        cut(encoder, structure, unit_graph(encoder).first(Structure.dense(encoder)))
+
+
+def test_gradients_reach_all_masks():
+    encoder = build("latest")
+    graph = unit_graph(encoder)
+    masks = {u.name: torch.full((u.size,), 0.5, requires_grad=True) for u in graph}
+    from espnet_prune.units import MaskHooks
+
+    hooks = MaskHooks(encoder, graph)
+    hooks.values = masks
+    encoder(torch.randn(2, 50, MEL), torch.tensor([50, 40]))[
+        0
+    ].square().sum().backward()
+    assert all(mask.grad.abs().max() > 0 for mask in masks.values())
+    hooks.remove()
+    with masked(encoder, graph, {}):
+        pass
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in encoder.modules())

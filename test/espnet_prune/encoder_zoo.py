@@ -1,0 +1,94 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Small encoders of every variant that can be pruned."""
+
+import torch
+
+SMALL = dict(output_size=16, attention_heads=4, linear_units=24, num_blocks=2)
+CONFORMER = dict(SMALL, macaron_style=True, cnn_module_kernel=7)
+LATEST = dict(CONFORMER, rel_pos_type="latest")
+ABS_POS = dict(pos_enc_layer_type="abs_pos", selfattention_layer_type="selfattn")
+
+# name -> (class, arguments)
+VARIANTS = {
+    "latest": ("conformer", LATEST),
+    "legacy": ("conformer", CONFORMER),
+    "abs_pos": ("conformer", dict(LATEST, **ABS_POS)),
+    "qk_norm": ("conformer", dict(LATEST, **ABS_POS, qk_norm=True)),
+    "no_macaron": ("conformer", dict(LATEST, macaron_style=False)),
+    "no_conv": ("conformer", dict(LATEST, use_cnn_module=False)),
+    "conv2d1": ("conformer", dict(LATEST, input_layer="conv2d1")),
+    "conv2d2": ("conformer", dict(LATEST, input_layer="conv2d2")),
+    "conv2d6": ("conformer", dict(LATEST, input_layer="conv2d6")),
+    "conv2d8": ("conformer", dict(LATEST, input_layer="conv2d8")),
+    "linear": ("conformer", dict(LATEST, input_layer="linear")),
+    "post_norm": ("conformer", dict(LATEST, normalize_before=False)),
+    "concat_after": ("conformer", dict(LATEST, concat_after=True)),
+    "conv1d": ("conformer", dict(LATEST, positionwise_layer_type="conv1d")),
+    "conv1d-linear": (
+        "conformer",
+        dict(LATEST, positionwise_layer_type="conv1d-linear"),
+    ),
+    "pos_conv": ("conformer", {**LATEST, **ABS_POS, "pos_enc_layer_type": "conv"}),
+    "interctc": ("conformer", dict(LATEST, interctc_layer_idx=[1])),
+    "transformer": ("transformer", dict(SMALL)),
+    "transformer_conv2d6": ("transformer", dict(SMALL, input_layer="conv2d6")),
+    "transformer_conv1d2": ("transformer", dict(SMALL, input_layer="conv1d2")),
+    "transformer_post_norm": ("transformer", dict(SMALL, normalize_before=False)),
+    "transformer_concat": ("transformer", dict(SMALL, concat_after=True)),
+}
+MEL = 40
+
+
+def stock_class(family):
+    if family == "conformer":
+        from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+
+        return ConformerEncoder
+    from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
+
+    return TransformerEncoder
+
+
+def pruned_class(family):
+    if family == "conformer":
+        from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
+
+        return PrunedConformerEncoder
+    from espnet_prune.encoders.pruned_transformer import PrunedTransformerEncoder
+
+    return PrunedTransformerEncoder
+
+
+def randomise(encoder, seed=0):
+    """Give norms and biases values that betray a wrong slice."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in encoder.named_parameters():
+            if p.dim() == 1:
+                p.add_(0.3 * torch.randn(p.shape, generator=generator))
+        for name, buffer in encoder.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.copy_(torch.randn(buffer.shape, generator=generator))
+            elif name.endswith("running_var"):
+                buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return encoder.eval()
+
+
+def build(variant, seed=0, pruned=False, **more):
+    family, conf = VARIANTS[variant]
+    torch.manual_seed(seed)
+    make = pruned_class(family) if pruned else stock_class(family)
+    return randomise(make(MEL, **conf, **more), seed)
+
+
+def soft_masks(graph, structure, seed=0):
+    """Return masks that keep random units of a Structure at random values."""
+    generator = torch.Generator().manual_seed(seed)
+    masks = {}
+    for name, mask in graph.first(structure).items():
+        order = torch.randperm(len(mask), generator=generator)
+        value = 0.2 + 0.8 * torch.rand(len(mask), generator=generator)
+        masks[name] = mask[order] * value
+    return masks

@@ -1,0 +1,90 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Formula = reality: parameters against numel, MACs against counted ones."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from espnet_prune import Structure, cost, cut
+from espnet_prune.measure.cost import CostModel, ExpectedCost
+from test.espnet_prune.encoder_zoo import MEL, VARIANTS, build, stock_class
+
+
+def counted_macs(encoder, frames):
+    x, lengths = torch.randn(1, frames, MEL), torch.tensor([frames])
+    with FlopCounterMode(display=False) as counter:
+        encoder(x, lengths)
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_macs_and_params(variant):
+    encoder = build(variant)
+    for keep in (None, 0.5):
+        if keep is not None:
+            encoder = cut(encoder, Structure.random(encoder, 3, keep))
+        for frames in (60, 101, 203):
+            assert cost(encoder, frames).macs == counted_macs(encoder, frames)
+        assert cost(encoder).params == sum(p.numel() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    "size,heads,units,blocks,params,gmacs",
+    [
+        (256, 4, 1024, 12, 20_906_496, 8.8249),
+        (256, 4, 2048, 12, 33_513_984, 11.9581),
+        (512, 8, 2048, 12, 83_231_744, 33.6404),
+        (256, 4, 1024, 18, 30_440_448, 11.6647),
+    ],
+)
+def test_reference_figures(size, heads, units, blocks, params, gmacs):
+    with torch.device("meta"):
+        encoder = stock_class("conformer")(
+            80, size, heads, units, blocks, macaron_style=True, rel_pos_type="latest"
+        )
+    found = cost(encoder, 1000)
+    assert found.params == params
+    assert found.macs / 1e9 == pytest.approx(gmacs, abs=5e-5)
+
+
+def test_share_of_the_subsampling():
+    with torch.device("meta"):
+        encoder = stock_class("conformer")(
+            80, 256, 4, 1024, 12, macaron_style=True, rel_pos_type="latest"
+        )
+    model = CostModel(Structure.dense(encoder), 1000)
+    full = model.exact({})
+    rest = model.exact({"embed.conv.0.channels": 0, "embed.conv.2.channels": 0})
+    assert (full.macs - rest.macs) / full.macs == pytest.approx(0.356, abs=1e-3)
+    assert (full.params - rest.params) / full.params == pytest.approx(0.088, abs=1e-3)
+
+
+def test_one_polynomial_for_integers_and_expectations():
+    encoder = build("latest")
+    dense = Structure.dense(encoder)
+    model = CostModel(dense, 200)
+    names = list(model.variables)
+    for kind in ("params", "macs"):
+        expected = ExpectedCost(model, names, kind)
+        full = torch.tensor([float(model.variables[name]) for name in names])
+        assert float(expected(full)) == expected.full == getattr(cost(dense, 200), kind)
+        some = {name: count // 2 for name, count in model.variables.items()}
+        counts = torch.tensor([float(some[name]) for name in names])
+        assert float(expected(counts)) == getattr(model.exact(some), kind)
+        # a subset of the variables: the others stay full
+        part = ExpectedCost(model, names[:3], kind)
+        counts = torch.tensor([1.0, 2.0, 3.0])
+        given = dict(zip(names[:3], (1, 2, 3)))
+        assert float(part(counts)) == getattr(model.exact(given), kind)
+
+
+def test_every_unit_costs_something():
+    model = CostModel(Structure.dense(build("latest")), 200)
+    names = list(model.variables)
+    counts = torch.tensor(
+        [float(model.variables[name]) for name in names], requires_grad=True
+    )
+    ExpectedCost(model, names, "macs")(counts).backward()
+    assert (counts.grad > 0).all()
