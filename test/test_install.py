@@ -245,7 +245,7 @@ def test_torchaudio_is_touched_only_beside_a_cpu_torch(
     repaired = not cuda and reason != "other"
     assert fix.main() == (0 if repaired else 2)
     assert part.exists() is not repaired
-    assert ("espnet_prune: error:" in capsys.readouterr().out) is not repaired
+    assert ("espnet_prune: error:" in capsys.readouterr().err) is not repaired
 
 
 def test_nltk_finds_its_archives_without_a_network(tmp_path, monkeypatch):

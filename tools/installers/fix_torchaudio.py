@@ -12,6 +12,7 @@ parts miss shared libraries and the import fails. ESPnet needs none of these par
 import importlib.util
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 MISSING = ("cannot open shared object file", "undefined symbol", "Library not loaded")
@@ -44,28 +45,29 @@ def compiled_parts() -> list:
 
 def main() -> int:
     """Return the exit status: 0 when torchaudio can be imported."""
+    say = partial(print, file=sys.stderr)
     error = import_error("torch")
     if error:
-        print(f"espnet_prune: error: torch does not load: {error.splitlines()[-1]}")
+        say(f"espnet_prune: error: torch does not load: {error.splitlines()[-1]}")
         return 2
     error = import_error("torchaudio")
     if not error:
         return 0
     reason = error.splitlines()[-1]
     if torch_has_cuda() or not any(text in error for text in MISSING):
-        print(
+        say(
             f"espnet_prune: error: torchaudio does not load ({reason}); install the "
             "build that matches your torch, then run make again"
         )
         return 2
-    print(f"[install] torchaudio does not load beside a CPU torch ({reason});")
+    say(f"[install] torchaudio does not load beside a CPU torch ({reason});")
     for path in compiled_parts():
         path.rename(path.with_suffix(".so.unused"))
-        print(f"[install]   put aside {path.name}, which ESPnet does not use")
+        say(f"[install]   put aside {path.name}, which ESPnet does not use")
     error = import_error("torchaudio")
     if error:
         reason = error.splitlines()[-1]
-        print(f"espnet_prune: error: torchaudio still does not load: {reason}")
+        say(f"espnet_prune: error: torchaudio still does not load: {reason}")
         return 2
     return 0
 

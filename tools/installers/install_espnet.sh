@@ -32,7 +32,7 @@ install_ci_sdr() {
     fi
     folder=$(mktemp -d)
     "${PY}" -m pip download --quiet --no-deps --dest "${folder}" 'pip==25.3'
-    "${PY}" "${folder}"/pip-25.3-*.whl/pip install --quiet "${want[@]}"
+    "${PY}" "${folder}/pip-25.3-py3-none-any.whl/pip" install --quiet "${want[@]}"
     rm -rf "${folder}"
 }
 [ -n "$(version_of ci_sdr)" ] || install_ci_sdr
