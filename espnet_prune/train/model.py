@@ -107,9 +107,13 @@ class PruneASRModel(ESPnetASRModel):
             if answer is not None:
                 parts.update(self._distill(seen, answer))
             total = parts["asr"] * 0.0
+            weights = {name: getattr(conf, f"w_{name}") for name in parts}
             for name, part in parts.items():
                 scaled = self.means(name, part) if conf.normalise else part
-                total = total + getattr(conf, f"w_{name}") * scaled.float()
+                total = total + weights[name] * scaled.float()
+            if conf.normalise and sum(weights.values()) > 0:
+                # about 1, however many terms: the budget's penalty is tuned to that
+                total = total / sum(weights.values())
             extra = {f"kd_{k}": v.detach() for k, v in parts.items() if k != "asr"}
             if self.gates is not None:
                 penalty, gate_stats = self.gates.regulariser()

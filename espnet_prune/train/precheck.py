@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from espnet_prune.utils import UserError, check_keys
+from espnet_prune.utils import UserError, check_keys, nearest
 
 # text files of "key path" lines whose second column is a file
 _FILE_TYPES = ("sound", "multi_columns_sound", "kaldi_ark", "npy", "soundfile")
@@ -125,16 +125,35 @@ def check_confs(args: argparse.Namespace, task: type) -> None:
     """
     from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 
+    found: Dict[str, Dict[str, Any]] = {
+        choices.name: choices.classes for choices in task.class_choices_list
+    }
+    found.update(optim=optim_classes, scheduler=scheduler_classes)
     targets: Dict[str, Any] = {}
-    for choices in task.class_choices_list:
-        name = getattr(args, choices.name, None)
-        if name is not None:
-            targets[choices.name] = choices.get_class(name)
-    targets["optim"] = optim_classes[args.optim]
-    if args.scheduler is not None:
-        targets["scheduler"] = scheduler_classes[args.scheduler]
+    for name, classes in found.items():
+        given = getattr(args, name, None)
+        if given is None or str(given).lower() in ("none", "null", "nil"):
+            continue
+        if given not in classes:
+            raise UserError(
+                f"{name}: no class is called '{given}'{nearest(given, classes)}; "
+                f"known are {', '.join(sorted(classes))}"
+            )
+        targets[name] = classes[given]
     for name, target in targets.items():
         known, anything = _parameters(target)
         if not anything:
             given = getattr(args, f"{name}_conf", None) or {}
             check_keys(given, known, f"{name}_conf of {getattr(args, name)}")
+    check_keys(args.l0_conf or {}, _gate_keys(), "l0_conf")
+
+
+def _gate_keys() -> List[str]:
+    """Return the arguments of `attach_gates`, through all its layers."""
+    from espnet_prune.select.l0.gates import Gates, attach_gates
+    from espnet_prune.select.l0.lagrangian import Lagrangian
+
+    names = [
+        name for f in (attach_gates, Gates, Lagrangian) for name in _parameters(f)[0]
+    ]
+    return [name for name in names if name not in ("encoder", "graph", "target")]
