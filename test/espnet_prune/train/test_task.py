@@ -170,6 +170,52 @@ def test_killed_distillation_averages_the_same_models(tiny, dense, train):
         assert {p.name for p in output.iterdir()} == {p.name for p in whole.iterdir()}
 
 
+def test_two_processes_train_and_resume(tiny, dense, train):
+    """Distributed training on the CPU, then one more epoch from its checkpoint."""
+    output = tiny.root / "two"
+    for epochs in (1, 2):
+        meeting = tiny.root / f"meeting{epochs}"
+        children = []
+        for rank in (0, 1):
+            options = {
+                "dist_backend": "gloo",
+                "dist_init_method": f"file://{meeting}",
+                "dist_world_size": "2",
+                "dist_rank": str(rank),
+            }
+            words = [w for k, v in options.items() for w in (f"--{k}", v)]
+            cmd = [*command(tiny, dense, output, epochs=epochs), *words]
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    train(cmd)
+                    status = 0
+                finally:
+                    os._exit(status)
+            children.append(pid)
+        assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
+    states = torch.load(output / "gates.pth", weights_only=True)
+    assert float(states["lagrangian.step"]) == 6
+    lines = (output / "select.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 2, 4]
+
+
+def test_command_ends_with_code_2_and_one_line(train, tmp_path, monkeypatch, capsys):
+    from espnet_prune.bin.asr_train import main
+    from espnet_prune.utils import run_main
+
+    (tmp_path / "x.yaml").write_text("max_epch: 3\n")
+    words = ["asr_train", "--config", str(tmp_path / "x.yaml")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as info:
+        run_main(main)
+    error = capsys.readouterr().err.strip()
+    assert info.value.code == 2
+    assert error.startswith("espnet_prune: error: ") and "'max_epoch'" in error
+    assert "\n" not in error
+
+
 def test_stopped_early_stays_stopped(tiny, dense, train, caplog):
     output = tiny.root / "patience"
     changes = dict(l0_conf=None, optim_conf=dict(lr=0.0), scheduler=None)
