@@ -98,13 +98,11 @@ train() { # DIR OPTION...: train a model, show the epochs
 
 decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by side
     local jobs
-    ${train_cmd} "$3"/logdir/check_model.log \
-        ${python} -m espnet_prune.bin.check_model --config "$1" --model_file "$2"
     jobs=$(${python} scripts/decode.py split --dumpdir "${_raw}" --sets "${test_sets}" \
         --nj "${inference_nj}" --output_dir "$3")
     ${decode_cmd} --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
         JOB=1:"${jobs}" "$3"/logdir/asr_inference.JOB.log \
-        ${python} -m espnet_prune.with_registry -m espnet2.bin.asr_inference \
+        ${python} -m espnet_prune.bin.asr_inference \
         --batch_size 1 --ngpu "${_gpu}" --key_file "$3"/logdir/keys.JOB.scp \
         --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${_type}" \
         --asr_train_config "$1" --asr_model_file "$2" \
@@ -203,7 +201,7 @@ if begin 11 "${dense_exp}" "Train the dense model" "${_texts[@]}" "${asr_config}
     finish
 fi
 
-_decode=decode_$(basename "${inference_config}" .yaml)_asr_model_${inference_asr_model%.pth}
+_decode=$(basename "${inference_config}" .yaml)_asr_model_${inference_asr_model%.pth}
 _how=("${inference_config}" "${inference_args}")
 for s in ${test_sets}; do _how+=("${_raw}/${s}/wav.scp" "${_raw}/${s}/text"); done
 if begin 12 "${dense_exp}/${_decode}" "Decode the dense model" "${_how[@]}" \
@@ -220,7 +218,7 @@ fi
 
 if begin 14 "${dense_exp}" "Measure the dense model" "${dense_exp}/config.yaml" "${_dense}"; then
     need "${_dense}"
-    ${python} -m espnet_prune.bin.cost --config "${dense_exp}/config.yaml" \
+    ${python} -m espnet_prune.bin.cost --model_config "${dense_exp}/config.yaml" \
         --output "${dense_exp}/cost.json"
     finish
 fi
@@ -230,11 +228,12 @@ if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_arg
     "${dense_exp}/config.yaml" "${_dense}"; then
     need "${prune_config}" "${_dense}"
     resume
+    _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
         --show 'epoch (started|results)' "${_select}"/select.log \
         ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
-        --output_dir "${_select}" ${prune_args}
+        --output_dir "${_select}" ${_given} ${prune_args}
     finish
 fi
 

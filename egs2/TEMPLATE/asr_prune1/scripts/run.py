@@ -136,7 +136,8 @@ class Watcher:
         self.count = re.compile(options["count"]) if "count" in options else None
         self.total = int(options.get("total", 0))
         self.positions = {log: 0 for log in logs}
-        self.done, self.start, self.told = 0, time.time(), time.time()
+        self.done, self.told = 0, time.time()
+        self.first = 0.0  # when the first line was counted; loading comes before
 
     def poll(self) -> None:
         """Read what the logs have got since the last call."""
@@ -158,9 +159,10 @@ class Watcher:
                     print(line, flush=True)
                 if self.count is not None and self.count.search(line):
                     self.done += 1
-        if self.count is not None and self.done and time.time() - self.told >= 10:
+                    self.first = self.first or time.time()
+        if self.done > 1 and time.time() - max(self.told, self.first) >= 10:
             self.told = time.time()
-            left = (self.total - self.done) * (self.told - self.start) / self.done
+            left = (self.total - self.done) * (self.told - self.first) / self.done
             print(
                 f"{self.done}/{self.total} done, about {max(left, 0):.0f} s left",
                 flush=True,

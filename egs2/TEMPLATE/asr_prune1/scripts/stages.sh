@@ -40,7 +40,7 @@ resume() { # keep what an interrupted run has left, unless its configuration was
         [ -f "${marker/done/begun}" ]; then
         while [ -e "${dir}/old.${old}" ]; do old=$((old + 1)); done
         mkdir "${dir}/old.${old}"
-        find "${dir}" -mindepth 1 -maxdepth 1 ! -name 'old.*' ! -name 'decode_*' \
+        find "${dir}" -mindepth 1 -maxdepth 1 ! -name 'old.*' ! -name '*_asr_model_*' \
             ! -name select ! -name cut -exec mv -t "${dir}/old.${old}" {} +
         log "The configuration has changed: the earlier result is in ${dir}/old.${old}"
     fi

@@ -1,0 +1,227 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Gather what a recipe has produced, and write it as RESULTS.md and one table."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from espnet_prune.report.scoring import tables
+from espnet_prune.utils import UserError, read_json, sha256
+
+
+class Entry(NamedTuple):
+    """One row of the table: a name, its model, and where its decoded text lies."""
+
+    name: str
+    config: Path
+    model: Path
+    decoded: Path
+
+
+def entries(dense: Path, pruned: Path, model: str, decode: str) -> List[Entry]:
+    """The rows of a recipe's run: dense, cut, and cut and recovered.
+
+    Args:
+        dense: Experiment directory of the dense model.
+        pruned: Experiment directory of the recovered model, which holds cut/.
+        model: File name of the checkpoints in both.
+        decode: Name of the decoding directories.
+
+    Raises:
+        UserError: A model is missing.
+    """
+    cut = pruned / "cut"
+    rows = [
+        Entry("dense", dense / "config.yaml", dense / model, dense / decode),
+        Entry("pruned", cut / "config.yaml", cut / "model.pth", cut / decode),
+        Entry(
+            "pruned + recovered",
+            pruned / "config.yaml",
+            pruned / model,
+            pruned / decode,
+        ),
+    ]
+    for row in rows:
+        for path in (row.config, row.model):
+            if not path.is_file():
+                raise UserError(f"{path} is missing: run the earlier stages first")
+    return rows
+
+
+def measure(
+    rows: Sequence[Entry], frames: int = 1000, runs: int = 15
+) -> List[Dict[str, Any]]:
+    """Size, cost and speed of the models, the speeds measured in turns.
+
+    Args:
+        rows: See `entries`.
+        frames: Length of the utterance in feature frames of 10 ms.
+        runs: Measured runs of each encoder.
+
+    Returns:
+        One mapping for each row.
+
+    Raises:
+        UserError: A checkpoint does not fit its config.
+    """
+    from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.latency import as_json, measure_latency
+    from espnet_prune.models import load_model
+    from espnet_prune.structure import Structure
+
+    models = {row.name: load_model(row.config, row.model)[0] for row in rows}
+    structures = {n: Structure.dense(m.encoder) for n, m in models.items()}
+    size = structures[rows[0].name].dims.input_size
+    latency = measure_latency(
+        {name: model.encoder for name, model in models.items()},
+        frames=frames,
+        input_size=size,
+        runs=runs,
+    )
+    result = []
+    for row in rows:
+        price = cost(structures[row.name], frames)
+        result.append(
+            {
+                "name": row.name,
+                "config": str(row.config),
+                "model": str(row.model),
+                "sha256": sha256(row.model),
+                "encoder_params": price.params,
+                "total_params": sum(p.numel() for p in models[row.name].parameters()),
+                "gmacs": price.macs / 1e9,
+                "bytes": os.path.getsize(row.model),
+                "latency": as_json(latency[row.name], latency[rows[0].name]),
+                "structure": structures[row.name].widths(),
+            }
+        )
+    return result
+
+
+def add_scores(found: List[Dict[str, Any]], rows: Sequence[Entry]) -> None:
+    """Add the content of every score.json that is there."""
+    for values, row in zip(found, rows):
+        path = row.decoded / "score.json"
+        values["scores"] = read_json(path)["sets"] if path.is_file() else {}
+
+
+def _share(value: float, dense: float) -> str:
+    return f" ({value / dense:.0%})" if dense and value != dense else ""
+
+
+def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str:
+    """The one table: error rates, sizes, cost and time of every model.
+
+    Args:
+        found: Result of `measure` with scores, the dense model first.
+        seconds: Length of the utterance that was measured.
+
+    Returns:
+        Markdown, padded so that it reads well in a terminal, too.
+    """
+    sets = list(dict.fromkeys(s for row in found for s in row["scores"]))
+    sets = [s for s in sets if "+" not in s] or sets
+    head = ["model"]
+    head += [f"{m} {s}".strip() for m in ("WER", "CER") for s in sets]
+    head += ["enc. params", "all params", f"GMACs {seconds:g} s", "MB", "enc. ms"]
+    lines: List[List[str]] = [head]
+    first = found[0]
+    for row in found:
+        line = [row["name"]]
+        for measure_name in ("wer", "cer"):
+            for s in sets:
+                values = row["scores"].get(s, {}).get(measure_name)
+                line.append(f"{values['rate']:.1f}" if values else "-")
+        for key in ("encoder_params", "total_params"):
+            line.append(f"{row[key] / 1e6:.3g} M{_share(row[key], first[key])}")
+        line.append(f"{row['gmacs']:.3g}{_share(row['gmacs'], first['gmacs'])}")
+        line.append(f"{row['bytes'] / 1e6:.1f}")
+        time, dense = row["latency"]["min_ms"], first["latency"]["min_ms"]
+        line.append(f"{time:.1f}{_share(time, dense)}")
+        lines.append(line)
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A padded Markdown table; the first line is the head, the first column text."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = []
+    for n, line in enumerate(lines):
+        cells = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths))
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+        if n == 0:
+            marks = ["-" * (widths[0] + 2)] + ["-" * (w + 1) + ":" for w in widths[1:]]
+            rows.append("|" + "|".join(marks) + "|")
+    return "\n".join(rows)
+
+
+def _git(*words: str) -> Optional[str]:
+    """Output of git in the current directory, None if there is none."""
+    done = subprocess.run(["git", *words], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def environment() -> List[Tuple[str, str]]:
+    """What the results were made with."""
+    from espnet_prune import __version__
+
+    items = [
+        ("date", datetime.datetime.now().strftime("%a %b %d %H:%M:%S %Y")),
+        ("python version", platform.python_version()),
+        ("espnet version", f"espnet {_version('espnet')}"),
+        ("pytorch version", f"pytorch {_version('torch')}"),
+        ("espnet_prune version", __version__),
+        ("machine", f"{platform.machine()}, {os.cpu_count()} cores"),
+    ]
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        items.append(("Git hash", commit))
+        items.append(("Commit date", _git("log", "-1", "--format=%cd") or ""))
+    return items
+
+
+def results_md(
+    found: Sequence[Mapping[str, Any]],
+    rows: Sequence[Entry],
+    table: str,
+    provenance: Mapping[str, Any],
+    command: str,
+) -> str:
+    """RESULTS.md in ESPnet's form: environments, then the tables of every model.
+
+    Args:
+        found: Result of `measure` with scores.
+        rows: See `entries`.
+        table: See `compression_table`.
+        provenance: That of structure.json: method, budget, seed, dense model.
+        command: The command that has made the report.
+    """
+    lines = ["# RESULTS", "", "## Environments", ""]
+    lines += [f"- {key}: `{value}`" for key, value in environment()]
+    lines += ["", "## Compression", "", table, ""]
+    lines += [f"- {key}: `{value}`" for key, value in provenance.items()]
+    lines += [f"- report: `{command}`", ""]
+    for values, row in zip(found, rows):
+        lines += [f"## {row.name}", ""]
+        lines += [f"- config: {row.config}", f"- model: {row.model}"]
+        lines += [f"- sha256: `{values['sha256']}`"]
+        lines += [f"- parameters: {values['total_params'] / 1e6:.2f} M", ""]
+        if values["scores"]:
+            lines += [tables(row.decoded.name, values["scores"])]
+    return "\n".join(lines).rstrip() + "\n"

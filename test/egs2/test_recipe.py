@@ -1,0 +1,246 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The recipe's shell, with a stand-in for Python that records how it is called."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EGS2 = Path(__file__).parents[2] / "egs2"
+TEMPLATE = EGS2 / "TEMPLATE" / "asr_prune1"
+FAKE = r"""
+import pathlib, sys
+args = sys.argv[1:]
+with open("calls.txt", "a") as f:
+    f.write(" ".join(args) + "\n")
+
+def value(name):
+    return args[args.index(name) + 1]
+
+def touch(folder, *names):
+    for name in names:
+        path = pathlib.Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("u1 x\n" if name.startswith("text") else name)
+
+what = args[args.index("-m") + 1] if args[0] == "-m" else args[0]
+if what == "espnet_prune.bin.asr_train" and "--collect_stats" not in args:
+    if pathlib.Path("fail").exists():
+        print("espnet_prune: error: conf: unknown key 'lrr'")
+        sys.exit(2)
+    print("1epoch results: fine")
+    touch(value("--output_dir"), "config.yaml", "valid.acc.ave.pth", "checkpoint.pth")
+elif what == "espnet2.bin.aggregate_stats_dirs":
+    out = value("--output_dir")
+    touch(out, "train/feats_stats.npz", "train/text_shape", "valid/text_shape")
+elif what == "espnet_prune.bin.select":
+    touch(value("--output_dir"), "structure.json", "masks.pth")
+elif what == "espnet_prune.bin.cut":
+    touch(value("--output_dir"), "config.yaml", "model.pth", "cost.json")
+elif what == "scripts/decode.py":
+    if args[1] == "split":
+        touch(value("--output_dir"), "logdir/wav.scp")
+        print(2)
+elif what == "scripts/data_prep.py" and value("--stage") == "5":
+    for name in ("train", "dev", "test"):
+        touch(f"dump/raw/{name}", "text", "wav.scp")
+    touch("data/token_list/bpe_unigram30", "tokens.txt")
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe directory of its own, linked as the shipped ones are."""
+    shutil.copytree(TEMPLATE, tmp_path / "egs2" / "TEMPLATE" / "asr_prune1")
+    folder = tmp_path / "egs2" / "toy" / "asr_prune1"
+    (folder / "conf").mkdir(parents=True)
+    for name in ("prune.sh", "path.sh", "cmd.sh", "scripts"):
+        (folder / name).symlink_to(f"../../TEMPLATE/asr_prune1/{name}")
+    for name in ("train_asr", "decode_asr", "prune", "recover"):
+        (folder / "conf" / f"{name}.yaml").write_text(f"name: {name}\n")
+    (folder / "fake.py").write_text(FAKE)
+    return folder
+
+
+def run(folder, *options, stand_in=True):
+    """Call prune.sh; returns the finished process, stdout and stderr together."""
+    command = ["./prune.sh", *options]
+    if stand_in:
+        command += ["--python", f"{sys.executable} fake.py", "--data_dir", "corpus"]
+    env = dict(os.environ)
+    env.pop("cmd_backend", None)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def calls(folder):
+    """Read and forget the recorded calls."""
+    path = folder / "calls.txt"
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return lines
+
+
+def stages(output):
+    """Stages by what was said about them: run or skipped."""
+    ran = re.findall(r"Stage (\d+): [^\n]*(?<!skipped)$", output, re.M)
+    skipped = re.findall(r"Stage (\d+): .*skipped$", output, re.M)
+    return [sorted({int(n) for n in found}) for found in (ran, skipped)]
+
+
+def test_all_stages_then_none_again(recipe):
+    done = run(recipe)
+    assert done.returncode == 0, done.stdout
+    assert stages(done.stdout) == [list(range(1, 23)), []]
+    text = "\n".join(calls(recipe))
+    for name in ("select", "cut", "cost", "report", "score", "asr_inference"):
+        assert f"-m espnet_prune.bin.{name} " in text
+    assert "1epoch results: fine" in done.stdout  # progress is shown
+
+    done = run(recipe)
+    assert done.returncode == 0, done.stdout
+    finished = [*range(1, 6), *range(10, 20)]
+    assert stages(done.stdout)[1] == finished
+    assert [line for line in calls(recipe) if "bin.report" not in line] == []
+
+
+def test_a_changed_config_redoes_what_depends_on_it(recipe):
+    assert run(recipe).returncode == 0
+    (recipe / "conf" / "recover.yaml").write_text("name: other\n")
+    out = run(recipe).stdout
+    assert stages(out)[1] == [*range(1, 6), *range(10, 17), 18, 19]
+    old = recipe / "exp/asr_train_asr_raw_bpe30_prune/old.1"
+    assert (old / "checkpoint.pth").exists()  # kept, and not resumed from
+    assert not (old / "cut").exists()
+
+    (recipe / "conf" / "decode_asr.yaml").write_text("name: other\n")
+    out = run(recipe).stdout
+    assert not {12, 13, 18, 19} & set(stages(out)[1])
+    assert {10, 11, 14, 15, 16, 17} <= set(stages(out)[1])
+
+
+def test_stage_stop_stage_and_skip_stages(recipe):
+    assert run(recipe, "--stop-stage", "5").returncode == 0
+    calls(recipe)
+    options = ("--stage", "10", "--stop_stage", "13", "--skip-stages", "12")
+    done = run(recipe, *options)
+    assert done.returncode == 0, done.stdout
+    assert stages(done.stdout) == [[10, 11, 13], []]
+
+
+def test_stage_14_starts_from_a_model_one_has(recipe):
+    dense = recipe / "elsewhere" / "asr_x"
+    dense.mkdir(parents=True)
+    for name in ("config.yaml", "valid.acc.ave.pth"):
+        (dense / name).write_text(name)
+    options = ("--dense_exp", "elsewhere/asr_x", "--test_sets", "test")
+    done = run(recipe, "--stage", "14", "--stop_stage", "17", *options)
+    assert done.returncode == 0, done.stdout
+    lines = calls(recipe)
+    select = next(line for line in lines if "bin.select" in line)
+    assert "--model_config elsewhere/asr_x/config.yaml" in select
+    train = next(line for line in lines if "bin.asr_train" in line)
+    assert "--teacher_model elsewhere/asr_x/valid.acc.ave.pth" in train
+    # a model from elsewhere is never trained over
+    done = run(recipe, *options)
+    assert done.returncode == 0, done.stdout
+    assert not {10, 11} & set(stages(done.stdout)[0])
+    assert (dense / "config.yaml").read_text() == "config.yaml"
+    assert not (dense / "checkpoint.pth").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--stgae", "3"), "unknown option '--stgae', the nearest is --stage"),
+        (("--prune-confg", "x"), "the nearest is --prune_config"),
+        (("--stage", "ten"), "--stage takes a number, not 'ten'"),
+        (("--gpu_inference", "1"), "--gpu_inference takes true or false"),
+        (("--nj",), "--nj needs a value"),
+        (("10",), "unexpected argument '10'"),
+        (("--token_type", "word"), "--token_type word is not there"),
+    ],
+)
+def test_bad_options(recipe, options, message):
+    done = run(recipe, *options, stand_in=False)
+    assert done.returncode == 2
+    assert message in done.stdout
+    assert not (recipe / "exp").exists()
+
+
+def test_help_lists_every_option(recipe):
+    done = run(recipe, "--help", stand_in=False)
+    assert done.returncode == 0
+    assert "usage: ./run.sh" in done.stdout
+    script = (TEMPLATE / "prune.sh").read_text()
+    block = script[script.index("# options") : script.index("# end of options")]
+    names = re.findall(r"^([a-z_]+)=", block, re.M)
+    assert len(names) > 30
+    for name in names:
+        assert f"--{name} " in done.stdout
+
+
+def test_missing_input_is_told(recipe):
+    done = run(recipe, "--stage", "16", "--stop_stage", "16")
+    assert done.returncode == 2
+    assert "select/structure.json is missing" in done.stdout
+    done = run(recipe, "--data_dir", "", stand_in=False)
+    assert done.returncode == 2
+    assert "--data_dir CORPUS" in done.stdout
+
+
+def test_a_commands_own_error_ends_the_run_with_2(recipe):
+    assert run(recipe, "--stop_stage", "10").returncode == 0
+    (recipe / "fail").write_text("")
+    done = run(recipe, "--stage", "11", "--stop_stage", "11")
+    assert done.returncode == 2
+    assert "espnet_prune: error: conf: unknown key 'lrr'" in done.stdout
+    (recipe / "fail").unlink()  # the stage is not finished, so it runs again
+    done = run(recipe, "--stage", "11", "--stop_stage", "11")
+    assert (done.returncode, stages(done.stdout)) == (0, [[11], []])
+
+
+@pytest.mark.parametrize("corpus", ["an4", "mini_speech"])
+def test_run_sh_is_short_and_passes_options_on(corpus):
+    folder = EGS2 / corpus / "asr_prune1"
+    script = (folder / "run.sh").read_text()
+    assert len(script.splitlines()) <= 25
+    assert script.rstrip().endswith('"$@"')
+    command = ["./run.sh", "--stage", "6", "--stop_stage", "9"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("not there yet") == 4
+    for name in set(re.findall(r"conf/\w+\.yaml", script)):
+        assert (folder / name).is_file(), name
+
+
+def test_prune_sh_is_below_300_lines():
+    assert len((TEMPLATE / "prune.sh").read_text().splitlines()) < 300
+
+
+def test_shellcheck():
+    shellcheck = shutil.which("shellcheck") or (
+        Path(sys.executable).parent / "shellcheck"
+    )
+    if not Path(shellcheck).exists():
+        pytest.skip("shellcheck is not installed")
+    files = [TEMPLATE / n for n in ("prune.sh", "path.sh", "cmd.sh")]
+    files += sorted((TEMPLATE / "scripts").glob("*.sh"))
+    files += sorted(EGS2.glob("*/asr_prune1/run.sh"))
+    command = [shellcheck, "-s", "bash", "-x", "-e", "SC2001,SC1091,SC2086"]
+    done = subprocess.run(
+        [*command, *files], cwd=TEMPLATE, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout

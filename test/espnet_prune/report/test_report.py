@@ -1,0 +1,111 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from espnet_prune.bin import report
+from espnet_prune.report import results
+from espnet_prune.report.page import html_table
+from espnet_prune.report.plots import selection_figure, structure_figure, svg
+from espnet_prune.utils import UserError, write_json
+
+DENSE = {
+    "kept_blocks": [0, 1],
+    "attention_heads": [4, 4],
+    "linear_units": [64, 64],
+    "macaron_linear_units": [64, 64],
+    "conv_channels": [32, 32],
+    "subsampling_channels": [32, 32],
+}
+KEPT = {
+    "kept_blocks": [1],
+    "attention_heads": [2],
+    "linear_units": [17],
+    "macaron_linear_units": [0],
+    "conv_channels": [9],
+    "subsampling_channels": [20, 16],
+}
+
+
+def figures(name, params, ms, rate):
+    values = {"snt": 1, "wrd": 10, "corr": 9, "sub": 1, "del": 0, "ins": 0, "err": 1}
+    values.update(wrong_snt=1, rate=rate, interval=[rate - 1, rate + 1])
+    return {
+        "name": name,
+        "sha256": "0" * 64,
+        "encoder_params": params,
+        "total_params": 2 * params,
+        "gmacs": params / 1e6,
+        "bytes": 8 * params,
+        "latency": {"min_ms": ms, "median_ms": ms},
+        "structure": DENSE if name == "dense" else KEPT,
+        "scores": {"test": {"wer": values, "cer": values}},
+    }
+
+
+def test_the_table_reads_well_and_gives_shares():
+    found = [figures("dense", 2_000_000, 40.0, 10.0), figures("cut", 10**6, 20.0, 12.5)]
+    del found[1]["scores"]["test"]["cer"]
+    lines = results.compression_table(found, 10).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    cells = [cell.strip() for cell in lines[3].strip("|").split("|")]
+    assert cells == [
+        "cut", "12.5", "-", "1 M (50%)", "2 M (50%)", "1 (50%)", "8.0", "20.0 (50%)"
+    ]  # fmt: skip
+    table = ElementTree.fromstring(html_table("\n".join(lines)))
+    assert len(table) == 3
+    assert table[0][1].text == "WER test"
+
+
+def test_figures_are_valid_svg_and_show_the_counts():
+    picture = svg(structure_figure(DENSE, KEPT))
+    ElementTree.fromstring(picture)
+    assert "<!-- 17 -->" in picture and "<!-- 9 -->" in picture
+    assert picture == svg(structure_figure(DENSE, KEPT))
+    lines = [{"step": n, "target": n / 10, "reached": n / 11} for n in range(5)]
+    ElementTree.fromstring(svg(selection_figure(lines)))
+
+
+def test_a_missing_stage_is_told(tmp_path):
+    with pytest.raises(UserError, match="config.yaml is missing: run the earlier"):
+        results.entries(tmp_path, tmp_path, "valid.acc.ave.pth", "decode")
+
+
+def test_report_command(tmp_path, monkeypatch, capsys):
+    dense, pruned = tmp_path / "dense", tmp_path / "pruned"
+    for folder, name in ((dense, "m"), (pruned, "m"), (pruned / "cut", "model")):
+        folder.mkdir(exist_ok=True)
+        for file in ("config.yaml", f"{name}.pth"):
+            (folder / file).write_text("x")
+    write_json({"provenance": {"method": "l0"}}, pruned / "cut" / "structure.json")
+    scores = figures("dense", 1, 1.0, 10.0)["scores"]
+    write_json({"sets": scores}, dense / "decode" / "score.json")
+    (pruned / "select").mkdir()
+    (pruned / "select" / "select.jsonl").write_text(
+        "".join(
+            json.dumps({"step": n, "target": 0.5, "reached": 0.4}) + "\n"
+            for n in (1, 2)
+        )
+    )
+
+    def measure(rows, frames, runs):
+        return [figures(row.name, 1000, 1.0, 0.0) for row in rows]
+
+    monkeypatch.setattr(results, "measure", measure)
+    options = f"--dense_exp {dense} --prune_exp {pruned} --model m.pth --decode decode"
+    report.main(options.split())
+    out = capsys.readouterr().out
+    assert "| pruned + recovered |" in out
+    text = (pruned / "RESULTS.md").read_text()
+    assert "- espnet version: `espnet " in text and "- method: `l0`" in text
+    assert "|decode/test|1|10|90.0|10.0|0.0|0.0|10.0|100.0|" in text
+    page = (pruned / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "http" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
+    assert len(json.loads((pruned / "report.json").read_text())["models"]) == 3
+    assert (pruned / "images" / "structure.png").stat().st_size > 1000
