@@ -4,7 +4,7 @@
 """ESPnet's hybrid CTC/attention model plus gates and distillation while training."""
 
 import logging
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -14,6 +14,7 @@ from espnet_prune.distill import losses, matching
 from espnet_prune.distill.capture import Capture
 from espnet_prune.distill.config import DistillConf
 from espnet_prune.distill.teacher import Teacher, TeacherOutput
+from espnet_prune.structure import BLOCK_FIELDS
 from espnet_prune.train.hooks import GateHook, MeansHook, TrainHook
 from espnet_prune.train.loss_means import LossMeans
 from espnet_prune.utils import UserError
@@ -37,6 +38,8 @@ class PruneASRModel(ESPnetASRModel):
         self.means = LossMeans(PARTS)
         # teacher index of every student block, where blocks were removed
         self.kept_blocks: Optional[List[int]] = None
+        # whether anything is left in every student block; None means everywhere
+        self.existing: Optional[List[bool]] = None
         self.last_stats: Dict[str, torch.Tensor] = {}
         self._non_finite = 0
 
@@ -64,6 +67,18 @@ class PruneASRModel(ESPnetASRModel):
         self.distill_conf = conf
         self.means.momentum = conf.momentum
         self.means.ratio_limit = conf.ratio_limit
+
+    def set_structure(self, widths: Mapping[str, Any]) -> None:
+        """Tell which blocks of the teacher the student still has.
+
+        Args:
+            widths: `structure` of a pruned encoder's configuration: lists over the
+                kept blocks, 0 where a module is gone.
+        """
+        self.kept_blocks = widths.get("kept_blocks")
+        lists = [v for k, v in widths.items() if k in BLOCK_FIELDS and v]
+        alive = [any(row) for row in zip(*lists)]
+        self.existing = alive if len(alive) == len(self.encoder.encoders) else None
 
     def train_hooks(self) -> List[TrainHook]:
         """Return what the trainer has to call."""
@@ -177,7 +192,7 @@ class PruneASRModel(ESPnetASRModel):
         if self.gates is not None:
             exists = self.gates.block_exists().tolist()
         else:
-            exists = [True] * len(blocks)
+            exists = self.existing or [True] * len(blocks)
         if self.distill_conf.matching == "fixed":
             return matching.match_fixed(
                 self.teacher.layers, exists, self.teacher.num_blocks, self.kept_blocks

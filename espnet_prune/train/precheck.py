@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 from espnet_prune.utils import UserError, check_keys, nearest
 
 # text files of "key path" lines whose second column is a file
-_FILE_TYPES = ("sound", "multi_columns_sound", "kaldi_ark", "npy", "soundfile")
+_FILE_TYPES = ("sound", "multi_columns_sound", "kaldi_ark", "npy")
 
 
 def _lines(path: Path, option: str) -> Iterator[Tuple[str, str]]:
@@ -26,7 +26,7 @@ def _lines(path: Path, option: str) -> Iterator[Tuple[str, str]]:
             raise UserError(f"{option} {path}: not a text file in UTF-8") from error
 
 
-def _check_scp(path: Path, option: str) -> None:
+def _check_scp(path: Path, option: str, columns: bool = False) -> None:
     missing: List[str] = []
     total = 0
     for key, value in _lines(path, option):
@@ -34,12 +34,13 @@ def _check_scp(path: Path, option: str) -> None:
         if not value:
             missing.append(f"{key} (no path)")
             continue
-        if value.endswith("|") or value.startswith("-"):
+        if value.endswith("|") or value == "-":
             continue
-        name, _, offset = value.rpartition(":")
-        name = name if name and offset.isdigit() else value
-        if not Path(name).exists():
-            missing.append(name)
+        for file in value.split() if columns else [value]:
+            name, _, offset = file.rpartition(":")
+            name = name if name and offset.isdigit() else file
+            if not Path(name).exists():
+                missing.append(name)
     if missing:
         raise UserError(
             f"{option} {path}: {len(missing)} of {total} files do not exist, e.g. "
@@ -81,7 +82,7 @@ def check_data(args: argparse.Namespace) -> None:
             if not path.is_file():
                 continue
             if kind in _FILE_TYPES:
-                _check_scp(path, option)
+                _check_scp(path, option, columns=kind.startswith("multi_columns"))
             elif kind == "text" and name.startswith("text"):
                 _check_text(path, option)
         for path in getattr(args, f"{split}_shape_file") or []:

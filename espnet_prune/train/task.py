@@ -123,8 +123,7 @@ class PruneASRTask(ASRTask):
             # config.yaml keeps the stock name, so that stock tools load the result
             args.model = "espnet"
         model.set_conf(conf)
-        structure = (args.encoder_conf or {}).get("structure") or {}
-        model.kept_blocks = structure.get("kept_blocks")
+        model.set_structure((args.encoder_conf or {}).get("structure") or {})
         if l0_conf:
             l0_conf.setdefault("seed", args.seed)
             model.add_gates(espnet_prune.attach_gates(model.encoder, **l0_conf))

@@ -280,6 +280,34 @@ def test_loss_is_zero_when_student_equals_teacher(tiny, dense, train, matching):
         assert float(stats[key]) > 1e-6
 
 
+@pytest.mark.parametrize("matching", ["fixed", "nearest", "nearest_in_order"])
+def test_cut_student_learns_only_in_blocks_that_exist(tiny, dense, train, matching):
+    widths = dict(
+        attention_heads=[0, 1],
+        linear_units=[0, 8],
+        macaron_linear_units=[0, 0],
+        conv_channels=[0, 4],
+        subsampling_channels=[8, 8],
+        kept_blocks=[0, 1],
+    )
+    from espnet_prune.bin.asr_train import get_parser
+    from espnet_prune.train.task import PruneASRTask
+
+    conf = dict(tiny.config["encoder_conf"], structure=widths)
+    changes = dict(l0_conf=None, encoder="pruned_conformer", encoder_conf=conf)
+    changes.update(distill_conf=dict(layers=2, matching=matching))
+    cmd = command(tiny, dense, tiny.root / "built", **changes)
+    model = PruneASRTask.build_model(get_parser().parse_args(cmd))
+    assert model.existing == [False, True] and model.kept_blocks == [0, 1]
+    seen = []
+    original = model._match
+    model._match = lambda *args: seen.append(original(*args)) or seen[-1]
+    loss, stats, _ = model.train()(**batch())
+    loss.backward()
+    expected = [(1, 1)] if matching == "fixed" else [(0, 1), (1, 1)]
+    assert seen == [expected] and float(stats["kd_layer"]) > 0
+
+
 def test_teacher_is_outside_and_untouched(tiny, dense, train):
     task, args, model = build(tiny, dense)
     teacher = model.teacher.model
