@@ -54,8 +54,9 @@ inference_config=conf/decode_asr.yaml # of the beam search
 inference_args=        # more options for the beam search
 prune_config=conf/prune.yaml # method, budget and training of the selection
 prune_args=            # more options for the selection
-recover_config=conf/recover.yaml # of the training after the cut
+recover_config=conf/recover.yaml # of the training after the cut; distill_conf: a teacher
 recover_args=          # more options for the recovery
+decode_cut=true        # decode and score the model before the recovery, too
 tag=                   # default the names of the dense model and of prune_config
 prune_exp=             # default EXPDIR/TAG
 report_args=           # more options for the report
@@ -230,7 +231,7 @@ if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_arg
     resume
     _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
-        --show 'epoch (started|results)' "${_select}"/select.log \
+        --show 'epoch (started|results|structure)' "${_select}"/select.log \
         ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
         --output_dir "${_select}" ${_given} ${prune_args}
@@ -252,24 +253,26 @@ if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recov
     need "${recover_config}" "${_cut}/model.pth"
     resume
     _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
-    train "${prune_exp}" ${_given} --base_config "${_cut}/config.yaml" --config "${recover_config}" \
-        --init_param "${_cut}/model.pth" --teacher_config "${dense_exp}/config.yaml" \
-        --teacher_model "${_dense}" ${recover_args}
+    if grep -q "^distill_conf:" "${recover_config}"; then
+        _given+=" --teacher_config ${dense_exp}/config.yaml --teacher_model ${_dense}"
+    fi
+    train "${prune_exp}" ${_given} --base_config "${_cut}/config.yaml" \
+        --init_param "${_cut}/model.pth" --config "${recover_config}" ${recover_args}
     finish
 fi
 
 _pruned="${prune_exp}/${inference_asr_model}"
 if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
-    "${prune_exp}/config.yaml" "${_pruned}" "${_cut}/model.pth"; then
+    "${prune_exp}/config.yaml" "${_pruned}" "${_cut}/model.pth" "${decode_cut}"; then
     need "${_pruned}" "${inference_config}"
-    decode "${_cut}/config.yaml" "${_cut}/model.pth" "${_cut}/${_decode}"
+    if "${decode_cut}"; then decode "${_cut}/config.yaml" "${_cut}/model.pth" "${_cut}/${_decode}"; fi
     decode "${prune_exp}/config.yaml" "${_pruned}" "${prune_exp}/${_decode}"
     finish
 fi
 
 if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
-    "${_pruned}" "${_cut}/model.pth"; then
-    score "${_cut}/${_decode}" --against "${dense_exp}/${_decode}"
+    "${_pruned}" "${_cut}/model.pth" "${decode_cut}"; then
+    if "${decode_cut}"; then score "${_cut}/${_decode}" --against "${dense_exp}/${_decode}"; fi
     score "${prune_exp}/${_decode}" --against "${dense_exp}/${_decode}"
     finish
 fi

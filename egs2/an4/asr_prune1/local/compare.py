@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Plan and run the jobs of compare.sh, and make its table.
+
+Every job is one call of prune.sh in a directory of its own, so that a finished one is
+skipped and an interrupted one goes on. All configurations are written to EXPDIR/conf.
+"""
+
+import argparse
+import concurrent.futures
+import copy
+import logging
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import compare_table
+
+from espnet_prune.utils import (
+    UserError,
+    check_keys,
+    read_yaml,
+    run_main,
+    setup_logging,
+    write_yaml,
+)
+
+METHODS = ("l0_kd", "l0", "magnitude", "scratch", "l0_kd_macs")
+NO_TEACHER = ("l0", "magnitude")
+
+
+class Job(NamedTuple):
+    """One model: its name, its directory and the stages of prune.sh that make it."""
+
+    method: str
+    size: int
+    seed: int
+    exp: Path
+    options: List[str]
+
+    @property
+    def name(self) -> str:
+        """Name for people and for the log file."""
+        return self.exp.name
+
+
+def epochs(args: argparse.Namespace) -> Tuple[int, int]:
+    """Epochs of the selection and of the recovery, as the configurations say.
+
+    Raises:
+        UserError: A configuration has no max_epoch, or the method is not l0.
+    """
+    prune, recover = read_yaml(args.prune_config), read_yaml(args.recover_config)
+    if prune.get("method", "l0") != "l0":
+        raise UserError(f"{args.prune_config}: the method must be l0")
+    select = (prune.get("train_conf") or {}).get("max_epoch")
+    for value, path in ((select, args.prune_config), (1, args.recover_config)):
+        if not value:
+            raise UserError(f"{path}: train_conf has no max_epoch")
+    if not recover.get("max_epoch"):
+        raise UserError(f"{args.recover_config}: no max_epoch")
+    return int(select), int(recover["max_epoch"])
+
+
+def uniform_config(config: Dict[str, Any], removed: float) -> Dict[str, Any]:
+    """A stock encoder with about (1 - removed) of the parameters, depth unchanged.
+
+    The model width and the feed-forward width shrink by the same factor; the last
+    percents are met by the feed-forward width.
+
+    Args:
+        config: The dense training configuration.
+        removed: Share of the encoder's parameters to be removed.
+
+    Returns:
+        The configuration with the smaller encoder.
+    """
+    import espnet_prune
+
+    espnet_prune.register()
+    from espnet2.tasks.asr import encoder_choices
+
+    dense = dict(config.get("encoder_conf") or {})
+    make = encoder_choices.get_class(config["encoder"])
+    mels = (config.get("frontend_conf") or {}).get("n_mels", 80)
+
+    def size(conf: Dict[str, Any]) -> int:
+        return sum(p.numel() for p in make(input_size=mels, **conf).parameters())
+
+    heads = dense.get("attention_heads", 4)
+    width, units = dense.get("output_size", 256), dense.get("linear_units", 2048)
+    goal = (1.0 - removed) * size(dense)
+    step = 2 * heads if (width // heads) % 2 == 0 else heads
+
+    def shaped(d: int, f: int) -> Dict[str, Any]:
+        return {**dense, "output_size": d, "linear_units": f}
+
+    widths = range(step, width + 1, step)
+    best = min(widths, key=lambda d: abs(size(shaped(d, units * d // width)) - goal))
+    start = units * best // width
+    slope = size(shaped(best, start + 1)) - size(shaped(best, start))
+    exact = max(1, start + round((goal - size(shaped(best, start))) / slope))
+    return {**config, "encoder_conf": shaped(best, exact)}
+
+
+def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
+    """Write the configurations of all methods and sizes; returns them by name."""
+    folder = args.expdir / "conf"
+    prune, recover = read_yaml(args.prune_config), read_yaml(args.recover_config)
+    plain = {k: v for k, v in recover.items() if k != "distill_conf"}
+    confs: Dict[str, Any] = {
+        "recover_l0_kd": recover,
+        "recover_l0_kd_macs": recover,
+        "recover_l0": plain,
+        "recover_magnitude": {**plain, "max_epoch": total},
+    }
+    for size in args.sizes:
+        for method in args.methods:
+            name = f"{method}_{size}"
+            conf = copy.deepcopy(prune)
+            conf["budget"] = {**(conf.get("budget") or {}), "sparsity": size / 100}
+            conf["budget"]["kind"] = "macs" if method == "l0_kd_macs" else "params"
+            if method in NO_TEACHER:
+                conf.pop("distill_conf", None)
+            if method == "magnitude":
+                keys = ("budget", "units", "round_to")
+                conf = {"method": method, **{k: conf[k] for k in keys if k in conf}}
+            if method == "scratch":
+                if (folder / f"{name}.yaml").exists() and args.only_table:
+                    continue
+                conf = uniform_config(read_yaml(args.asr_config), size / 100)
+                conf["max_epoch"] = total
+            confs[name] = conf
+    paths = {}
+    for name, conf in confs.items():
+        paths[name] = folder / f"{name}.yaml"
+        if not paths[name].exists() or read_yaml(paths[name]) != conf:
+            write_yaml(conf, paths[name])
+    return paths
+
+
+def plan(args: argparse.Namespace, confs: Dict[str, Path]) -> List[Job]:
+    """All jobs in the order of their importance: dense models, then by method."""
+    jobs = []
+    for seed in sorted({*args.seeds, *args.other_seeds}):
+        exp = args.expdir / f"dense_s{seed}"
+        options = ["--stage", "11", "--stop_stage", "13", "--dense_exp", str(exp)]
+        options += ["--asr_config", args.asr_config, "--asr_args", f"--seed {seed}"]
+        jobs.append(Job("dense", 0, seed, exp, options))
+    for method in args.methods:
+        seeds = args.seeds if method.startswith("l0_kd") else args.other_seeds
+        for seed in seeds:
+            for size in args.sizes:
+                exp = args.expdir / f"{method}_{size}_s{seed}"
+                conf = str(confs[f"{method}_{size}"])
+                if method == "scratch":
+                    options = ["--stage", "11", "--stop_stage", "13"]
+                    options += ["--dense_exp", str(exp), "--asr_config", conf]
+                    options += ["--asr_args", f"--seed {seed}"]
+                else:
+                    options = ["--stage", "15", "--stop_stage", "19"]
+                    options += ["--dense_exp", str(args.expdir / f"dense_s{seed}")]
+                    options += ["--prune_exp", str(exp), "--prune_config", conf]
+                    options += ["--prune_args", f"--seed {seed}"]
+                    options += ["--recover_config", str(confs[f"recover_{method}"])]
+                    options += ["--recover_args", f"--seed {seed}"]
+                    options += ["--decode_cut", "false"]
+                jobs.append(Job(method, size, seed, exp, options))
+    return jobs
+
+
+def run_job(job: Job, common: Sequence[str], logs: Path) -> bool:
+    """Run one job; returns whether it went well."""
+    logs.mkdir(parents=True, exist_ok=True)
+    with open(logs / f"{job.name}.log", "a", encoding="utf-8") as log:
+        command = ["./prune.sh", *common, *job.options]
+        return subprocess.call(command, stdout=log, stderr=log) == 0
+
+
+def run_all(args: argparse.Namespace, jobs: Sequence[Job]) -> List[Job]:
+    """Run the jobs side by side, a dense model before what depends on it.
+
+    Returns:
+        The jobs that failed, or that could not start.
+    """
+    start, logs = time.time(), args.expdir / "log"
+    waiting, failed, done = list(jobs), [], []
+    running: Dict[concurrent.futures.Future, Job] = {}
+    with concurrent.futures.ThreadPoolExecutor(args.max_jobs) as pool:
+        while waiting or running:
+            finished = {job.seed for job in done if job.method == "dense"}
+            for job in list(waiting):
+                if len(running) >= args.max_jobs:
+                    break
+                free = job.method in ("dense", "scratch")
+                if free or job.seed in finished:
+                    waiting.remove(job)
+                    logging.info("%s: started", job.name)
+                    future = pool.submit(run_job, job, args.common, logs)
+                    running[future] = job
+            if not running:  # what is left waits for a model that failed
+                return failed + waiting
+            ended, _ = concurrent.futures.wait(
+                running, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            for future in ended:
+                job = running.pop(future)
+                (done if future.result() else failed).append(job)
+                passed = time.time() - start
+                left = passed * len(waiting + list(running.values()))
+                logging.info(
+                    "%s: %s; %d of %d jobs, %.0f min passed, about %.0f min left",
+                    job.name,
+                    "done" if future.result() else f"FAILED, see {logs}/{job.name}.log",
+                    len(done) + len(failed),
+                    len(jobs),
+                    passed / 60,
+                    left / max(len(done) + len(failed), 1) / 60,
+                )
+    return failed
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--expdir", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--other_seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--methods", nargs="*", default=["l0_kd"])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50])
+    parser.add_argument("--max_jobs", type=int, default=2)
+    for name in ("asr_config", "prune_config", "recover_config", "inference_config"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--test_sets", nargs="+", default=["dev", "test"])
+    parser.add_argument("--bootstrap", type=int, default=10000)
+    parser.add_argument("--only_table", type=lambda x: x == "true", default=False)
+    parser.add_argument("common", nargs="*", help="options of every prune.sh call")
+    return parser
+
+
+def main(cmd: Optional[Sequence[str]] = None) -> None:
+    """Run the comparison."""
+    args = get_parser().parse_args(cmd)
+    setup_logging()
+    check_keys(args.methods, METHODS, "--methods")
+    if not all(0 < size < 100 for size in args.sizes):
+        raise UserError("--sizes are percents of the encoder, above 0 and below 100")
+    select, recover = epochs(args)
+    jobs = plan(args, write_confs(args, select + recover))
+    failed = [] if args.only_table else run_all(args, jobs)
+    decode = Path(args.inference_config).stem + "_asr_model_valid.acc.ave"
+    about = {"epochs after dense": f"{select} + {recover}", "expdir": str(args.expdir)}
+    table = compare_table.write(
+        [(job.method, job.size, job.seed, job.exp) for job in jobs],
+        decode,
+        args.test_sets,
+        args.expdir,
+        about,
+        args.bootstrap,
+    )
+    print(table)
+    if failed:
+        raise UserError(
+            f"{len(failed)} jobs did not finish: {', '.join(j.name for j in failed)}; "
+            f"their logs are in {args.expdir}/log"
+        )
+
+
+if __name__ == "__main__":
+    run_main(main)
