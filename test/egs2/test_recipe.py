@@ -64,6 +64,7 @@ def recipe(tmp_path):
         (folder / name).symlink_to(f"../../TEMPLATE/asr_prune1/{name}")
     for name in ("train_asr", "decode_asr", "prune", "recover"):
         (folder / "conf" / f"{name}.yaml").write_text(f"name: {name}\n")
+    (folder / "conf" / "recover.yaml").write_text("distill_conf:\n    w_ctc: 1.0\n")
     (folder / "fake.py").write_text(FAKE)
     return folder
 
@@ -153,6 +154,9 @@ def test_stage_14_starts_from_a_model_one_has(recipe):
     assert "--model_config elsewhere/asr_x/config.yaml" in select
     train = next(line for line in lines if "bin.asr_train" in line)
     assert "--teacher_model elsewhere/asr_x/valid.acc.ave.pth" in train
+    (recipe / "conf" / "recover.yaml").write_text("name: no_teacher\n")
+    run(recipe, "--stage", "17", "--stop_stage", "17", *options)
+    assert "--teacher_model" not in "".join(calls(recipe))
     # a model from elsewhere is never trained over
     done = run(recipe, *options)
     assert done.returncode == 0, done.stdout
@@ -190,6 +194,26 @@ def test_help_lists_every_option(recipe):
     assert len(names) > 30
     for name in names:
         assert f"--{name} " in done.stdout
+
+
+def test_the_first_stages_run_in_a_linked_espnet_checkout(recipe):
+    corpus = recipe.parents[1] / "espnet" / "egs2" / "toy" / "asr1"
+    corpus.mkdir(parents=True)
+    (corpus / "run.sh").write_text(
+        "#!/usr/bin/env bash\n"
+        'echo "$@" >> calls.txt\n'
+        "mkdir -p dump/raw/train data/token_list/char\n"
+        "touch dump/raw/train/text data/token_list/char/tokens.txt\n"
+    )
+    (corpus / "run.sh").chmod(0o755)
+    options = ("--espnet_root", "../../espnet", "--token_type", "char")
+    done = run(recipe, *options, "--stop_stage", "5", stand_in=False)
+    assert done.returncode == 0, done.stdout
+    lines = calls(corpus)
+    assert [line.split()[1] for line in lines] == list("12345")
+    assert "--token_type char" in lines[0]
+    assert (recipe / "dump/raw/train/text").exists()
+    assert (recipe / "data/token_list/char/tokens.txt").exists()
 
 
 def test_missing_input_is_told(recipe):

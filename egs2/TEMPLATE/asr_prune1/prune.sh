@@ -138,7 +138,8 @@ for n in 1 2 3 4 5; do
     elif [ -f "${_recipe}/run.sh" ]; then
         (cd "${_recipe}" && ./run.sh --stage ${n} --stop_stage ${n} --lang noinfo \
             --token_type "${token_type}" --nbpe "${nbpe}" --audio_format "${audio_format}" \
-            --speed_perturb_factors "${speed_perturb_factors}" ${local_data_opts})
+            --speed_perturb_factors "${speed_perturb_factors}" \
+            --local_data_opts "${local_data_opts}")
         mkdir -p data "${dumpdir}"
         ln -sfn "$(realpath "${_recipe}")/dump/raw" "${_raw}"
         ln -sfn "$(realpath "${_recipe}")/data/token_list" data/token_list
@@ -279,12 +280,15 @@ fi
 
 wanted 20 && log "Stage 20: ONNX and int8 are not there yet, it is left out."
 
+_report=""
 if wanted 21; then
     log "Stage 21: Report"
-    ${python} -m espnet_prune.bin.report --dense_exp "${dense_exp}" --prune_exp "${prune_exp}" \
-        --model "${inference_asr_model}" --decode "${_decode}" ${report_args}
+    _report=$(${python} -m espnet_prune.bin.report --dense_exp "${dense_exp}" \
+        --prune_exp "${prune_exp}" --model "${inference_asr_model}" --decode "${_decode}" \
+        ${report_args})
 fi
 
 wanted 22 && log "Stage 22: packing and uploading are not there yet, it is left out."
 
-log "Finished: stages ${stage} to ${stop_stage} of $(basename "$0")"
+log "Finished in ${SECONDS} s"
+if [ -n "${_report}" ]; then echo "${_report}"; fi

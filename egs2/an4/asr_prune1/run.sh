@@ -3,18 +3,17 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-# Prune a Conformer on CMU's AN4. The corpus: --data_dir FOLDER, or a linked ESPnet.
+# Prune a Conformer on CMU's AN4. The corpus: --data_dir FOLDER, or a linked ESPnet with
+# --train_set train_nodev --valid_set train_dev --test_sets "train_dev test"
 set -e
 set -u
 set -o pipefail
 
-train_set=train
-valid_set=dev
 test_sets="dev test"
 
 ./prune.sh \
-    --train_set "${train_set}" \
-    --valid_set "${valid_set}" \
+    --train_set train \
+    --valid_set dev \
     --test_sets "${test_sets}" \
     --token_type bpe \
     --nbpe 30 \

@@ -176,9 +176,8 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     axis = figure.subplots()
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for i, method in enumerate(methods):
-        own = sorted(
-            (r for r in rows if r["method"] == method), key=lambda r: r["size"]
-        )
+        own = [row for row in rows if row["method"] == method]
+        own.sort(key=lambda row: row["size"])
         values = [list(row["scores"]["wer"].values())[-1] for row in own]
         rates = [v["rate"] for v in values]
         if method == "dense":
@@ -202,7 +201,7 @@ def write(
     about: Mapping[str, Any],
     samples: int = 10000,
 ) -> str:
-    """Write RESULTS.md, compare.json and compare.png to `expdir`; returns the tables."""
+    """Write RESULTS.md, compare.json, compare.png to `expdir`; return the tables."""
     rows = collect(points, decode, sets, samples)
     tables = "\n\n".join(table(rows, measure) for measure in MEASURES)
     lines = ["# Comparison", ""]

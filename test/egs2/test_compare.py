@@ -1,0 +1,169 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+import importlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from espnet_prune.utils import UserError, read_yaml, write_yaml
+
+RECIPE = Path(__file__).parents[2] / "egs2" / "an4" / "asr_prune1"
+FAKE = r"""#!/usr/bin/env bash
+# a stand-in for prune.sh: notes the start and the end, fails where it is told to
+while [ $# -gt 0 ]; do
+    case "$1" in --dense_exp) exp=$2 ;; --prune_exp) exp=$2 ;; esac
+    shift
+done
+echo "start ${exp##*/}" >> calls.txt
+sleep 0.2
+echo "end ${exp##*/}" >> calls.txt
+[ ! -e "fail_${exp##*/}" ]
+"""
+
+
+@pytest.fixture
+def compare(monkeypatch, tmp_path):
+    """The module, and a directory with the configurations it needs."""
+    monkeypatch.syspath_prepend(str(RECIPE / "local"))
+    module = importlib.import_module("compare")
+    monkeypatch.chdir(tmp_path)
+    budget = {"kind": "params", "sparsity": 0.1, "frames": 1000}
+    prune = {"method": "l0", "budget": budget, "distill_conf": {"w_ctc": 1.0}}
+    write_yaml({**prune, "train_conf": {"max_epoch": 6}}, "prune.yaml")
+    write_yaml({"max_epoch": 4, "distill_conf": {"w_ctc": 1.0}}, "recover.yaml")
+    write_yaml({"encoder": "conformer"}, "train.yaml")
+    Path("prune.sh").write_text(FAKE)
+    Path("prune.sh").chmod(0o755)
+    return module
+
+
+def arguments(compare, *more):
+    words = "--expdir exp --asr_config train.yaml --prune_config prune.yaml "
+    words += "--recover_config recover.yaml --inference_config beam.yaml"
+    return compare.get_parser().parse_args([*words.split(), *more])
+
+
+def test_the_configurations_differ_only_where_they_should(compare):
+    methods = ["l0_kd", "l0", "magnitude", "l0_kd_macs"]
+    args = arguments(compare, "--methods", *methods, "--sizes", "50", "70")
+    assert compare.epochs(args) == (6, 4)
+    conf = {k: read_yaml(v) for k, v in compare.write_confs(args, 10).items()}
+    assert conf["l0_kd_70"]["budget"] == {
+        "kind": "params", "sparsity": 0.7, "frames": 1000
+    }  # fmt: skip
+    assert conf["l0_kd_macs_50"]["budget"]["kind"] == "macs"
+    assert conf["l0_kd_50"].pop("distill_conf") == {"w_ctc": 1.0}
+    assert conf["l0_kd_50"] == conf["l0_50"]
+    assert set(conf["magnitude_50"]) == {"method", "budget"}
+    # the same number of epochs after the dense model, and a teacher only for l0_kd
+    assert conf["recover_l0_kd"] == {"max_epoch": 4, "distill_conf": {"w_ctc": 1.0}}
+    assert conf["recover_l0"] == {"max_epoch": 4}
+    assert conf["recover_magnitude"] == {"max_epoch": 10}
+
+
+def run(compare, *more):
+    args = arguments(compare, *more)
+    jobs = compare.plan(args, compare.write_confs(args, 10))
+    failed = compare.run_all(args, jobs)
+    calls = Path("calls.txt").read_text().splitlines()
+    return jobs, [job.name for job in failed], calls
+
+
+def test_jobs_wait_for_their_dense_model_and_run_side_by_side(compare):
+    more = ("--methods", "l0_kd", "l0", "--sizes", "50", "--seeds", "1", "2")
+    jobs, failed, calls = run(compare, *more)
+    names = [job.name for job in jobs]
+    assert names == ["dense_s1", "dense_s2", "l0_kd_50_s1", "l0_kd_50_s2", "l0_50_s1"]
+    assert failed == []
+    for name in names[2:]:
+        dense = f"end dense_s{name[-1]}"
+        assert calls.index(dense) < calls.index(f"start {name}")
+    running, most = 0, 0
+    for line in calls:
+        running += 1 if line.startswith("start") else -1
+        most = max(most, running)
+    assert most == 2  # --max_jobs
+
+
+def test_a_failure_stops_only_what_depends_on_it(compare):
+    Path("fail_dense_s1").touch()
+    more = ("--methods", "l0_kd", "--sizes", "50", "70", "--seeds", "1", "2")
+    _, failed, calls = run(compare, *more)
+    assert failed == ["dense_s1", "l0_kd_50_s1", "l0_kd_70_s1"]
+    assert "end l0_kd_70_s2" in calls
+
+
+def test_unknown_method(compare):
+    words = ["--methods", "l0_dk", "--expdir", "exp"]
+    for name in ("asr", "prune", "recover", "inference"):
+        words += [f"--{name}_config", f"{name}.yaml"]
+    with pytest.raises(UserError, match="'l0_dk'.*did you mean 'l0_kd'"):
+        compare.main(words)
+
+
+def write_results(exp, errors):
+    """A scored model: two utterances of ten words per set, with these errors."""
+    for s in ("dev", "test"):
+        for measure in ("wer", "cer"):
+            folder = exp / "beam" / s / f"score_{measure}"
+            folder.mkdir(parents=True)
+            lines = [
+                f"id: (spk-u{i})\nScores: (#C #S #D #I) {10 - n} {n} 0 0\n"
+                for i, n in enumerate(errors)
+            ]
+            (folder / "result.txt").write_text("".join(lines))
+
+
+def test_the_table(compare, tmp_path):
+    table = importlib.import_module("compare_table")
+    points = [("dense", 0, s, tmp_path / f"dense_s{s}") for s in (1, 2)]
+    points += [("l0_kd", 50, s, tmp_path / f"l0_kd_50_s{s}") for s in (1, 2, 3)]
+    write_results(points[0][3], [1, 1])
+    write_results(points[1][3], [1, 3])
+    write_results(points[2][3], [2, 2])
+    write_results(points[3][3], [2, 4])
+    text = table.write(points, "beam", ["dev", "test"], tmp_path, {}, samples=200)
+    row = next(x for x in text.splitlines() if x.startswith("| l0_kd"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:4] == ["l0_kd", "50 %", "1 2", "-"]
+    assert cells[4].startswith("25.00 [") and cells[6].startswith("25.00 [")
+    assert cells[7] == "+10.00 [+10.00, +10.00]"  # every utterance has one more
+    assert (tmp_path / "compare.png").stat().st_size > 1000
+    assert "- date: " in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_a_conformer_of_the_same_size(compare):
+    dense = {"output_size": 48, "attention_heads": 4, "linear_units": 96}
+    dense.update(num_blocks=2, macaron_style=True, rel_pos_type="latest")
+    dense.update(pos_enc_layer_type="rel_pos", selfattention_layer_type="rel_selfattn")
+    config = {"encoder": "conformer", "encoder_conf": dense, "max_epoch": 3}
+    small = compare.uniform_config(config, 0.7)
+    assert {k: v for k, v in small.items() if k != "encoder_conf"} == {
+        "encoder": "conformer",
+        "max_epoch": 3,
+    }
+    from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+
+    def size(conf):
+        return sum(p.numel() for p in ConformerEncoder(80, **conf).parameters())
+
+    assert size(small["encoder_conf"]) == pytest.approx(0.3 * size(dense), rel=0.02)
+    changed = {k for k in dense if small["encoder_conf"][k] != dense[k]}
+    assert changed <= {"output_size", "linear_units"}
+
+
+def test_compare_sh_options():
+    done = subprocess.run(
+        ["local/compare.sh", "--sedes", "1"],
+        cwd=RECIPE,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "the nearest is --seeds" in done.stderr
+    done = subprocess.run(
+        ["local/compare.sh", "--help"], cwd=RECIPE, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "--other_seeds" in done.stdout
