@@ -1,0 +1,71 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+import pytest
+import torch
+
+from espnet_prune.bin import asr_inference
+from espnet_prune.models import build_model
+from espnet_prune.utils import UserError, write_yaml
+
+CONFIG = {
+    "token_list": ["<blank>", "<unk>", "a", "<sos/eos>"],
+    "token_type": "char",
+    "init": None,
+    "input_size": None,
+    "frontend": "default",
+    "frontend_conf": {"n_fft": 256, "hop_length": 128},
+    "specaug": None,
+    "normalize": None,
+    "preencoder": None,
+    "encoder": "conformer",
+    "encoder_conf": {
+        "output_size": 8,
+        "attention_heads": 2,
+        "linear_units": 8,
+        "num_blocks": 1,
+        "rel_pos_type": "latest",
+    },
+    "postencoder": None,
+    "decoder": "transformer",
+    "decoder_conf": {"attention_heads": 2, "linear_units": 8, "num_blocks": 1},
+    "ctc_conf": {},
+    "joint_net_conf": None,
+    "model": "espnet",
+    "model_conf": {},
+}
+
+
+@pytest.fixture
+def options(tmp_path):
+    """Command line for a model with random weights."""
+    write_yaml(CONFIG, tmp_path / "config.yaml")
+    torch.save(build_model(CONFIG).state_dict(), tmp_path / "model.pth")
+    words = f"--asr_train_config {tmp_path}/config.yaml "
+    words += f"--asr_model_file {tmp_path}/model.pth --output_dir {tmp_path}/out "
+    words += f"--key_file {tmp_path}/keys --ngpu 0 "
+    words += f"--data_path_and_name_and_type {tmp_path}/wav.scp,speech,sound"
+    return words.split()
+
+
+def test_a_fitting_pair_goes_to_espnet(options, monkeypatch):
+    from espnet2.bin import asr_inference as stock
+
+    given = []
+    monkeypatch.setattr(stock, "main", given.append)
+    asr_inference.main(options)
+    assert given == [options]
+
+
+def test_a_pair_that_does_not_fit_is_refused(options, tmp_path, monkeypatch):
+    from espnet2.bin import asr_inference as stock
+
+    monkeypatch.setattr(stock, "main", lambda cmd: pytest.fail("decoded"))
+    deeper = dict(CONFIG["encoder_conf"], num_blocks=2)
+    write_yaml(dict(CONFIG, encoder_conf=deeper), tmp_path / "config.yaml")
+    with pytest.raises(UserError, match=r"model.pth lacks encoder.encoders.1"):
+        asr_inference.main(options)
+    (tmp_path / "model.pth").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="model.pth: not a readable checkpoint"):
+        asr_inference.main(options)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,63 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+import pytest
+import torch
+
+from espnet_prune.models import build_model
+from espnet_prune.report.results import Entry, compression_table, measure
+from espnet_prune.utils import UserError, write_yaml
+
+CONFIG = {
+    "token_list": ["<blank>", "<unk>", "a", "<sos/eos>"],
+    "init": None,
+    "input_size": 20,
+    "frontend": None,
+    "specaug": None,
+    "normalize": None,
+    "preencoder": None,
+    "encoder": "transformer",
+    "encoder_conf": {
+        "output_size": 8,
+        "attention_heads": 2,
+        "linear_units": 64,
+        "num_blocks": 2,
+    },
+    "postencoder": None,
+    "decoder": "transformer",
+    "decoder_conf": {"attention_heads": 2, "linear_units": 8, "num_blocks": 1},
+    "ctc_conf": {},
+    "joint_net_conf": None,
+    "model": "espnet",
+    "model_conf": {},
+}
+
+
+def make(folder, **widths):
+    """An experiment directory with random weights."""
+    folder.mkdir()
+    config = dict(CONFIG, encoder_conf={**CONFIG["encoder_conf"], **widths})
+    write_yaml(config, folder / "config.yaml")
+    torch.save(build_model(config).state_dict(), folder / "model.pth")
+    paths = (folder / "config.yaml", folder / "model.pth", folder / "decode")
+    return Entry(folder.name, *paths)
+
+
+def test_measure(tmp_path):
+    rows = [make(tmp_path / "dense"), make(tmp_path / "small", linear_units=16)]
+    dense, small = measure(rows, frames=100, runs=2)
+    saved = 2 * 48 * (8 + 1 + 8)  # weights and biases of the units that are gone
+    assert dense["encoder_params"] - small["encoder_params"] == saved
+    assert dense["total_params"] - small["total_params"] == saved
+    steps = 24  # frames after the subsampling
+    saved = 2 * 48 * 2 * 8 * steps / 1e9
+    assert dense["gmacs"] - small["gmacs"] == pytest.approx(saved)
+    assert dense["bytes"] == (tmp_path / "dense" / "model.pth").stat().st_size
+    assert small["structure"]["linear_units"] == [16, 16]
+    assert dense["latency"]["min_ratio"] == 1.0 and small["latency"]["min_ms"] > 0
+    table = compression_table([{**dense, "scores": {}}, {**small, "scores": {}}], 1)
+    assert "GMACs 1 s" in table
+
+    mixed = rows[1]._replace(model=rows[0].model)
+    with pytest.raises(UserError, match="has another shape for encoder"):
+        measure([rows[0], mixed], frames=100, runs=1)
