@@ -32,7 +32,8 @@ def compare(monkeypatch, tmp_path):
     budget = {"kind": "params", "sparsity": 0.1, "frames": 1000}
     prune = {"method": "l0", "budget": budget, "distill_conf": {"w_ctc": 1.0}}
     write_yaml({**prune, "train_conf": {"max_epoch": 6}}, "prune.yaml")
-    write_yaml({"max_epoch": 4, "distill_conf": {"w_ctc": 1.0}}, "recover.yaml")
+    recover = {"max_epoch": 4, "scheduler_conf": {"first_cycle_steps": 100}}
+    write_yaml({**recover, "distill_conf": {"w_ctc": 1.0}}, "recover.yaml")
     write_yaml({"encoder": "conformer"}, "train.yaml")
     Path("prune.sh").write_text(FAKE)
     Path("prune.sh").chmod(0o755)
@@ -58,9 +59,14 @@ def test_the_configurations_differ_only_where_they_should(compare):
     assert conf["l0_kd_50"] == conf["l0_50"]
     assert set(conf["magnitude_50"]) == {"method", "budget"}
     # the same number of epochs after the dense model, and a teacher only for l0_kd
-    assert conf["recover_l0_kd"] == {"max_epoch": 4, "distill_conf": {"w_ctc": 1.0}}
-    assert conf["recover_l0"] == {"max_epoch": 4}
-    assert conf["recover_magnitude"] == {"max_epoch": 10}
+    assert conf["recover_l0_kd"].pop("distill_conf") == {"w_ctc": 1.0}
+    assert conf["recover_l0_kd"] == conf["recover_l0"]
+    assert conf["recover_l0"]["max_epoch"] == 4
+    # the learning rate ends where it did
+    assert conf["recover_magnitude"] == {
+        "max_epoch": 10,
+        "scheduler_conf": {"first_cycle_steps": 250},
+    }
 
 
 def run(compare, *more):

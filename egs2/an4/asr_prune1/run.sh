@@ -15,10 +15,10 @@ test_sets="dev test"
     --train_set train \
     --valid_set dev \
     --test_sets "${test_sets}" \
-    --token_type bpe \
-    --nbpe 30 \
+    --token_type char \
+    --speed_perturb_factors "0.9 1.0 1.1" \
     --asr_config conf/train_asr.yaml \
-    --prune_config conf/prune_l0.yaml \
+    --prune_config conf/prune_l0_50.yaml \
     --recover_config conf/recover.yaml \
     --inference_config conf/decode_asr.yaml \
     "$@"

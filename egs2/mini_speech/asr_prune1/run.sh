@@ -19,7 +19,7 @@ test_sets="dev test"
     --token_type bpe \
     --nbpe 30 \
     --asr_config conf/train_asr.yaml \
-    --prune_config conf/prune_l0.yaml \
+    --prune_config conf/prune_l0_50.yaml \
     --recover_config conf/recover.yaml \
     --inference_config conf/decode_asr.yaml \
     "$@"

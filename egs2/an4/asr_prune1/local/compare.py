@@ -29,7 +29,7 @@ from espnet_prune.utils import (
     write_yaml,
 )
 
-METHODS = ("l0_kd", "l0", "magnitude", "scratch", "l0_kd_macs")
+METHODS = ("l0_kd", "l0", "magnitude", "scratch", "scratch_long", "l0_kd_macs")
 NO_TEACHER = ("l0", "magnitude")
 
 
@@ -107,6 +107,21 @@ def uniform_config(config: Dict[str, Any], removed: float) -> Dict[str, Any]:
     return {**config, "encoder_conf": shaped(best, exact)}
 
 
+def stretch(conf: Dict[str, Any], number: int) -> Dict[str, Any]:
+    """The configuration with another number of epochs.
+
+    A learning rate that falls over a number of steps falls over as many epochs more or
+    less, so that it ends where it did.
+    """
+    conf = copy.deepcopy(conf)
+    before, conf["max_epoch"] = conf.get("max_epoch", number), number
+    schedule = conf.get("scheduler_conf") or {}
+    for key in ("first_cycle_steps", "T_max", "total_steps"):
+        if schedule.get(key):
+            schedule[key] = round(schedule[key] * number / before)
+    return conf
+
+
 def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
     """Write the configurations of all methods and sizes; returns them by name."""
     folder = args.expdir / "conf"
@@ -116,7 +131,7 @@ def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
         "recover_l0_kd": recover,
         "recover_l0_kd_macs": recover,
         "recover_l0": plain,
-        "recover_magnitude": {**plain, "max_epoch": total},
+        "recover_magnitude": stretch(plain, total),
     }
     for size in args.sizes:
         for method in args.methods:
@@ -129,11 +144,10 @@ def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
             if method == "magnitude":
                 keys = ("budget", "units", "round_to")
                 conf = {"method": method, **{k: conf[k] for k in keys if k in conf}}
-            if method == "scratch":
-                if (folder / f"{name}.yaml").exists() and args.only_table:
-                    continue
-                conf = uniform_config(read_yaml(args.asr_config), size / 100)
-                conf["max_epoch"] = total
+            if method.startswith("scratch"):
+                dense = read_yaml(args.asr_config)
+                more = dense["max_epoch"] if method == "scratch_long" else 0
+                conf = stretch(uniform_config(dense, size / 100), total + more)
             confs[name] = conf
     paths = {}
     for name, conf in confs.items():
@@ -157,7 +171,7 @@ def plan(args: argparse.Namespace, confs: Dict[str, Path]) -> List[Job]:
             for size in args.sizes:
                 exp = args.expdir / f"{method}_{size}_s{seed}"
                 conf = str(confs[f"{method}_{size}"])
-                if method == "scratch":
+                if method.startswith("scratch"):
                     options = ["--stage", "11", "--stop_stage", "13"]
                     options += ["--dense_exp", str(exp), "--asr_config", conf]
                     options += ["--asr_args", f"--seed {seed}"]
@@ -196,7 +210,7 @@ def run_all(args: argparse.Namespace, jobs: Sequence[Job]) -> List[Job]:
             for job in list(waiting):
                 if len(running) >= args.max_jobs:
                     break
-                free = job.method in ("dense", "scratch")
+                free = job.method.startswith(("dense", "scratch"))
                 if free or job.seed in finished:
                     waiting.remove(job)
                     logging.info("%s: started", job.name)

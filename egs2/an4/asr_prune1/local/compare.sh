@@ -11,6 +11,7 @@
 #   l0           the same without distillation
 #   magnitude    units of small norm removed at once, then fine-tuning
 #   scratch      a Conformer of the same number of encoder parameters, trained anew
+#   scratch_long the same, with the epochs of the dense model in addition
 #   l0_kd_macs   l0_kd with the budget in MACs instead of parameters
 # Jobs run side by side, each on one thread. Call it again to go on after an interruption;
 # what is finished is not repeated. The table is in EXPDIR/RESULTS.md.
@@ -29,11 +30,12 @@ methods="l0_kd l0 magnitude scratch" # rows of the table
 sizes="50 70 85"       # percent of the encoder that is removed
 max_jobs=2             # jobs at a time
 asr_config=conf/train_asr_small.yaml # dense model
-prune_config=conf/prune_l0.yaml      # L0 with distillation
+prune_config=conf/prune_l0_50.yaml   # L0 with distillation
 recover_config=conf/recover.yaml     # recovery with distillation
 inference_config=conf/decode_asr_beam1.yaml # beam search
 test_sets="dev test"   # what is decoded
-speed_perturb_factors= # as in "0.9 1.0 1.1"
+speed_perturb_factors="0.9 1.0 1.1" # of the training set
+token_type=char        # bpe or char
 nbpe=30                # number of sentencepiece units
 bootstrap=10000        # resamplings of the intervals
 only_table=false       # train nothing, make the table of what is there
@@ -42,7 +44,7 @@ only_table=false       # train nothing, make the table of what is there
 . scripts/parse_options.sh
 . ./path.sh
 
-common=(--dumpdir "${dumpdir}" --nbpe "${nbpe}" --test_sets "${test_sets}"
+common=(--dumpdir "${dumpdir}" --token_type "${token_type}" --nbpe "${nbpe}" --test_sets "${test_sets}"
     --speed_perturb_factors "${speed_perturb_factors}" --data_dir "${data_dir}"
     --asr_stats_dir "${expdir}/stats" --inference_config "${inference_config}"
     --inference_nj 1 --nj 1)
