@@ -33,7 +33,16 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
 
     Args:
         args: Content of config.yaml; pruned encoders are known.
+
+    Raises:
+        UserError: The file of the feature statistics is not there.
     """
+    stats = (args.get("normalize_conf") or {}).get("stats_file")
+    if args.get("normalize") == "global_mvn" and not Path(str(stats)).is_file():
+        raise UserError(
+            f"normalize_conf: stats_file {stats} is not there; ESPnet keeps its path "
+            "relative to the recipe, so call this from the recipe's directory"
+        )
     import espnet_prune
 
     espnet_prune.register()

@@ -9,7 +9,7 @@ import importlib.abc
 import importlib.util
 import sys
 from types import ModuleType
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
 # every task that keeps a registry of encoders of its own
 _TASKS = ("asr", "s2t", "s2t_ctc", "slu")

@@ -1,0 +1,250 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The real recipe, from waveforms to the report, on four tones that spell letters."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+REPO = Path(__file__).parents[2]
+TEMPLATE = REPO / "egs2" / "TEMPLATE" / "asr_prune1"
+TONES = dict(zip("ABCD", (400, 800, 1600, 3200)))
+TRAIN = {
+    "batch_type": "sorted",
+    "batch_size": 8,
+    "optim": "adam",
+    "num_workers": 0,
+    "use_matplotlib": False,
+    "use_tensorboard": False,
+    "best_model_criterion": [["valid", "acc", "max"]],
+    "keep_nbest_models": 1,
+}
+DENSE = {
+    **TRAIN,
+    "max_epoch": 4,
+    "optim_conf": {"lr": 0.003},
+    "frontend_conf": {"n_fft": 512, "hop_length": 160, "n_mels": 40},
+    "encoder": "conformer",
+    "encoder_conf": {
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 32,
+        "num_blocks": 2,
+        "macaron_style": True,
+        "rel_pos_type": "latest",
+        "cnn_module_kernel": 7,
+    },
+    "decoder": "transformer",
+    "decoder_conf": {"attention_heads": 2, "linear_units": 16, "num_blocks": 1},
+    "model_conf": {"ctc_weight": 0.5},
+}
+PRUNE = {
+    "method": "l0",
+    "budget": {"kind": "params", "sparsity": 0.5},
+    "l0_conf": {"ramp_steps": 16, "gate_lr": 0.8, "log_interval": 2},
+    "distill_conf": {"layers": 2},
+    "train_conf": {**TRAIN, "max_epoch": 5, "optim_conf": {"lr": 0.001}},
+}
+RECOVER = {
+    **TRAIN,
+    "max_epoch": 2,
+    "optim_conf": {"lr": 0.001},
+    "distill_conf": {"layers": 2},
+}
+DECODE = {"beam_size": 1, "ctc_weight": 0.5, "maxlenratio": -8}
+
+
+def make_corpus(folder):
+    """Write Kaldi-style directories with tones of 0.12 s."""
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 32), ("dev", 4), ("test", 4)):
+        lines = {"wav.scp": [], "text": [], "utt2spk": []}
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            letters = "".join(rng.choice(list(TONES), rng.integers(3, 6)))
+            time = np.arange(1920) / 16000
+            wave = [np.sin(2 * np.pi * TONES[x] * time) for x in letters]
+            wave = 0.3 * np.concatenate(wave)
+            wave = wave + 0.01 * rng.standard_normal(len(wave))
+            path = folder / name / f"{name}{i:02d}.flac"
+            soundfile.write(path, wave, 16000)
+            lines["wav.scp"].append(f"{path.stem} {name}/{path.name}")
+            lines["text"].append(f"{path.stem} {letters}")
+            lines["utt2spk"].append(f"{path.stem} {path.stem}")
+        for file, content in lines.items():
+            (folder / name / file).write_text("\n".join(content) + "\n")
+
+
+def prune_sh(folder, *options):
+    """Call prune.sh; returns the finished process, stdout and stderr together."""
+    command = ["./prune.sh", "--python", sys.executable, "--token_type", "char"]
+    command += ["--data_dir", str(folder.parents[2] / "corpus"), "--test_sets", "test"]
+    command += ["--nj", "1", "--inference_nj", "1", *options]
+    env = dict(os.environ, PYTHONPATH=str(REPO), OMP_NUM_THREADS="1")
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Run every stage; returns the recipe directory and what was printed."""
+    root = tmp_path_factory.mktemp("pipeline")
+    make_corpus(root / "corpus")
+    shutil.copytree(TEMPLATE, root / "egs2" / "TEMPLATE" / "asr_prune1")
+    folder = root / "egs2" / "tones" / "asr_prune1"
+    (folder / "conf").mkdir(parents=True)
+    for name in ("prune.sh", "path.sh", "cmd.sh", "scripts"):
+        (folder / name).symlink_to(f"../../TEMPLATE/asr_prune1/{name}")
+    for name, conf in (
+        ("train_asr", DENSE),
+        ("prune", PRUNE),
+        ("recover", RECOVER),
+        ("decode_asr", DECODE),
+    ):
+        (folder / "conf" / f"{name}.yaml").write_text(yaml.safe_dump(conf))
+    done = prune_sh(folder)
+    assert done.returncode == 0, done.stdout[-4000:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # ESPnet's configs hold paths relative to the recipe
+        yield folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def models(finished):
+    """Return, relative to the recipe, (config, checkpoint) of the dense, the cut and the recovered model."""
+    exp = Path("exp")
+    dense = exp / "asr_train_asr_raw_char"
+    pruned = exp / "asr_train_asr_raw_char_prune"
+    return {
+        "dense": (dense / "config.yaml", dense / "valid.acc.ave.pth"),
+        "cut": (pruned / "cut" / "config.yaml", pruned / "cut" / "model.pth"),
+        "pruned": (pruned / "config.yaml", pruned / "valid.acc.ave.pth"),
+    }
+
+
+def test_files_of_a_run(finished, models):
+    pruned = models["pruned"][0].parent
+    verify = json.loads((pruned / "cut" / "verify.json").read_text())
+    assert verify["equal"] and verify["max_abs_diff"] <= 1e-5
+    assert verify["refreshed_batches"] > 0
+    cost = json.loads((pruned / "cut" / "cost.json").read_text())
+    dense = json.loads((models["dense"][0].parent / "cost.json").read_text())
+    assert 0.45 < cost["encoder_params"] / dense["encoder_params"] <= 0.5
+    lines = (pruned / "select" / "select.jsonl").read_text().splitlines()
+    assert {"step", "target", "reached", "multiplier"} <= set(json.loads(lines[-1]))
+    structure = json.loads((pruned / "select" / "structure.json").read_text())
+    assert len(structure["provenance"]["dense_sha256"]) == 64
+    assert (pruned / "RESULTS.md").stat().st_size > 0
+    assert "WER" in finished[1] and "encoder" in finished[1]
+
+
+def test_finished_stages_are_skipped(finished):
+    done = prune_sh(finished[0], "--stop_stage", "20")
+    assert done.returncode == 0
+    assert "Stage 17: Recover by fine-tuning, skipped" in done.stdout or (
+        done.stdout.count("skipped") >= 14
+    )
+
+
+def test_pruned_model_is_a_plain_checkpoint(models):
+    import torch
+
+    state = torch.load(models["pruned"][1], weights_only=True)
+    assert not [k for k in state if "gate" in k or "mask" in k or "teacher" in k]
+    config = yaml.safe_load(models["pruned"][0].read_text())
+    assert config["model"] == "espnet" and config["encoder"] == "pruned_conformer"
+
+
+def test_speech2text_after_register(finished, models):
+    """The route of Python users; decodes what the recipe decoded."""
+    import espnet_prune
+
+    espnet_prune.register()
+    from espnet2.bin.asr_inference import Speech2Text
+
+    folder = finished[0]
+    config, model = map(str, models["pruned"])
+    decode = Speech2Text(config, model, beam_size=1, ctc_weight=0.5, maxlenratio=-8)
+    results = models["pruned"][0].parent.glob("decode_asr_*/test/text")
+    expected = dict(
+        (line + " ").split(" ", 1) for line in next(results).read_text().splitlines()
+    )
+    for line in (folder / "dump/raw/test/wav.scp").read_text().splitlines():
+        name, path = line.split()
+        wave, _ = soundfile.read(folder / path)
+        assert decode(wave)[0][0] == expected[name].strip()
+
+
+def test_averaged_loading_is_strict(models):
+    from espnet_prune.models import load_model
+    from espnet_prune.utils import UserError
+
+    for config, model in models.values():
+        load_model(config, model)
+    with pytest.raises(UserError, match="has another shape for encoder"):
+        load_model(models["dense"][0], models["pruned"][1])
+
+
+def test_commands_refuse_bad_input(models, tmp_path, monkeypatch):
+    from espnet_prune.bin import cut, select
+    from espnet_prune.utils import UserError
+
+    config, model = map(str, models["dense"])
+    base = ["--model_config", config, "--model_file", model]
+    pruned = models["pruned"][0].parent
+
+    def prune(conf, *more):
+        (tmp_path / "p.yaml").write_text(yaml.safe_dump(conf))
+        out = ["--output_dir", str(tmp_path / "out")]
+        select.main(["--config", str(tmp_path / "p.yaml"), *base, *out, *more])
+
+    for conf, words in (
+        ({"method": "l1"}, "did you mean 'l0'"),
+        ({"methd": "l0"}, "did you mean 'method'"),
+        ({"budget": {"sparsity": 0.999}}, "at most"),
+        ({"l0_conf": {"ramp_steps": 5, "gate_lr": 0.1}}, "ramp_steps"),
+    ):
+        with pytest.raises(UserError, match=words):
+            prune(conf)
+    assert not (tmp_path / "out").exists()
+
+    # the selection of another model, and the directory of another structure
+    other = models["cut"]
+    with pytest.raises(UserError, match="selected from another model"):
+        cut.main(
+            ["--model_config", str(other[0]), "--model_file", str(other[1])]
+            + ["--select_dir", str(pruned / "select"), "--output_dir", str(tmp_path)]
+        )
+    prune({"method": "magnitude", "budget": {"sparsity": 0.3}})
+    before = (pruned / "cut" / "model.pth").read_bytes()
+    with pytest.raises(UserError, match="another structure"):
+        cut.main(
+            [*base, "--select_dir", str(tmp_path / "out")]
+            + ["--output_dir", str(pruned / "cut")]
+        )
+    assert (pruned / "cut" / "model.pth").read_bytes() == before
+
+
+def test_verify_command(models, capsys):
+    from espnet_prune.bin import verify
+
+    config, model = map(str, models["dense"])
+    verify.main(["--model_config", config, "--model_file", model, "--structures", "3"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["equal"] and result["params_match"]
