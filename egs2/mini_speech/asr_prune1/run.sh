@@ -16,8 +16,7 @@ test_sets="dev test"
     --train_set "${train_set}" \
     --valid_set "${valid_set}" \
     --test_sets "${test_sets}" \
-    --token_type bpe \
-    --nbpe 30 \
+    --token_type char \
     --asr_config conf/train_asr.yaml \
     --prune_config conf/prune_l0_50.yaml \
     --recover_config conf/recover.yaml \
