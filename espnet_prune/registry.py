@@ -13,6 +13,11 @@ from typing import Any, Dict, Optional, Sequence
 
 # every task that keeps a registry of encoders of its own
 _TASKS = ("asr", "s2t", "s2t_ctc", "slu")
+# the module that greets on stdout, which scoring pipes to files
+_NOISY = tuple(
+    f"{package}.pytorch_backend.transformer.attention"
+    for package in ("espnet.nets", "espnet2.legacy.nets")
+)
 
 
 def _encoders() -> Dict[str, type]:
@@ -63,14 +68,14 @@ class _Loader(importlib.abc.Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        # the attention module greets on stdout, which scoring pipes to files
         with contextlib.redirect_stdout(sys.stderr):
             self._loader.exec_module(module)
-        _add_to(module)
+        if module.__name__ not in _NOISY:
+            _add_to(module)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Watches for the import of ESPnet's tasks."""
+    """Watches for the import of ESPnet's tasks and of its noisy module."""
 
     def find_spec(
         self,
@@ -78,7 +83,8 @@ class _Finder(importlib.abc.MetaPathFinder):
         path: Optional[Sequence[str]],
         target: Optional[ModuleType] = None,
     ) -> Any:
-        if fullname not in {f"espnet2.tasks.{name}" for name in _TASKS}:
+        watched = {f"espnet2.tasks.{name}" for name in _TASKS}
+        if fullname not in watched.union(_NOISY):
             return None
         # enh_s2t copies asr's registry at import, so asr must be filled right away
         for finder in sys.meta_path:

@@ -32,6 +32,7 @@ VARIANTS = {
     ),
     "pos_conv": ("conformer", {**LATEST, **ABS_POS, "pos_enc_layer_type": "conv"}),
     "interctc": ("conformer", dict(LATEST, interctc_layer_idx=[1])),
+    "stochastic_depth": ("conformer", dict(LATEST, stochastic_depth_rate=[0.1, 0.5])),
     "transformer": ("transformer", dict(SMALL)),
     "transformer_conv2d6": ("transformer", dict(SMALL, input_layer="conv2d6")),
     "transformer_conv1d2": ("transformer", dict(SMALL, input_layer="conv1d2")),
@@ -80,7 +81,7 @@ def build(variant, seed=0, pruned=False, **more):
     family, conf = VARIANTS[variant]
     torch.manual_seed(seed)
     make = pruned_class(family) if pruned else stock_class(family)
-    return randomise(make(MEL, **conf, **more), seed)
+    return randomise(make(MEL, **{**conf, **more}), seed)
 
 
 def soft_masks(graph, structure, seed=0):

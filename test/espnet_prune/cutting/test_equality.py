@@ -157,3 +157,49 @@ def test_gradients_reach_all_masks():
     with masked(encoder, graph, {}):
         pass
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in encoder.modules())
+
+
+def test_token_input():
+    """`input_layer: embed` offers no subsampling units; the blocks can be cut."""
+    torch.manual_seed(0)
+    conf = dict(VARIANTS["latest"][1], input_layer="embed")
+    encoder = stock_class("conformer")(50, **conf).eval()
+    graph = unit_graph(encoder)
+    assert not graph.of_kinds(("subsampling_channel",))
+    structure = Structure.random(encoder, 1)
+    masks = soft_masks(graph, structure)
+    small = cut(encoder, structure, masks)
+    assert compare(encoder, graph, masks, small, trials=2)["equal"]
+    assert cost(structure).params == sum(p.numel() for p in small.parameters())
+
+
+@pytest.mark.parametrize("family", ["conformer", "transformer"])
+def test_self_conditioning(family):
+    """Intermediate CTC fed back into the encoder, as ESPnet's model sets it up."""
+    torch.manual_seed(0)
+    conf = dict(VARIANTS["latest" if family == "conformer" else "transformer"][1])
+    conf.update(interctc_layer_idx=[1], interctc_use_conditioning=True)
+    encoder = stock_class(family)(MEL, **conf).eval()
+    encoder.conditioning_layer = torch.nn.Linear(7, 16)
+    ctc = torch.nn.Module()
+    ctc.softmax = torch.nn.Sequential(torch.nn.Linear(16, 7), torch.nn.Softmax(-1))
+    graph = unit_graph(encoder)
+    structure = Structure.random(encoder, 1)
+    masks = soft_masks(graph, structure)
+    small = cut(encoder, structure, masks)
+    assert cost(structure).params == sum(p.numel() for p in small.parameters())
+    x, lengths = torch.randn(2, 50, MEL), torch.tensor([50, 33])
+    with masked(encoder, graph, masks):
+        expected = encoder(x, lengths, ctc=ctc)[0][0]
+    assert torch.allclose(small(x, lengths, ctc=ctc)[0][0], expected, atol=1e-5)
+    with pytest.raises(UserError, match="self-conditioned"):
+        cut(encoder, graph.dense.with_widths({"kept_blocks": [1]}))
+
+
+def test_intermediate_ctc_moves_with_its_block():
+    encoder = build("interctc", num_blocks=3)
+    small = cut(encoder, Structure.dense(encoder).with_widths({"kept_blocks": [0, 2]}))
+    assert small.interctc_layer_idx == [1]
+    assert encoder.interctc_layer_idx == [1]
+    gone = cut(encoder, Structure.dense(encoder).with_widths({"kept_blocks": [1, 2]}))
+    assert gone.interctc_layer_idx == []

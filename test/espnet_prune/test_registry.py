@@ -1,0 +1,52 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Our encoders are known to ESPnet, as late as possible and without a word on stdout."""
+
+import subprocess
+import sys
+
+
+def run(*args):
+    done = subprocess.run(
+        [sys.executable, *args], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_with_registry_is_lazy_and_transparent(tmp_path):
+    code = "import sys; print(sys.argv[1:], [m for m in ('torch',) if m in sys.modules])"
+    wrapped = ["-m", "espnet_prune.with_registry"]
+    assert run(*wrapped, "-c", code, "a", "-b")[:2] == (0, "['a', '-b'] []\n")
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    assert run(*wrapped, str(script), "c")[:2] == (0, "['c'] []\n")
+    assert run(*wrapped, "-c", "raise SystemExit(3)")[0] == 3
+    assert "usage" in run(*wrapped, "--help")[1]
+    assert run(*wrapped)[0] == 2
+
+
+def test_the_hook_serves_every_task_and_keeps_stdout_clean():
+    code = (
+        "from espnet2.bin import asr_inference\n"
+        "from espnet2.tasks import asr, enh_s2t\n"
+        "names = [asr.encoder_choices.classes, enh_s2t.asr_encoder_choices.classes]\n"
+        "print(['pruned_conformer' in n and 'pruned_transformer' in n for n in names])"
+    )
+    status, out, err = run("-m", "espnet_prune.with_registry", "-c", code)
+    assert status == 0, err
+    assert out == "[True, True]\n"
+
+
+def test_register_twice():
+    import espnet_prune
+
+    espnet_prune.register()
+    espnet_prune.register()
+    from espnet2.tasks.asr import encoder_choices
+
+    from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
+
+    assert encoder_choices.get_class("pruned_conformer") is PrunedConformerEncoder
+    finders = [f for f in sys.meta_path if type(f).__module__ == "espnet_prune.registry"]
+    assert len(finders) == 1
