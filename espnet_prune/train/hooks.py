@@ -129,9 +129,7 @@ class GateHook(TrainHook):
         self.gates.after_step()
 
     def epoch_end(self, run: Run) -> None:
-        # a resumed run starts its epoch with the first mask of the step, too, when
-        # the last batches of an epoch were too few for a step
-        self.gates._micro_batch = 0
+        self.gates.epoch_end()
         if run.main:
             summary = json.dumps(self.gates.structure().widths())
             logging.info(f"{run.epoch}epoch structure: {summary}")

@@ -49,7 +49,7 @@ def unit_graph(encoder: nn.Module) -> UnitGraph:
         UserError: An encoder class that has no adapter.
     """
     dims = read_dims(encoder)
-    norms = dims.encoder == "conformer"
+    conformer = dims.encoder == "conformer"
     units = []
     if isinstance(encoder.embed, CONV2D_SUBSAMPLINGS):
         units += subsampling_units("embed", encoder.embed)
@@ -60,7 +60,7 @@ def unit_graph(encoder: nn.Module) -> UnitGraph:
             # a norm before a module goes with it, one after it stays
             return f"{path}.{name}" if dims.pre_norm else None
 
-        if norms and block.feed_forward_macaron is not None:
+        if conformer and block.feed_forward_macaron is not None:
             units += feed_forward_units(
                 f"{path}.feed_forward_macaron",
                 block.feed_forward_macaron,
@@ -72,10 +72,10 @@ def unit_graph(encoder: nn.Module) -> UnitGraph:
             f"{path}.self_attn",
             block.self_attn,
             i,
-            norm("norm_mha" if norms else "norm1"),
+            norm("norm_mha" if conformer else "norm1"),
             removable=not dims.concat_after,
         )
-        if norms:
+        if conformer:
             units += convolution_units(
                 f"{path}.conv_module", block.conv_module, i, norm("norm_conv")
             )
@@ -84,7 +84,7 @@ def unit_graph(encoder: nn.Module) -> UnitGraph:
             block.feed_forward,
             "linear_units",
             i,
-            norm("norm_ff" if norms else "norm2"),
+            norm("norm_ff" if conformer else "norm2"),
         )
     return UnitGraph(units, structure_of(encoder, dims))
 

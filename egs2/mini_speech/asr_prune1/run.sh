@@ -17,6 +17,7 @@ test_sets="dev test"
     --valid_set "${valid_set}" \
     --test_sets "${test_sets}" \
     --token_type char \
+    --speed_perturb_factors "0.9 1.0 1.1" \
     --asr_config conf/train_asr.yaml \
     --prune_config conf/prune_l0_50.yaml \
     --recover_config conf/recover.yaml \

@@ -171,6 +171,14 @@ class Gates(nn.Module):
         self.lagrangian.after_step(reached)
         self._micro_batch = 0
 
+    def epoch_end(self) -> None:
+        """Start the next epoch with the first mask of its step.
+
+        Micro-batches that were too few for a step are forgotten, as they are by a run
+        that resumes here.
+        """
+        self._micro_batch = 0
+
     def note(self, parts: Mapping[str, float]) -> None:
         """Remember parts of the loss for the next line of the log."""
         self._notes = dict(parts)

@@ -10,6 +10,7 @@ away: a gate needs many steps to travel from open to closed, meanwhile the multi
 winds up, and then all gates close at once.
 """
 
+import math
 from typing import Optional
 
 import torch
@@ -55,7 +56,7 @@ class Lagrangian(nn.Module):
             raise UserError(
                 f"l0_conf: ramp_steps {ramp_steps} is too short for gate_lr "
                 f"{self.gate_lr:g}: a gate moves {TRAVEL} to close and at most gate_lr "
-                f"per step; use at least {round(2 * TRAVEL / self.gate_lr)} steps"
+                f"per step; use at least {math.ceil(2 * TRAVEL / self.gate_lr)} steps"
             )
         self.final_target = target
         self.ramp_steps = ramp_steps

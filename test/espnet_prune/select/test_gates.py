@@ -70,7 +70,7 @@ def test_expected_cost_is_the_mean_of_drawn_costs():
     drawn = []
     for step in range(400):
         gates.lagrangian.step.fill_(step)
-        gates._micro_batch = 0
+        gates.epoch_end()
         gates.train_step_begin()
         counts = {k: int((v > 0).sum()) for k, v in gates.hooks.values.items()}
         drawn.append(1 - model.exact(counts).macs / model.exact({}).macs)

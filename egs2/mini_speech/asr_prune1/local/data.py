@@ -201,7 +201,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--data_dir", type=Path, default=Path("corpus"), help="where to write"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the corpus")
-    for split, default in (("train", 12), ("dev", 16), ("test", 20)):
+    for split, default in (("train", 11), ("dev", 20), ("test", 22)):
         parser.add_argument(
             f"--{split}_utts",
             type=int,

@@ -1,0 +1,89 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""What the README tells people to type works."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from test.egs2.test_recipe import FAKE
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(
+    r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S
+)
+PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+SHELL = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+RECIPE = [line for line in SHELL if line.startswith("./run.sh")]
+
+
+def run(command, folder, **kwargs):
+    env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, **kwargs
+    )
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_python(number, tmp_path):
+    done = run([sys.executable, "-c", PYTHON[number]], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", RECIPE)
+def test_recipe(line, tmp_path):
+    """The recipe accepts the options; a stand-in for Python records the stages."""
+    shutil.copytree(
+        ROOT / "egs2",
+        tmp_path / "egs2",
+        symlinks=True,
+        ignore=shutil.ignore_patterns("exp", "dump", "data", "downloads"),
+    )
+    folder = tmp_path / "egs2" / "an4" / "asr_prune1"
+    assert f"cd {folder.relative_to(tmp_path)}" in SHELL
+    fake = FAKE.replace("bpe_unigram30", "char").replace('"train"', '"train_sp"')
+    (folder / "fake.py").write_text(fake)
+    dense = tmp_path / "dense"
+    dense.mkdir()
+    for name in ("config.yaml", "valid.acc.ave.pth"):
+        (dense / name).write_text(name)
+    words = shlex.split(line)
+    for option, value in (("--data_dir", "corpus"), ("--dense_exp", str(dense))):
+        if option in words:
+            words[words.index(option) + 1] = value
+    done = run([*words, "--python", f"{sys.executable} fake.py"], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    calls = (folder / "calls.txt").read_text()
+    assert "espnet_prune.bin.select" in calls and "espnet_prune.bin.report" in calls
+
+
+def test_other_commands(tmp_path):
+    """Every other line is one that is known to run, here or as this very suite."""
+    command = "python -m espnet_prune.with_registry -m espnet2.bin.asr_inference --help"
+    known = {
+        "make -C tools demo",
+        "make -C tools test",
+        "cd egs2/an4/asr_prune1",
+        command,
+    }
+    assert {line for line in SHELL if line and line not in RECIPE} == known
+    done = run([sys.executable, *command.split()[1:]], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--asr_model_file" in done.stdout
+
+
+def test_configuration():
+    """The YAML of the README is one that `select` takes."""
+    from espnet_prune.bin.select import COMMON, METHODS
+
+    (text,) = [text for kind, text in BLOCKS if kind == "yaml"]
+    conf = yaml.safe_load(text)
+    assert set(conf) <= {*COMMON, *METHODS["l0"]}
