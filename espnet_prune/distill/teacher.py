@@ -3,7 +3,6 @@
 
 """The frozen dense model that a student learns from."""
 
-import argparse
 import dataclasses
 import logging
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from espnet_prune.distill.capture import first
 from espnet_prune.distill.losses import gather_valid, valid_mask
+from espnet_prune.models import build_model, state_problems
 from espnet_prune.utils import UserError, load_tensors, read_yaml
 
 
@@ -150,23 +150,12 @@ def load_teacher(
     _check_fit(model, state, student, config)
     state = {k: v for k, v in state.items() if not k.startswith("normalize.")}
     state = {k: v for k, v in state.items() if not k.startswith("gates.")}
-    own = model.state_dict()
-    for problem, keys in (
-        ("lacks", sorted(own.keys() - state.keys())),
-        ("has the unknown", sorted(state.keys() - own.keys())),
-        (
-            "has another shape for",
-            sorted(
-                k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
-            ),
-        ),
-    ):
-        if keys:
-            raise UserError(
-                f"--teacher_model {model_file} {problem} {keys[0]} "
-                f"({len(keys)} such keys) under {config}; give the pair of one "
-                "experiment"
-            )
+    problems = state_problems(model, state)
+    if problems:
+        raise UserError(
+            f"--teacher_model {model_file} {'; '.join(problems)} under {config}; give "
+            "the pair of one experiment"
+        )
     model.load_state_dict(state, strict=True)
     logging.info(f"Teacher: {model_file}")
     return model
@@ -174,18 +163,13 @@ def load_teacher(
 
 def _build(args: Any, config: Path) -> torch.nn.Module:
     """Build a model as its config.yaml says, without disturbing the random state."""
-    from espnet2.tasks.asr import ASRTask
-
-    import espnet_prune
-
-    espnet_prune.register()
     if not isinstance(args, dict) or "token_list" not in args:
         raise UserError(
             f"--teacher_config {config}: not the config.yaml of an ASR model"
         )
     args = dict(args, specaug=None, normalize=None, init=None)
     with torch.random.fork_rng(devices=[]):
-        return ASRTask.build_model(argparse.Namespace(**args))
+        return build_model(args)
 
 
 def _check_fit(model, state, student, config) -> None:

@@ -3,27 +3,33 @@
 
 """What every prunable encoder adds to its stock class: the argument `structure`."""
 
-from typing import Any, Mapping, Optional
-
-from torch import nn
+from typing import Any, Optional
 
 from espnet_prune.units import narrow, unit_graph
 
 
-def shrink(encoder: nn.Module, widths: Optional[Mapping[str, Any]]) -> None:
-    """Narrow a freshly built dense encoder to the widths of a Structure.
+class Prunable:
+    """Stands before a stock encoder class among the bases of a pruned one.
 
-    Which units stay does not matter here, because the weights are loaded afterwards.
+    With `structure=None` the result equals the stock encoder, state dict keys included.
 
     Args:
-        encoder: The encoder as the stock constructor built it.
-        widths: `Structure.widths()`, or None to leave it dense.
+        input_size: Feature dimension of the input.
+        structure: `Structure.widths()`: per-block lists `attention_heads`,
+            `linear_units`, ...; 0 means that the module is absent.
+        **stock: Every argument of the stock encoder, with the dense sizes.
 
     Raises:
-        UserError: The widths do not fit the encoder.
+        UserError: The structure does not fit the dense sizes.
     """
-    if not widths:
-        return
-    graph = unit_graph(encoder)
-    structure = graph.dense.with_widths(widths)
-    narrow(encoder, graph, graph.first(structure), structure.kept_blocks)
+
+    def __init__(
+        self, input_size: int, structure: Optional[dict] = None, **stock: Any
+    ) -> None:
+        super().__init__(input_size, **stock)
+        self.input_size = input_size
+        if structure:
+            # which units stay does not matter: the weights are loaded afterwards
+            graph = unit_graph(self)
+            wanted = graph.dense.with_widths(structure)
+            narrow(self, graph, graph.first(wanted), wanted.kept_blocks)

@@ -3,31 +3,10 @@
 
 """Conformer encoder at any Structure."""
 
-from typing import Any, Optional
-
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
-from espnet_prune.encoders.pruned import shrink
+from espnet_prune.encoders.pruned import Prunable
 
 
-class PrunedConformerEncoder(ConformerEncoder):
-    """Conformer encoder whose blocks may differ in size.
-
-    With `structure=None` it equals the stock encoder, state dict keys included.
-
-    Args:
-        input_size: Feature dimension of the input.
-        structure: `Structure.widths()`: per-block lists `attention_heads`,
-            `linear_units`, ...; 0 means that the module is absent.
-        **stock: Every argument of the stock encoder, with the dense sizes.
-
-    Raises:
-        UserError: The structure does not fit the dense sizes.
-    """
-
-    def __init__(
-        self, input_size: int, structure: Optional[dict] = None, **stock: Any
-    ) -> None:
-        super().__init__(input_size, **stock)
-        self.input_size = input_size
-        shrink(self, structure)
+class PrunedConformerEncoder(Prunable, ConformerEncoder):
+    """Conformer encoder whose blocks may differ in size; see `Prunable`."""

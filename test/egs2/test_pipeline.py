@@ -127,7 +127,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(finished):
-    """Return, relative to the recipe, (config, checkpoint) of the dense, the cut and the recovered model."""
+    """Return (config, checkpoint) of the dense, the cut and the recovered model."""
     exp = Path("exp")
     dense = exp / "asr_train_asr_raw_char"
     pruned = exp / "asr_train_asr_raw_char_prune"

@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Our encoders are known to ESPnet, as late as possible and without a word on stdout."""
+"""Our encoders are known to ESPnet: as late as possible, and nothing on stdout."""
 
 import subprocess
 import sys
@@ -15,7 +15,9 @@ def run(*args):
 
 
 def test_with_registry_is_lazy_and_transparent(tmp_path):
-    code = "import sys; print(sys.argv[1:], [m for m in ('torch',) if m in sys.modules])"
+    code = (
+        "import sys; print(sys.argv[1:], [m for m in ('torch',) if m in sys.modules])"
+    )
     wrapped = ["-m", "espnet_prune.with_registry"]
     assert run(*wrapped, "-c", code, "a", "-b")[:2] == (0, "['a', '-b'] []\n")
     script = tmp_path / "script.py"
@@ -48,5 +50,7 @@ def test_register_twice():
     from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
 
     assert encoder_choices.get_class("pruned_conformer") is PrunedConformerEncoder
-    finders = [f for f in sys.meta_path if type(f).__module__ == "espnet_prune.registry"]
+    finders = [
+        f for f in sys.meta_path if type(f).__module__ == "espnet_prune.registry"
+    ]
     assert len(finders) == 1

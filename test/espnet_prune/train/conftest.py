@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 TOKENS = ["<blank>", "<unk>", "A", "B", "C", "D", "<sos/eos>"]
@@ -123,3 +124,21 @@ def tiny(tmp_path_factory):
         write_config=write_config,
         options=data_options(root / "data"),
     )
+
+
+@pytest.fixture(scope="module")
+def train():
+    pytest.importorskip("espnet2")
+    torch.set_num_threads(1)
+    from espnet_prune.bin import asr_train
+
+    return asr_train.main
+
+
+@pytest.fixture(scope="module")
+def dense(tiny, train):
+    """Train the teacher once."""
+    path = tiny.root / "dense"
+    config = tiny.write_config(tiny.root / "dense.yaml", max_epoch=2)
+    train(["--config", config, "--output_dir", str(path), *tiny.options])
+    return path

@@ -1,0 +1,28 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""A gated training of the tiny model, as a command."""
+
+import torch
+
+L0 = dict(budget=dict(kind="params", sparsity=0.4), ramp_steps=62, log_interval=2)
+DISTIL = dict(layers=2)
+
+
+def command(tiny, dense, output, epochs=3, **changes):
+    """Return the gated training command."""
+    changes = {"l0_conf": L0, "distill_conf": DISTIL, "accum_grad": 2, **changes}
+    config = tiny.write_config(
+        tiny.root / f"{output.name}.yaml", max_epoch=epochs, batch_size=2, **changes
+    )
+    teacher = str(dense / "valid.acc.ave.pth")
+    return [
+        *("--config", config, "--output_dir", str(output), "--resume", "true"),
+        *("--teacher_model", teacher, "--init_param", teacher, *tiny.options),
+    ]
+
+
+def same(a, b):
+    """Say whether two files hold the same tensors, bit for bit."""
+    a, b = (torch.load(p, weights_only=True) for p in (a, b))
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
