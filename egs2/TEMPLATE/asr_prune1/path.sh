@@ -13,4 +13,7 @@ export LC_ALL=C
 export PYTHONIOENCODING=UTF-8
 export PYTHONPATH="${MAIN_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
 export OMP_NUM_THREADS=1  # jobs run side by side, one thread each
+# training allocates the same large tensors in every step: glibc keeps them, instead of
+# giving them back to the kernel each time
+export MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=8000000000
 if [ -f local/path.sh ]; then . local/path.sh; fi
