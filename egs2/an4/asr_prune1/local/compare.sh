@@ -24,7 +24,7 @@ set -o pipefail
 data_dir=              # a Kaldi-style corpus with train/, dev/ and test/
 dumpdir=dump           # formatted data
 expdir=exp/compare     # all models of the comparison
-seeds="1 2 3"          # of dense and l0_kd
+seeds="0 1 2"          # of dense and l0_kd
 other_seeds=           # of the other methods, default the same
 methods="l0_kd l0 magnitude scratch" # rows of the table
 sizes="50 70 85"       # percent of the encoder that is removed
