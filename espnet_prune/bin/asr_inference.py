@@ -5,33 +5,78 @@
 
 """Decode with ESPnet's asr_inference, after the check that check_model makes.
 
-The options are those of `espnet2.bin.asr_inference`. ESPnet itself decodes a checkpoint
-that does not fit its config with random weights; this ends with exit code 2 instead.
+The options are those of `espnet2.bin.asr_inference`, and --depth or --keep_blocks to
+run only some blocks of the encoder. ESPnet itself decodes a checkpoint that does not
+fit its config with random weights; this ends with exit code 2 instead.
 Checking in the same process saves the seconds that loading ESPnet takes.
 """
 
+import argparse
 import contextlib
 import sys
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
-from espnet_prune.utils import run_main
+from espnet_prune.utils import UserError, run_main
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add our options to ESPnet's."""
+    group = parser.add_argument_group("Depth on demand")
+    group.add_argument("--depth", type=int, help="blocks that run, by the depth table")
+    group.add_argument("--keep_blocks", help="blocks that run, e.g. 1-6,8")
+    group.add_argument(
+        "--depth_table", help="default: depth_table.json beside the model"
+    )
+
+
+def choose_depth(module: Any, options: Dict[str, Any]) -> None:
+    """Let ESPnet's inference build a model of the chosen depth.
+
+    Raises:
+        UserError: Blocks that are no numbers.
+    """
+    from espnet_prune.deploy import OnDemandSpeech2Text
+    from espnet_prune.units.blocks import parse_blocks
+
+    if options["keep_blocks"] is not None:
+        options["keep_blocks"] = parse_blocks(options["keep_blocks"])
+
+    class ChosenSpeech2Text(OnDemandSpeech2Text):
+        """The class under the name that ESPnet's functions look up."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **options, **kwargs)
+
+    module.Speech2Text = ChosenSpeech2Text
 
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Check the model, then decode."""
-    cmd = sys.argv[1:] if cmd is None else cmd
     import espnet_prune
 
     espnet_prune.register()
     with contextlib.redirect_stdout(sys.stderr):
         from espnet2.bin import asr_inference
 
-    args = asr_inference.get_parser().parse_args(cmd)
+    parser = asr_inference.get_parser()
+    add_arguments(parser)
+    args = parser.parse_args(cmd)
+    names = ("depth", "keep_blocks", "depth_table")
+    options = {name: getattr(args, name) for name in names}
     if args.asr_train_config and args.asr_model_file:
         from espnet_prune.models import load_model
 
         load_model(args.asr_train_config, args.asr_model_file)
-    asr_inference.main(cmd)
+    stock = asr_inference.Speech2Text
+    if any(value is not None for value in options.values()):
+        if not args.asr_model_file:
+            raise UserError("--depth and --keep_blocks need --asr_model_file")
+        choose_depth(asr_inference, options)
+    kwargs = {k: v for k, v in vars(args).items() if k not in ("config", *names)}
+    try:
+        asr_inference.inference(**kwargs)
+    finally:
+        asr_inference.Speech2Text = stock
 
 
 if __name__ == "__main__":

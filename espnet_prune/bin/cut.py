@@ -81,8 +81,10 @@ def check_output(output_dir: Path, structure: Any) -> None:
 
 def refresh_norms(model: Any, config: Dict[str, Any], limit: int) -> int:
     """Re-estimate batch norm on the training data that the config names."""
-    from espnet_prune.cutting.batch_norm import refresh, training_batches
+    from espnet_prune.cutting.batch_norm import has_norms, refresh, training_batches
 
+    if not has_norms(model):
+        return 0
     needed = config.get("train_data_path_and_name_and_type") or []
     missing = [str(entry[0]) for entry in needed if not Path(entry[0]).exists()]
     if limit <= 0 or not needed or missing:
@@ -95,6 +97,45 @@ def refresh_norms(model: Any, config: Dict[str, Any], limit: int) -> int:
     return refresh(model, training_batches(args), limit)
 
 
+def write_cut(
+    model: Any,
+    config: Dict[str, Any],
+    dense: Any,
+    structure: Any,
+    output_dir: Path,
+    report: Dict[str, Any],
+    provenance: Dict[str, Any],
+) -> None:
+    """Write a cut model as an ESPnet experiment, and load it again.
+
+    Args:
+        model: The model with its cut encoder.
+        config: config.yaml of the dense model.
+        dense: Structure of the dense encoder.
+        structure: Structure of the cut encoder.
+        output_dir: Where config.yaml, model.pth and the JSON files go.
+        report: Content of verify.json.
+        provenance: What structure.json says of its origin.
+    """
+    from espnet_prune.cutting.stock import encoder_config
+    from espnet_prune.models import load_model
+
+    config = dict(config)
+    config["encoder"], config["encoder_conf"] = encoder_config(
+        config["encoder"], config.get("encoder_conf") or {}, dense, structure
+    )
+    report["encoder"] = config["encoder"]
+    # what was only for training the dense model must not be repeated by a reader
+    config.update(init_param=[], output_dir=str(output_dir))
+    output_dir.mkdir(parents=True, exist_ok=True)
+    atomic_torch_save(model.state_dict(), output_dir / "model.pth")
+    write_yaml(config, output_dir / "config.yaml")
+    load_model(output_dir / "config.yaml", output_dir / "model.pth")
+    write_json(costs(structure, model), output_dir / "cost.json")
+    structure.save(output_dir / "structure.json", **provenance)
+    write_json(report, output_dir / "verify.json")
+
+
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
@@ -102,7 +143,6 @@ def main(cmd: Optional[List[str]] = None) -> None:
     import torch
 
     from espnet_prune import Structure, cut, unit_graph
-    from espnet_prune.cutting.stock import encoder_config
     from espnet_prune.cutting.verify import compare, require_equal
     from espnet_prune.models import load_model
 
@@ -125,26 +165,13 @@ def main(cmd: Optional[List[str]] = None) -> None:
     graph = unit_graph(model.encoder)
     small = cut(model.encoder, structure, masks)
     report = compare(
-        model.encoder, graph, masks, small, trials=args.trials, seed=args.seed
+        model.encoder, graph, masks, small, args.trials, args.seed, model.ctc
     )
     require_equal(report)
     logging.info(f"masked = cut: max |difference| {report['max_abs_diff']:.2e}")
     model.encoder = small
     report["refreshed_batches"] = refresh_norms(model, config, args.refresh_batches)
-    config["encoder"], config["encoder_conf"] = encoder_config(
-        config["encoder"], config.get("encoder_conf") or {}, graph.dense, structure
-    )
-    report["encoder"] = config["encoder"]
-    # what was only for training the dense model must not be repeated by a reader
-    config.update(init_param=[], output_dir=str(output_dir))
-
-    output_dir.mkdir(parents=True, exist_ok=True)
-    atomic_torch_save(model.state_dict(), output_dir / "model.pth")
-    write_yaml(config, output_dir / "config.yaml")
-    load_model(output_dir / "config.yaml", output_dir / "model.pth")
-    write_json(costs(structure, model), output_dir / "cost.json")
-    structure.save(output_dir / "structure.json", **provenance)
-    write_json(report, output_dir / "verify.json")
+    write_cut(model, config, graph.dense, structure, output_dir, report, provenance)
     print(structure.summary(), file=sys.stderr)
     print(json.dumps({**costs(structure, model), "verify": report["max_abs_diff"]}))
 

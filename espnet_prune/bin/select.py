@@ -2,11 +2,11 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Decide what stays: L0 gates trained to a budget, or the magnitude baseline.
+"""Decide what stays: L0 gates trained to a budget, whole blocks, or by magnitude.
 
 The YAML of --config:
 
-    method: l0                  # or magnitude
+    method: l0                  # or layers, or magnitude
     budget: {kind: params, sparsity: 0.5}   # or macs; frames: 1000 (10 s)
     units: [head, ffn_unit, conv_channel, subsampling_channel, module]
     round_to: 1                 # keep multiples of this many units
@@ -14,9 +14,22 @@ The YAML of --config:
     distill_conf: {}            # l0 only: losses against the dense model; absent: none
     train_conf: {max_epoch: 20} # l0 only: options of ESPnet's training
 
+    method: layers
+    num_remove: 6               # or a budget
+    layers_conf:
+        search: comflp          # iterative (greedy), sensitivity, exhaustive,
+                                # truncate, alternate, random
+        coarse: exact           # comflp: beam, exhaustive, random
+        max_evaluations: 12     # comflp with refine, in all
+        depth_table: false      # iterative: write depth_table.json beside the model
+
 Other options on the command line go to the training (data, shape files, ngpu, ...).
 Writes structure.json, masks.pth, cost.json and, for l0, select.jsonl, weights.pth and
-the training in train/. A killed selection goes on where it was.
+the training in train/; for layers tried.tsv, candidates.tsv, the similarity matrix and
+images/. A killed selection goes on where it was.
+
+With --coarse_only a stored matrix is searched, without any model:
+    select --matrix similarity.npz --num_remove 6 --top_k 10 --coarse_only --json
 """
 
 import argparse
@@ -44,10 +57,12 @@ from espnet_prune.utils import (
 )
 
 METHODS = {
-    "l0": ("l0_conf", "distill_conf", "train_conf"),
-    "magnitude": (),
+    "l0": ("units", "round_to", "l0_conf", "distill_conf", "train_conf"),
+    "layers": ("num_remove", "layers_conf"),
+    "magnitude": ("units", "round_to"),
 }
-COMMON = ("method", "budget", "units", "round_to", "seed")
+COMMON = ("method", "budget", "seed")
+LAYER_OPTIONS = ("matrix", "top_k", "search")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -57,34 +72,59 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, help="YAML, see above")
-    parser.add_argument("--model_config", required=True, help="dense config.yaml")
-    parser.add_argument("--model_file", required=True, help="dense checkpoint")
-    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--config", help="YAML, see above")
+    parser.add_argument("--model_config", help="dense config.yaml")
+    parser.add_argument("--model_file", help="dense checkpoint")
+    parser.add_argument("--output_dir")
     parser.add_argument("--seed", type=int, help="overrides the YAML")
     parser.add_argument("--sparsity", type=float, help="overrides the YAML's budget")
+    group = parser.add_argument_group("method: layers")
+    group.add_argument("--num_remove", type=int, help="overrides the YAML")
+    group.add_argument("--search", help="overrides the YAML")
+    group.add_argument("--matrix", help="similarity of layers, .npy or .npz")
+    group.add_argument("--top_k", type=int, help="candidates of the coarse search")
+    group.add_argument(
+        "--coarse_only", action="store_true", help="print candidates of --matrix"
+    )
+    group.add_argument("--json", action="store_true", help="print them as JSON")
+    group.add_argument(
+        "--eval_data_path_and_name_and_type",
+        action="append",
+        help="what judges, as in ESPnet; default: the model's validation data",
+    )
+    group.add_argument("--cmd", help="launcher of parallel jobs, e.g. scripts/run.py")
+    group.add_argument("--nj", type=int, default=1, help="parallel jobs")
     return parser
 
 
 def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
-    """Read and check the YAML.
+    """Read and check the YAML, and what the command line overrides.
 
     Raises:
         UserError: Unknown method or key.
     """
-    conf = read_yaml(args.config)
+    where = args.config or "command line"
+    conf = read_yaml(args.config) if args.config else {"method": "layers"}
     if not isinstance(conf, dict):
-        raise UserError(f"{args.config}: not a mapping of keys to values")
+        raise UserError(f"{where}: not a mapping of keys to values")
     method = conf.setdefault("method", "l0")
-    check_keys([method], METHODS, f"{args.config}: method")
-    check_keys(conf, COMMON + METHODS[method], args.config)
+    check_keys([method], METHODS, f"{where}: method")
+    check_keys(conf, COMMON + METHODS[method], where)
     budget = dict(conf.get("budget") or {})
     if args.sparsity is not None:
         budget["sparsity"] = args.sparsity
+        conf.pop("num_remove", None)
     conf["budget"] = budget
     if args.seed is not None:
         conf["seed"] = args.seed
     conf.setdefault("seed", 0)
+    if method == "layers":
+        own = dict(conf.get("layers_conf") or {})
+        given = {name: getattr(args, name) for name in LAYER_OPTIONS}
+        own.update({name: v for name, v in given.items() if v is not None})
+        conf["layers_conf"] = own
+        if args.num_remove is not None:
+            conf["num_remove"], conf["budget"] = args.num_remove, {}
     return conf
 
 
@@ -156,56 +196,132 @@ def finish_l0(train_dir: Path, output_dir: Path) -> Tuple[Any, Dict[str, Any]]:
     return structure, masks
 
 
-def main(cmd: Optional[List[str]] = None) -> None:
-    """Run the command."""
-    args, extra = get_parser().parse_known_args(cmd)
-    conf = read_conf(args)
-    setup_logging()
-    import torch
-
-    from espnet_prune import __version__, unit_graph
+def select_widths(
+    args: argparse.Namespace, conf: Dict[str, Any], model: Any, extra: List[str]
+) -> Tuple[Any, Dict[str, Any], Dict[str, Any]]:
+    """Select units by gates or by magnitude; return Structure, masks and a record."""
+    from espnet_prune import unit_graph
     from espnet_prune.measure.cost import cost
-    from espnet_prune.models import load_model
     from espnet_prune.select.budget import UNIT_KINDS, Budget
+    from espnet_prune.select.magnitude import magnitude
 
-    torch.set_flush_denormal(True)
-    output_dir = Path(args.output_dir)
-    model, _ = load_model(args.model_config, args.model_file)
     check_feasible(model, conf)
     graph = unit_graph(model.encoder)
     logging.info(f"units of {args.model_config}:\n{graph.summary()}")
     budget = Budget.from_conf(conf["budget"])
     if conf["method"] == "l0":
-        structure, masks = finish_l0(train(args, conf, extra), output_dir)
+        structure, masks = finish_l0(train(args, conf, extra), Path(args.output_dir))
     else:
-        from espnet_prune.select.magnitude import magnitude
-
         units = tuple(conf.get("units") or UNIT_KINDS)
         masks = magnitude(model.encoder, graph, budget, units, conf.get("round_to", 1))
         structure = graph.structure(masks)
-
     dense, kept = cost(graph.dense, budget.frames), cost(structure, budget.frames)
     reached = 1 - getattr(kept, budget.kind) / getattr(dense, budget.kind)
+    logging.info(f"{budget.kind}: {reached:.4f} removed, {budget.sparsity} asked for")
+    return structure, masks, {"budget": dataclasses.asdict(budget), "reached": reached}
+
+
+def select_blocks(
+    args: argparse.Namespace, conf: Dict[str, Any], model: Any, model_conf: Any
+) -> Tuple[Any, Dict[str, Any], Dict[str, Any]]:
+    """Select whole blocks; return Structure, masks that are all open, and a record."""
+    from espnet_prune import unit_graph
+    from espnet_prune.measure.cost import cost
+    from espnet_prune.select.layers.conf import LayersConf
+    from espnet_prune.select.layers.run import number_to_remove, run_layers
+    from espnet_prune.units.blocks import kept_after
+
+    graph = unit_graph(model.encoder)
+    own = LayersConf.from_dict(conf["layers_conf"])
+    count = number_to_remove(graph.dense, conf.get("num_remove"), conf["budget"])
+    found, record = run_layers(model, model_conf, own, count, args, conf["seed"])
+    blocks = graph.dense.kept_blocks
+    kept = [blocks[i] for i in kept_after(found.removed, len(blocks))]
+    structure = graph.dense.with_widths({"kept_blocks": kept})
+    record["reached"] = 1 - cost(structure).params / cost(graph.dense).params
+    return structure, graph.close({}), record
+
+
+def check_extra(extra: List[str], method: str) -> None:
+    """Refuse options that nobody would read.
+
+    Raises:
+        UserError: An option that is neither ours nor about training data, for a method
+            that trains nothing.
+    """
+    data = ("--train_", "--valid_", "--fold_length", "--ngpu")
+    for option in extra:
+        if method != "l0" and option.startswith("--") and not option.startswith(data):
+            raise UserError(f"unknown option {option}; method {method} trains nothing")
+
+
+def print_candidates(args: argparse.Namespace, conf: Mapping[str, Any]) -> None:
+    """Search a matrix and print what was found.
+
+    Raises:
+        UserError: No matrix or number, or a method that has none.
+    """
+    from espnet_prune.select.layers.conf import LayersConf
+    from espnet_prune.select.layers.run import coarse_only
+
+    if conf["method"] != "layers":
+        raise UserError(f"--coarse_only goes with method layers, not {conf['method']}")
+    own = LayersConf.from_dict(conf["layers_conf"])
+    if own.matrix is None or conf.get("num_remove") is None:
+        raise UserError("--coarse_only needs --matrix FILE and --num_remove NUMBER")
+    rows = coarse_only(own.matrix, conf["num_remove"], own, conf["seed"])
+    if args.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['score']:.6f}  {' '.join(map(str, row['removed']))}")
+
+
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command."""
+    args, extra = get_parser().parse_known_args(cmd)
+    conf = read_conf(args)
+    check_extra(extra, conf["method"])
+    setup_logging()
+    if args.coarse_only:
+        print_candidates(args, conf)
+        return
+    for name in ("config", "model_config", "model_file", "output_dir"):
+        if getattr(args, name) is None:
+            raise UserError(f"--{name} is missing; see --help")
+    import torch
+
+    from espnet_prune import Structure, __version__
+    from espnet_prune.measure.cost import cost
+    from espnet_prune.models import load_model
+
+    torch.set_flush_denormal(True)
+    output_dir = Path(args.output_dir)
+    model, model_conf = load_model(args.model_config, args.model_file)
+    dense = cost(Structure.dense(model.encoder))
+    if conf["method"] == "layers":
+        structure, masks, record = select_blocks(args, conf, model, model_conf)
+    else:
+        structure, masks, record = select_widths(args, conf, model, extra)
     check_output(output_dir, structure)
     atomic_torch_save({k: v.cpu() for k, v in masks.items()}, output_dir / "masks.pth")
     write_json(costs(structure), output_dir / "cost.json")
     structure.save(
         output_dir / "structure.json",
         method=conf["method"],
-        budget=dataclasses.asdict(budget),
-        reached=reached,
+        **record,
         seed=conf["seed"],
         dense_model=str(args.model_file),
         dense_sha256=sha256(args.model_file),
         versions={"espnet_prune": __version__, "torch": torch.__version__},
     )
+    kept = cost(structure)
     print(structure.summary(), file=sys.stderr)
     logging.info(
-        f"{budget.kind}: {reached:.4f} removed, {budget.sparsity} asked for; "
         f"params {dense.params:,} -> {kept.params:,}, "
         f"MACs {dense.macs:,} -> {kept.macs:,}"
     )
-    print(json.dumps({"reached": reached, **costs(structure)}))
+    print(json.dumps({"reached": record["reached"], **costs(structure)}))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,11 @@ import torch
 from torch import nn
 
 
+def has_norms(model: nn.Module) -> bool:
+    """Say whether the encoder of a model has batch norm at all."""
+    return any(isinstance(m, nn.BatchNorm1d) for m in model.encoder.modules())
+
+
 @torch.no_grad()
 def refresh(model: nn.Module, batches: Iterable[Any], limit: int) -> int:
     """Run batches forward and average their batch norm statistics.

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from espnet_prune.units import Masks, UnitGraph, masked
+from espnet_prune.units.blocks import with_blocks
 from espnet_prune.utils import UserError
 
 TOLERANCE = 1e-5  # fp32, on outputs of order one
@@ -36,8 +37,11 @@ def compare(
     small: nn.Module,
     trials: int = 8,
     seed: int = 0,
+    ctc: Any = None,
 ) -> Dict[str, Any]:
     """Run both on random batches with random lengths and paddings.
+
+    Blocks that `small` does not have are left out of the masked encoder too.
 
     Args:
         encoder: The dense encoder, without masks attached.
@@ -46,6 +50,7 @@ def compare(
         small: The cut encoder.
         trials: Number of batches of 1 to 4 utterances.
         seed: Seed of lengths and features.
+        ctc: CTC module of the model, for self-conditioned intermediate CTC.
 
     Returns:
         {"max_abs_diff", "tolerance", "equal", "batches": lengths tried}. Only frames
@@ -54,16 +59,20 @@ def compare(
     generator = torch.Generator().manual_seed(seed)
     modes = encoder.training, small.training
     encoder.eval(), small.eval()
+    present = graph.dense.kept_blocks
+    kept = [present.index(block) for block in getattr(small, "kept_blocks", present)]
+    whole = with_blocks(encoder, kept)
     worst, batches = 0.0, []
     for trial in range(trials):
         count = 1 + trial % 4
         lengths = torch.randint(20, 180, (count,), generator=generator).tolist()
         x, lens = random_batch(encoder, graph.dense.dims.input_size, lengths, trial)
         with masked(encoder, graph, masks):
-            expected, olens, _ = encoder(x, lens)
-        got, small_olens, _ = small(x, lens)
-        if isinstance(expected, tuple):  # intermediate CTC outputs come along
-            expected, got = expected[0], got[0]
+            expected, olens, _ = whole(x, lens, ctc=ctc)
+        got, small_olens, _ = small(x, lens, ctc=ctc)
+        # intermediate CTC outputs may come along
+        expected = expected[0] if isinstance(expected, tuple) else expected
+        got = got[0] if isinstance(got, tuple) else got
         if not torch.equal(olens, small_olens):
             worst = float("inf")
         for row, length in enumerate(olens.tolist()):

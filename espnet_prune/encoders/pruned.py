@@ -1,33 +1,64 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""What every prunable encoder adds to its stock class: the argument `structure`."""
+"""What every prunable encoder adds to its stock class: sizes and stochastic depth."""
 
+import logging
 from typing import Any, Optional
 
+from espnet_prune.encoders.stochastic_depth import Rate, block_rates, set_rates
 from espnet_prune.units import narrow, unit_graph
+from espnet_prune.utils import UserError
 
 
 class Prunable:
     """Stands before a stock encoder class among the bases of a pruned one.
 
-    With `structure=None` the result equals the stock encoder, state dict keys included.
+    With the defaults the result equals the stock encoder, state dict keys included.
 
     Args:
         input_size: Feature dimension of the input.
         structure: `Structure.widths()`: per-block lists `attention_heads`,
             `linear_units`, ...; 0 means that the module is absent.
+        stochastic_depth_rate: Probability of skipping a block in a training step: a
+            number, or a list with one per dense block. A block that `structure` keeps
+            keeps its rate.
+        stochastic_depth_rule: "constant", or "linear": block l of L is skipped with
+            probability stochastic_depth_rate * l / L.
+        layer_drop_rate: Without effect in the stock class, and so only 0.
         **stock: Every argument of the stock encoder, with the dense sizes.
 
     Raises:
-        UserError: The structure does not fit the dense sizes.
+        UserError: A `layer_drop_rate` in a model that is not cut, rates that are not
+            probabilities below 1 or not one per block, an unknown rule, or a structure
+            that does not fit the dense sizes.
     """
 
     def __init__(
-        self, input_size: int, structure: Optional[dict] = None, **stock: Any
+        self,
+        input_size: int,
+        structure: Optional[dict] = None,
+        stochastic_depth_rate: Rate = 0.0,
+        stochastic_depth_rule: str = "constant",
+        layer_drop_rate: float = 0.0,
+        **stock: Any,
     ) -> None:
-        super().__init__(input_size, **stock)
+        if layer_drop_rate:
+            text = (
+                f"layer_drop_rate: {layer_drop_rate} does nothing in ESPnet's "
+                "Conformer and Transformer; to skip blocks in training, set "
+                "stochastic_depth_rate"
+            )
+            if not structure:
+                raise UserError(text)
+            # the dense model was trained with it, to no effect: it can still be cut
+            logging.warning(text)
+        super().__init__(input_size, layer_drop_rate=layer_drop_rate, **stock)
         self.input_size = input_size
+        num_blocks = len(self.encoders)
+        set_rates(
+            self, block_rates(stochastic_depth_rate, stochastic_depth_rule, num_blocks)
+        )
         if structure:
             # which units stay does not matter: the weights are loaded afterwards
             graph = unit_graph(self)

@@ -25,6 +25,7 @@ from espnet2.utils.types import str_or_none  # noqa: E402
 
 from espnet_prune.distill.config import DistillConf  # noqa: E402
 from espnet_prune.distill.teacher import load_teacher  # noqa: E402
+from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
@@ -138,7 +139,9 @@ class PruneASRTask(ASRTask):
     ) -> List[torch.optim.Optimizer]:
         """Build one optimizer; gates are a group with a constant rate, no decay.
 
-        One optimizer because ESPnet's loop unscales a second one twice under AMP.
+        One optimizer because ESPnet's loop unscales a second one twice under AMP. The
+        model is complete here and not yet wrapped for distributed training, which is
+        told about stochastic depth.
 
         Raises:
             UserError: The output directory holds a training of another structure, or
@@ -146,6 +149,7 @@ class PruneASRTask(ASRTask):
         """
         if args.output_dir is not None and not args.collect_stats:
             check_same_structure(Path(args.output_dir) / CHECKPOINT, model)
+        _expect_skipped_blocks(args, model)
         gates = getattr(model, "gates", None)
         if gates is None:
             return super().build_optimizers(args, model)
@@ -171,6 +175,23 @@ class PruneASRTask(ASRTask):
     ) -> Tuple[torch.nn.Module, argparse.Namespace]:
         """Build the plain model for inference, as `ASRTask` does."""
         return ASRTask.build_model_from_file(config_file, model_file, device)
+
+
+def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:
+    """Switch `unused_parameters` on where stochastic depth meets several processes.
+
+    Each process skips blocks of its own choice; without the switch, distributed
+    training waits for their gradients and fails.
+    """
+    if args.unused_parameters or not torch.distributed.is_available():
+        return
+    encoder = getattr(model, "encoder", None)
+    if torch.distributed.is_initialized() and skips_blocks(encoder):
+        args.unused_parameters = True
+        logging.info(
+            "unused_parameters is switched on: with stochastic depth, skipped blocks "
+            "have no gradient"
+        )
 
 
 def load_gated(exp_dir: Union[Path, str]) -> Tuple[torch.nn.Module, torch.nn.Module]:

@@ -3,7 +3,7 @@
 
 """Take units out of an encoder: slice the tensors, rewrite the sizes."""
 
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -90,19 +90,40 @@ def _rewrite_sizes(module: nn.Module) -> None:
         module.h = module.linear_q.weight.size(0) // module.d_k
 
 
+def moved_taps(
+    taps: Iterable[int], positions: Sequence[int], conditioned: bool
+) -> List[int]:
+    """Return where intermediate CTC sits when only some blocks stay.
+
+    A tap sits after a block; without that block it sits after the one before.
+
+    Args:
+        taps: `interctc_layer_idx`, each the number of blocks before it.
+        positions: Indices of the blocks that stay.
+        conditioned: Whether a tap changes the function (self-conditioning).
+
+    Raises:
+        UserError: Two conditioned taps would meet, or one has no block before or after.
+    """
+    taps = list(taps)
+    moved = [sum(p < tap for p in positions) for tap in taps]
+    moved = sorted({tap for tap in moved if 0 < tap < len(positions)})
+    if conditioned and len(moved) < len(taps):
+        raise UserError(
+            "structure: kept_blocks drops a block that self-conditioned intermediate "
+            f"CTC (interctc_layer_idx {taps}) needs; keep a block before and after each"
+        )
+    return moved
+
+
 def _drop_blocks(encoder: nn.Module, present: List[int], kept: List[int]) -> None:
     """Keep blocks by their dense index, and move intermediate CTC with them."""
     positions = [present.index(block) for block in kept]
-    taps = list(getattr(encoder, "interctc_layer_idx", []))
-    moved = [sum(p < tap for p in positions) for tap in taps]
-    # a tap sits after a block; without that block it sits after the one before
-    moved = [tap for tap in moved if 0 < tap < len(kept)]
-    if encoder.interctc_use_conditioning and len(set(moved)) < len(taps):
-        raise UserError(
-            "structure: kept_blocks drops a block that self-conditioned intermediate "
-            f"CTC (interctc_layer_idx {taps}) needs; keep a block before each of them"
-        )
-    encoder.interctc_layer_idx = sorted(set(moved))
+    encoder.interctc_layer_idx = moved_taps(
+        getattr(encoder, "interctc_layer_idx", []),
+        positions,
+        encoder.interctc_use_conditioning,
+    )
     encoder.kept_blocks = kept
     if len(kept) < len(present):
         encoder.encoders = MultiSequential(

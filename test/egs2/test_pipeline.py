@@ -248,3 +248,33 @@ def test_verify_command(models, capsys):
     verify.main(["--model_config", config, "--model_file", model, "--structures", "3"])
     result = json.loads(capsys.readouterr().out)
     assert result["equal"] and result["params_match"]
+
+
+def test_layers_stages(finished, models):
+    """Depth on demand from the same model, the search in two jobs, no recovery."""
+    folder = finished[0]
+    layers = {"search": "iterative", "depth_table": True, "metric": "cer"}
+    conf = dict(method="layers", num_remove=1, layers_conf=layers)
+    (folder / "conf" / "layers.yaml").write_text(yaml.safe_dump(conf))
+    options = ["--stage", "14", "--prune_config", "conf/layers.yaml"]
+    options += ["--recover_config", "none", "--search_nj", "2"]
+    done = prune_sh(folder, *options)
+    assert done.returncode == 0, done.stdout[-4000:]
+    dense = models["dense"][0].parent
+    pruned = dense.parent / f"{dense.name}_layers"
+    assert len(list(pruned.glob("select/jobs/evaluate.1.*.tsv"))) == 2
+    record = json.loads((pruned / "select/structure.json").read_text())["provenance"]
+    assert record["evaluations"] == record["expected_evaluations"] == 2
+    for path in ("similarity_svcca.npz", "images/similarity_svcca.png"):
+        assert (dense / path).stat().st_size > 0
+    table = json.loads((dense / "depth_table.json").read_text())
+    assert [entry["depth"] for entry in table["depths"]] == [2, 1]
+    # one block of equal width: any ESPnet can load it, and its weights are the dense ones
+    config = yaml.safe_load((pruned / "config.yaml").read_text())
+    assert (
+        config["encoder"] == "conformer" and config["encoder_conf"]["num_blocks"] == 1
+    )
+    assert (pruned / "valid.acc.ave.pth").read_bytes() == (
+        pruned / "cut/model.pth"
+    ).read_bytes()
+    assert "WER" in done.stdout

@@ -9,13 +9,10 @@
 #   14 measure      15 select what is removed   16 cut and verify
 #   17 recover      18 decode the pruned model  19 score it
 #   20 deploy       21 report                   22 pack
-# A finished stage is skipped unless its configuration or its input has changed.
-# --stage 10 starts after data preparation; --stage 14 --dense_exp DIR starts from any
-# directory in which ESPnet's asr.sh has trained a model.
+# A finished stage is skipped unless its configuration or its input has changed. --stage 14
+# --dense_exp DIR starts from any directory in which ESPnet's asr.sh has trained a model.
 
-set -e
-set -u
-set -o pipefail
+set -euo pipefail
 
 # options
 stage=1                # first stage
@@ -24,6 +21,7 @@ skip_stages=           # stages to leave out, as in "12 13"
 python=python3         # the interpreter, may be several words
 nj=2                   # parallel jobs for statistics
 inference_nj=2         # parallel jobs for decoding
+search_nj=1            # parallel jobs for the search of method layers
 ngpu=0                 # GPUs for training
 gpu_inference=false    # decode on a GPU
 dumpdir=dump           # formatted data
@@ -54,7 +52,7 @@ inference_config=conf/decode_asr.yaml # of the beam search
 inference_args=        # more options for the beam search
 prune_config=conf/prune.yaml # method, budget and training of the selection
 prune_args=            # more options for the selection
-recover_config=conf/recover.yaml # of the training after the cut; distill_conf: a teacher
+recover_config=conf/recover.yaml # of the training after the cut, or none; distill_conf: a teacher
 recover_args=          # more options for the recovery
 decode_cut=true        # decode and score the model before the recovery, too
 tag=                   # default the names of the dense model and of prune_config
@@ -218,10 +216,13 @@ if begin 13 "${dense_exp}/${_decode}" "Score the dense model" "${_how[@]}" "${_d
     finish
 fi
 
-if begin 14 "${dense_exp}" "Measure the dense model" "${dense_exp}/config.yaml" "${_dense}"; then
+_layers=$(grep -s "^method: *layers" "${prune_config}" || true)
+if begin 14 "${dense_exp}" "Measure" "${dense_exp}/config.yaml" "${_dense}" "${_layers}"; then
     need "${_dense}"
     ${python} -m espnet_prune.bin.cost --model_config "${dense_exp}/config.yaml" \
         --output "${dense_exp}/cost.json"
+    [ -z "${_layers}" ] || ${python} -m espnet_prune.bin.similarity \
+        --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" --output_dir "${dense_exp}"
     finish
 fi
 
@@ -232,10 +233,10 @@ if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_arg
     resume
     _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
-        --show 'epoch (started|results|structure)' "${_select}"/select.log \
+        --show 'epoch (started|results|structure)|blocks|correlation' "${_select}"/select.log \
         ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
-        --output_dir "${_select}" ${_given} ${prune_args}
+        --output_dir "${_select}" --nj "${search_nj}" --cmd "${decode_cmd}" ${_given} ${prune_args}
     finish
 fi
 
@@ -249,20 +250,25 @@ if begin 16 "${_cut}" "Cut and verify" "${_select}/structure.json" "${_select}/m
     finish
 fi
 
+_pruned="${prune_exp}/${inference_asr_model}"
 if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recover_args}" \
     "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}"; then
-    need "${recover_config}" "${_cut}/model.pth"
+    need "${_cut}/model.pth"
+    [ "${recover_config}" = none ] || need "${recover_config}"
     resume
     _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
-    if grep -q "^distill_conf:" "${recover_config}"; then
+    if grep -qs "^distill_conf:" "${recover_config}"; then
         _given+=" --teacher_config ${dense_exp}/config.yaml --teacher_model ${_dense}"
     fi
-    train "${prune_exp}" ${_given} --base_config "${_cut}/config.yaml" \
-        --init_param "${_cut}/model.pth" --config "${recover_config}" ${recover_args}
+    if [ "${recover_config}" = none ]; then # the model stays as it was cut
+        cp "${_cut}/config.yaml" "${prune_exp}" && cp "${_cut}/model.pth" "${_pruned}"
+    else
+        train "${prune_exp}" ${_given} --base_config "${_cut}/config.yaml" \
+            --init_param "${_cut}/model.pth" --config "${recover_config}" ${recover_args}
+    fi
     finish
 fi
 
-_pruned="${prune_exp}/${inference_asr_model}"
 if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
     "${prune_exp}/config.yaml" "${_pruned}" "${_cut}/model.pth" "${decode_cut}"; then
     need "${_pruned}" "${inference_config}"

@@ -52,15 +52,17 @@ def test_a_fitting_pair_goes_to_espnet(options, monkeypatch):
     from espnet2.bin import asr_inference as stock
 
     given = []
-    monkeypatch.setattr(stock, "main", given.append)
+    monkeypatch.setattr(stock, "inference", lambda **kwargs: given.append(kwargs))
     asr_inference.main(options)
-    assert given == [options]
+    expected = vars(stock.get_parser().parse_args(options))
+    expected.pop("config", None)
+    assert given == [expected]
 
 
 def test_a_pair_that_does_not_fit_is_refused(options, tmp_path, monkeypatch):
     from espnet2.bin import asr_inference as stock
 
-    monkeypatch.setattr(stock, "main", lambda cmd: pytest.fail("decoded"))
+    monkeypatch.setattr(stock, "inference", lambda **_: pytest.fail("decoded"))
     deeper = dict(CONFIG["encoder_conf"], num_blocks=2)
     write_yaml(dict(CONFIG, encoder_conf=deeper), tmp_path / "config.yaml")
     with pytest.raises(UserError, match=r"model.pth lacks encoder.encoders.1"):

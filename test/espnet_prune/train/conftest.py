@@ -7,12 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List
 
-import numpy as np
 import pytest
 import torch
 import yaml
 
-TOKENS = ["<blank>", "<unk>", "A", "B", "C", "D", "<sos/eos>"]
+from test.espnet_prune.tones import make_data
 
 CONFIG: Dict[str, Any] = dict(
     token_type="char",
@@ -58,33 +57,6 @@ CONFIG: Dict[str, Any] = dict(
     use_tensorboard=False,
     log_interval=2,
 )
-
-
-def make_data(root: Path, train: int = 12, valid: int = 4) -> None:
-    """Write tones: every letter is a pitch."""
-    import soundfile
-
-    random = np.random.RandomState(0)
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
-    for name, count in (("train", train), ("valid", valid)):
-        scp, text, shape = [], [], []
-        for i in range(count):
-            letters = random.choice(list("ABCD"), size=random.randint(2, 4))
-            wave = np.concatenate(
-                [
-                    np.sin(np.arange(4000) * 0.05 * (ord(c) - ord("A") + 1))
-                    for c in letters
-                ]
-            )
-            wave = 0.3 * wave + 0.01 * random.randn(len(wave))
-            path = root / f"{name}{i}.wav"
-            soundfile.write(path, wave, 16000)
-            scp.append(f"{name}{i} {path}")
-            text.append(f"{name}{i} {''.join(letters)}")
-            shape.append(f"{name}{i} {len(wave)}")
-        for kind, lines in (("wav.scp", scp), ("text", text), ("shape", shape)):
-            (root / f"{name}_{kind}").write_text("\n".join(lines) + "\n")
 
 
 def write_config(path: Path, **changes: Any) -> str:

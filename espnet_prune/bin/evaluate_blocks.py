@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Error rate of a model without some of its blocks, for each line of a list.
+
+A line of --sets names the blocks to leave out, 1-based, e.g. "2,4-6"; an empty line is
+the whole model. Writes a table; called again it goes on where it was.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import List, Optional
+
+from espnet_prune.utils import run_main, setup_logging
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a model is judged on."""
+    parser.add_argument(
+        "--eval_data_path_and_name_and_type",
+        action="append",
+        help="as in ESPnet; default: the validation data of the model's config",
+    )
+    parser.add_argument("--metric", choices=("wer", "cer"), help="of greedy CTC")
+    parser.add_argument("--max_utts", type=int, help="utterances, evenly spaced")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model_config", required=True, help="config.yaml")
+    parser.add_argument("--model_file", required=True, help="checkpoint")
+    parser.add_argument("--sets", required=True, help="list of blocks to leave out")
+    parser.add_argument("--output", required=True, help="table (TSV)")
+    add_data_arguments(parser)
+    parser.set_defaults(metric="wer", max_utts=320)
+    return parser
+
+
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    setup_logging()
+    import torch
+
+    from espnet_prune.models import load_model
+    from espnet_prune.select.layers.dev_data import parse_entries
+    from espnet_prune.select.layers.evaluator import make_evaluator
+    from espnet_prune.units.blocks import parse_blocks
+
+    torch.set_flush_denormal(True)
+    with open(args.sets, encoding="utf-8") as stream:
+        sets = [parse_blocks(line) for line in stream]
+    model, config = load_model(args.model_config, args.model_file)
+    evaluator = make_evaluator(
+        model,
+        config,
+        args.model_file,
+        Path(args.output),
+        parse_entries(args.eval_data_path_and_name_and_type),
+        metric=args.metric,
+        max_utts=args.max_utts,
+    )
+    evaluator.evaluate(sets)
+    logging.info(
+        f"{len(sets)} sets, {evaluator.blocks_run} blocks run, "
+        f"{evaluator.blocks_naive} without the cache"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

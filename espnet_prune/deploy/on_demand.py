@@ -1,0 +1,122 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Depth on demand: one set of weights, any depth, chosen while running."""
+
+import logging
+from typing import Any, List, Optional, Sequence
+
+import espnet_prune
+
+espnet_prune.register()
+
+from espnet2.bin.asr_inference import Speech2Text  # noqa: E402
+
+from espnet_prune.deploy.depth_table import DepthTable  # noqa: E402
+from espnet_prune.units.blocks import check_blocks, set_blocks  # noqa: E402
+from espnet_prune.utils import PathLike, UserError  # noqa: E402
+
+
+class OnDemandSpeech2Text(Speech2Text):
+    """ESPnet's `Speech2Text` whose encoder depth can change between two calls.
+
+    Changing the depth loads and copies no weights.
+
+    Args:
+        asr_train_config: As in `Speech2Text`.
+        asr_model_file: As in `Speech2Text`.
+        depth: Blocks that run, by the depth table; all of them by default.
+        keep_blocks: The blocks that run, 1-based, instead of a depth.
+        depth_table: The table; by default depth_table.json beside the model.
+        **others: Every other argument of `Speech2Text`.
+
+    Raises:
+        UserError: Both depth and blocks, a depth that the table does not have, or a
+            table of other weights.
+    """
+
+    def __init__(
+        self,
+        asr_train_config: Optional[PathLike] = None,
+        asr_model_file: Optional[PathLike] = None,
+        *,
+        depth: Optional[int] = None,
+        keep_blocks: Optional[Sequence[int]] = None,
+        depth_table: Optional[PathLike] = None,
+        **others: Any,
+    ) -> None:
+        if depth is not None and keep_blocks is not None:
+            raise UserError("give either depth or keep_blocks")
+        super().__init__(asr_train_config, asr_model_file, **others)
+        self._blocks = list(self.asr_model.encoder.encoders)
+        self._kept = list(range(len(self._blocks)))
+        self._model_file, self._table_file = asr_model_file, depth_table
+        self._table: Optional[DepthTable] = None
+        if depth is not None:
+            self.set_depth(depth)
+        elif keep_blocks is not None:
+            self.set_blocks(keep_blocks)
+
+    @property
+    def blocks(self) -> List[int]:
+        """Blocks that run, 1-based."""
+        return [i + 1 for i in self._kept]
+
+    @property
+    def depth_table(self) -> DepthTable:
+        """The table of depths.
+
+        Raises:
+            UserError: There is none, or it does not fit the model.
+        """
+        if self._table is None:
+            path = self._table_file
+            if path is None:
+                path = DepthTable.beside(self._model_file)
+            table = DepthTable.load(path, self._model_file)
+            if table.number != len(self._blocks):
+                raise UserError(
+                    f"{path} is for {table.number} blocks, the model has "
+                    f"{len(self._blocks)}"
+                )
+            self._table = table
+        return self._table
+
+    def set_blocks(self, blocks: Sequence[int]) -> List[int]:
+        """Run these blocks from now on, 1-based; returns them.
+
+        Raises:
+            UserError: No block, or a number out of range.
+        """
+        kept = check_blocks(blocks, len(self._blocks), "keep_blocks")
+        if not kept:
+            raise UserError("keep_blocks: keep at least one block")
+        self._kept = [block - 1 for block in kept]
+        set_blocks(self.asr_model.encoder, self._blocks, self._kept)
+        return self.blocks
+
+    def set_depth(self, depth: int) -> List[int]:
+        """Run the blocks that the table has for a depth; returns them.
+
+        Raises:
+            UserError: No table, or no such depth in it.
+        """
+        if depth == len(self._blocks):
+            return self.set_blocks(range(1, depth + 1))
+        return self.set_blocks(self.depth_table.at(depth).kept_blocks)
+
+    def set_budget(
+        self, ms: Optional[float] = None, macs: Optional[float] = None
+    ) -> List[int]:
+        """Run the most accurate depth that a budget for 10 s of audio allows.
+
+        Args:
+            ms: Encoder milliseconds on one thread, as the table has measured them.
+            macs: Encoder MACs.
+
+        Raises:
+            UserError: No table, or a budget below its smallest depth.
+        """
+        entry = self.depth_table.within(ms=ms, macs=macs)
+        logging.info(f"depth {entry.depth}: {entry.ms:.1f} ms, {entry.macs:,} MACs")
+        return self.set_blocks(entry.kept_blocks)

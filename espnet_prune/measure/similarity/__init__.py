@@ -1,0 +1,39 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""How alike the layers of an encoder are: SVCCA, CKA, distance correlation.
+
+Hidden states are collected in one pass over unlabelled audio, compared all with all,
+and the matrix is kept in a file. A block whose input and output are alike changes
+little, and is a candidate for removal (Lee et al. 2021; CoMFLP, Liu et al. 2023).
+"""
+
+from espnet_prune.measure.similarity.collect import collect_states
+from espnet_prune.measure.similarity.matrix_file import load_matrix, save_matrix
+from espnet_prune.measure.similarity.metrics import (
+    MEASURES,
+    check_samples,
+    cka,
+    dc,
+    dc2,
+    similarity_matrix,
+    svcca,
+)
+from espnet_prune.measure.similarity.model import measure_model
+from espnet_prune.measure.similarity.utterances import Utterances, data_entries
+
+__all__ = [
+    "MEASURES",
+    "Utterances",
+    "check_samples",
+    "cka",
+    "collect_states",
+    "data_entries",
+    "dc",
+    "dc2",
+    "load_matrix",
+    "measure_model",
+    "save_matrix",
+    "similarity_matrix",
+    "svcca",
+]

@@ -1,0 +1,228 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""A fixed labelled subset of the development set, in batches of like length."""
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import torch
+
+from espnet_prune.utils import UserError, check_keys
+
+METRICS = ("wer", "cer")
+Entries = Sequence[Tuple[str, str, str]]
+
+
+@dataclasses.dataclass
+class Batch:
+    """Some utterances with their references.
+
+    Attributes:
+        ids: Utterance ids.
+        speech: (N, samples), padded.
+        lengths: (N,).
+        refs: Reference words or characters of each utterance.
+        targets: Token ids of each utterance.
+        to_tokens: Words or characters of a sequence of token ids.
+    """
+
+    ids: List[str]
+    speech: torch.Tensor
+    lengths: torch.Tensor
+    refs: List[List[str]]
+    targets: List[torch.Tensor]
+    to_tokens: Callable[[Sequence[int]], List[str]]
+
+    @property
+    def num_tokens(self) -> int:
+        """Words or characters of all references."""
+        return sum(len(ref) for ref in self.refs)
+
+    @torch.no_grad()
+    def errors(
+        self, ctc: Any, hidden: torch.Tensor, lengths: torch.Tensor
+    ) -> Tuple[int, float]:
+        """Score an encoder output by greedy CTC over the real frames.
+
+        Args:
+            ctc: The model's CTC module; blank is 0.
+            hidden: (N, T, C).
+            lengths: (N,).
+
+        Returns:
+            Edit distance to the references, and CTC loss, summed over utterances.
+        """
+        from rapidfuzz.distance import Levenshtein
+
+        logp = ctc.log_softmax(hidden)
+        best = logp.argmax(-1)
+        wrong = 0
+        for row, length, ref in zip(best, lengths.tolist(), self.refs):
+            ids = torch.unique_consecutive(row[:length]).tolist()
+            wrong += Levenshtein.distance(self.to_tokens([i for i in ids if i]), ref)
+        loss = torch.nn.functional.ctc_loss(
+            logp.transpose(0, 1),
+            torch.cat(self.targets),
+            lengths,
+            torch.tensor([len(target) for target in self.targets]),
+            reduction="sum",
+            zero_infinity=True,
+        )
+        return wrong, float(loss)
+
+
+def _splitter(metric: str) -> Callable[[str], List[str]]:
+    """Return words or characters of a text."""
+    return str.split if metric == "wer" else lambda text: list(text.strip())
+
+
+def _ids_to_tokens(
+    config: Mapping[str, Any], split: Callable[[str], List[str]]
+) -> Callable[[Sequence[int]], List[str]]:
+    from espnet2.text.build_tokenizer import build_tokenizer
+    from espnet2.text.token_id_converter import TokenIDConverter
+
+    token_type = config.get("token_type")
+    if token_type not in ("bpe", "char", "word"):
+        raise UserError(
+            f"token_type {token_type}: blocks are searched by error rate for models of "
+            "token_type bpe, char or word"
+        )
+    tokenizer = build_tokenizer(token_type=token_type, bpemodel=config.get("bpemodel"))
+    converter = TokenIDConverter(token_list=config["token_list"])
+    return lambda ids: split(tokenizer.tokens2text(converter.ids2tokens(ids)))
+
+
+def _ids_of(path: str) -> List[str]:
+    with open(path, encoding="utf-8") as stream:
+        return [line.split(maxsplit=1)[0] for line in stream if line.strip()]
+
+
+def parse_entries(values: Optional[Sequence[str]]) -> Optional[Entries]:
+    """Split "PATH,NAME,TYPE" of the command line; None stays None.
+
+    Raises:
+        UserError: A value of another form.
+    """
+    if not values:
+        return None
+    entries = [tuple(value.split(",")) for value in values]
+    if any(len(entry) != 3 for entry in entries):
+        raise UserError(
+            "--eval_data_path_and_name_and_type takes PATH,NAME,TYPE, e.g. "
+            "dump/raw/dev/wav.scp,speech,sound"
+        )
+    return entries
+
+
+def check_entries(entries: Entries, config: Mapping[str, Any]) -> None:
+    """Refuse data that cannot judge a model: missing, unlabelled, or trained on.
+
+    Raises:
+        UserError: A file is missing, speech or text is not among the data, or an
+            utterance id is in the training set too.
+    """
+    names = {entry[1]: entry[0] for entry in entries}
+    for name in ("speech", "text"):
+        if name not in names:
+            raise UserError(
+                f"eval data: no '{name}' among {[e[0] for e in entries]}; the search "
+                "needs labelled speech, give --eval_data_path_and_name_and_type"
+            )
+        if not Path(names[name]).is_file():
+            raise UserError(
+                f"eval data: {names[name]} is missing; call this from the recipe's "
+                "directory or give --eval_data_path_and_name_and_type"
+            )
+    train = config.get("train_data_path_and_name_and_type") or []
+    paths = [entry[0] for entry in train if entry[1] == "text"]
+    if not paths or not Path(paths[0]).is_file():
+        logging.warning("The training data is not here: overlap is not checked")
+        return
+    shared = set(_ids_of(names["text"])) & set(_ids_of(paths[0]))
+    if shared:
+        raise UserError(
+            f"eval data: {names['text']} shares {len(shared)} utterances with the "
+            f"training data {paths[0]}, e.g. {min(shared)}; choose blocks on a set "
+            "that the model was not trained on"
+        )
+
+
+def load_batches(
+    config: Mapping[str, Any],
+    entries: Optional[Entries] = None,
+    *,
+    metric: str = "wer",
+    max_utts: int = 320,
+    batch_seconds: float = 120.0,
+) -> List[Batch]:
+    """Load the subset: evenly spaced utterances, batched by length.
+
+    Args:
+        config: config.yaml of the model.
+        entries: (path, name, type) as ESPnet writes them; the validation data of the
+            config by default.
+        metric: "wer" or "cer".
+        max_utts: Size of the subset.
+        batch_seconds: Padded length of a batch at 16 kHz.
+
+    Raises:
+        UserError: See `check_entries`; an unknown metric; no utterance with both
+            speech and text.
+    """
+    from espnet2.tasks.asr import ASRTask
+    from espnet2.train.dataset import ESPnetDataset
+
+    check_keys([metric], METRICS, "metric")
+    if entries is None:
+        entries = [tuple(e) for e in config["valid_data_path_and_name_and_type"]]
+    check_entries(entries, config)
+    args = argparse.Namespace(**config)
+    paths = {entry[1]: entry[0] for entry in entries}
+    texts: Dict[str, str] = {}
+    with open(paths["text"], encoding="utf-8") as stream:
+        for line in stream:
+            name, _, text = line.strip().partition(" ")
+            texts[name] = text
+    ids = [name for name in _ids_of(paths["speech"]) if texts.get(name, "").strip()]
+    if not ids:
+        raise UserError(f"eval data: {paths['text']} labels no utterance of the set")
+    count = min(max_utts, len(ids))
+    ids = [ids[i * len(ids) // count] for i in range(count)]
+    used = [entry for entry in entries if entry[1] in ("speech", "text")]
+    dataset = ESPnetDataset(
+        used, preprocess=ASRTask.build_preprocess_fn(args, train=False)
+    )
+    split = _splitter(metric)
+    to_tokens = _ids_to_tokens(config, split)
+    samples = [(name, dataset[name][1]) for name in ids]
+    samples.sort(key=lambda sample: (len(sample[1]["speech"]), sample[0]))
+    batches: List[Batch] = []
+    group: List[Tuple[str, Any]] = []
+    for i, sample in enumerate(samples):
+        group.append(sample)
+        following = samples[i + 1 : i + 2]
+        size = len(following[0][1]["speech"]) * (len(group) + 1) if following else 0
+        if not following or size > batch_seconds * 16000:
+            batches.append(_batch(group, texts, split, to_tokens))
+            group = []
+    logging.info(
+        f"{len(samples)} utterances of {paths['text']}: {len(batches)} batches"
+    )
+    return batches
+
+
+def _batch(group: Any, texts: Dict[str, str], split: Any, to_tokens: Any) -> Batch:
+    speech = [torch.as_tensor(sample["speech"]) for _, sample in group]
+    return Batch(
+        ids=[name for name, _ in group],
+        speech=torch.nn.utils.rnn.pad_sequence(speech, batch_first=True),
+        lengths=torch.tensor([len(wave) for wave in speech]),
+        refs=[split(texts[name]) for name, _ in group],
+        targets=[torch.as_tensor(sample["text"]).long() for _, sample in group],
+        to_tokens=to_tokens,
+    )

@@ -1,0 +1,187 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Error rate of a model without some of its blocks, on a fixed labelled subset.
+
+Greedy CTC over the real frames, so that padding and batching change nothing. Hidden
+states are kept by the blocks that led to them: a set of blocks is run only from where
+it first differs from what is there.
+"""
+
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+
+from espnet_prune.select.layers.coarse import Removed
+from espnet_prune.select.layers.dev_data import Batch, Entries, load_batches
+from espnet_prune.select.layers.fan_out import FanOut
+from espnet_prune.select.layers.tried import Tried
+from espnet_prune.units.blocks import BlockRunner, State, check_blocks, kept_after
+from espnet_prune.utils import PathLike, sha256
+
+
+class Result(NamedTuple):
+    """Error rate (a fraction) and CTC loss per utterance; the loss breaks ties."""
+
+    error: float
+    loss: float
+
+
+class Evaluator:
+    """Evaluates removal sets, and counts what that costs.
+
+    Args:
+        model: An `ESPnetASRModel`; it is put into eval mode.
+        batches: The labelled subset, see `dev_data.load_batches`.
+        tried: Results that are there already, and the file they are added to.
+        cache_bytes: Memory for hidden states, of all batches together.
+        fan_out: Evaluates many sets elsewhere, see `FanOut`.
+
+    Attributes:
+        evaluations: Different sets that were asked for since `restart`.
+        blocks_run: Blocks run, counted per batch.
+        blocks_naive: Blocks that would have run without the cache.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        batches: Sequence[Batch],
+        tried: Optional[Tried] = None,
+        cache_bytes: int = 2 << 30,
+        fan_out: Optional[FanOut] = None,
+    ) -> None:
+        self.model = model.eval()
+        self.runner = BlockRunner(model.encoder, model.ctc)
+        self.batches = list(batches)
+        self.tried = Tried() if tried is None else tried
+        self.fan_out = fan_out
+        self.limit = cache_bytes // max(len(self.batches), 1)
+        self.caches: List["OrderedDict[Tuple[int, ...], State]"] = [
+            OrderedDict() for _ in self.batches
+        ]
+        self.blocks_run = self.blocks_naive = 0
+        self.restart()
+
+    @property
+    def number(self) -> int:
+        """Number of blocks of the model."""
+        return len(self.runner)
+
+    @property
+    def evaluations(self) -> int:
+        """Different removal sets that were asked for since `restart`."""
+        return len(self._asked)
+
+    def restart(self) -> None:
+        """Begin to count the evaluations of another search."""
+        self._asked: Dict[Removed, None] = {}
+
+    def __call__(self, removed: Sequence[int]) -> Result:
+        """Evaluate one removal set, block numbers 1-based."""
+        return self.evaluate([removed])[0]
+
+    def evaluate(self, sets: Sequence[Sequence[int]]) -> List[Result]:
+        """Evaluate removal sets; what was tried before is not run again.
+
+        Args:
+            sets: Block numbers, 1-based; an empty set is the whole model.
+
+        Returns:
+            One result per set, in the order given.
+
+        Raises:
+            UserError: A block number that the model does not have.
+        """
+        wanted = [
+            tuple(check_blocks(removed, self.number, "removed")) for removed in sets
+        ]
+        self._asked.update(dict.fromkeys(wanted))
+        new = [r for r in dict.fromkeys(wanted) if r not in self.tried]
+        # neighbours in this order share the longest prefixes
+        new.sort(key=lambda removed: kept_after(removed, self.number))
+        if self.fan_out is not None and len(new) > 1:
+            self.fan_out(new, self.tried)
+            new = []
+        start = last = time.time()
+        for i, removed in enumerate(new):
+            self.tried.add(removed, *self._measure(kept_after(removed, self.number)))
+            if time.time() - last > 10:
+                last = time.time()
+                left = (last - start) / (i + 1) * (len(new) - i - 1)
+                logging.info(
+                    f"{i + 1} of {len(new)} sets evaluated, about {left:.0f} s left"
+                )
+        return [Result(*self.tried[removed]) for removed in wanted]
+
+    def _measure(self, kept: List[int]) -> Result:
+        errors, loss = 0, 0.0
+        for batch, cache in zip(self.batches, self.caches):
+            state = self._state(batch, cache, tuple(kept))
+            hidden, lengths = self.runner.finish(state)
+            wrong, cost = batch.errors(self.model.ctc, hidden, lengths)
+            errors, loss = errors + wrong, loss + cost
+        tokens = sum(batch.num_tokens for batch in self.batches)
+        return Result(errors / tokens, loss / sum(len(b.refs) for b in self.batches))
+
+    @torch.no_grad()
+    def _state(self, batch: Batch, cache: Any, kept: Tuple[int, ...]) -> State:
+        """Return the state after the blocks `kept`, from the longest known prefix."""
+        if () not in cache:
+            cache[()] = self.runner.start(
+                lambda: self.model.encode(batch.speech, batch.lengths)
+            )
+        known = next(n for n in range(len(kept), -1, -1) if kept[:n] in cache)
+        for n in range(known + 1):
+            if kept[:n] in cache:
+                cache.move_to_end(kept[:n])
+        state = cache[kept[:known]]
+        for n in range(known, len(kept)):
+            state = cache[kept[: n + 1]] = self.runner.advance(state, kept[n])
+        self.blocks_run += len(kept) - known
+        self.blocks_naive += len(kept)
+        held = sum(state.bytes() for state in cache.values())
+        while held > self.limit and len(cache) > 1:
+            # the oldest state goes; the input of the first block always stays
+            oldest = next(key for key in cache if key)
+            held -= cache.pop(oldest).bytes()
+        return state
+
+
+def make_evaluator(
+    model: torch.nn.Module,
+    config: Mapping[str, Any],
+    model_file: PathLike,
+    table: PathLike,
+    entries: Optional[Entries] = None,
+    *,
+    metric: str = "wer",
+    max_utts: int = 320,
+    cache_bytes: int = 2 << 30,
+    fan_out: Optional[FanOut] = None,
+) -> Evaluator:
+    """Return an Evaluator that resumes from a table of the same model and data.
+
+    Args:
+        model: The model.
+        config: Its config.yaml.
+        model_file: Its checkpoint; the table says whose results it holds.
+        table: The TSV file of all sets tried.
+        entries: See `load_batches`.
+        metric: "wer" or "cer".
+        max_utts: Utterances that judge.
+        cache_bytes: Memory for hidden states.
+        fan_out: Evaluates many sets elsewhere.
+
+    Raises:
+        UserError: See `load_batches` and `Tried`.
+    """
+    batches = load_batches(config, entries, metric=metric, max_utts=max_utts)
+    ids = " ".join(name for batch in batches for name in batch.ids)
+    digest = hashlib.sha256(ids.encode()).hexdigest()
+    about = f"model {sha256(model_file)}, utterances {digest}, {metric}"
+    return Evaluator(model, batches, Tried(table, about), cache_bytes, fan_out)

@@ -1,0 +1,275 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""A selection of blocks from its configuration to its files."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from espnet_prune.measure.similarity import load_matrix
+from espnet_prune.select.budget import Budget
+from espnet_prune.select.layers.coarse import check_number, runs
+from espnet_prune.select.layers.conf import LayersConf
+from espnet_prune.select.layers.dev_data import parse_entries
+from espnet_prune.select.layers.evaluator import Evaluator, make_evaluator
+from espnet_prune.select.layers.fan_out import FanOut
+from espnet_prune.select.layers.search import (
+    Found,
+    candidates,
+    expected_evaluations,
+    search,
+)
+from espnet_prune.structure import Structure
+from espnet_prune.utils import PathLike, UserError, atomic_write
+
+TRIED = "tried.tsv"
+
+
+def coarse_only(
+    matrix_file: PathLike, num_remove: int, conf: LayersConf, seed: int = 0
+) -> List[Dict[str, Any]]:
+    """Search a stored matrix; no model is needed.
+
+    Returns:
+        [{"removed": block numbers 1-based, "score"}], the best first.
+
+    Raises:
+        UserError: The matrix is none, or `num_remove` is not below its depth.
+    """
+    matrix, _ = load_matrix(matrix_file)
+    return [
+        {"removed": list(found.removed), "score": found.score}
+        for found in candidates(matrix, num_remove, conf, seed)
+    ]
+
+
+def number_to_remove(
+    dense: Structure, num_remove: Optional[int], budget: Optional[Mapping[str, Any]]
+) -> int:
+    """Return how many blocks go: as given, or the fewest that meet a budget.
+
+    Raises:
+        UserError: Neither or both are given, or too many blocks would have to go.
+    """
+    number = len(dense.kept_blocks)
+    if (num_remove is None) == (not budget):
+        raise UserError("method layers takes either num_remove or a budget")
+    if num_remove is not None:
+        check_number(number, num_remove)
+        return num_remove
+    from espnet_prune.measure.cost import cost
+
+    wanted = Budget.from_conf(budget)
+    full = getattr(cost(dense, wanted.frames), wanted.kind)
+
+    def share(position: int) -> float:
+        others = [b for i, b in enumerate(dense.kept_blocks) if i != position]
+        left = cost(dense.with_widths({"kept_blocks": others}), wanted.frames)
+        return 1.0 - getattr(left, wanted.kind) / full
+
+    # the cheapest blocks first, so that any other choice removes at least as much
+    shares = sorted(share(position) for position in range(number))
+    for count in range(1, number):
+        if sum(shares[:count]) >= wanted.sparsity:
+            return count
+    raise UserError(
+        f"budget: sparsity {wanted.sparsity} of {wanted.kind} is more than "
+        f"{number - 1} of {number} blocks ({sum(shares[:-1]):.3f}); use method l0"
+    )
+
+
+def get_matrix(
+    model: Any,
+    config: Mapping[str, Any],
+    model_file: PathLike,
+    conf: LayersConf,
+    output_dir: Path,
+    seed: int,
+) -> np.ndarray:
+    """Load the similarity matrix, or measure it on training speech without labels.
+
+    Raises:
+        UserError: The file does not fit the model, or the data is missing.
+    """
+    number, name = len(model.encoder.encoders), f"similarity_{conf.measure}.npz"
+    if conf.matrix:
+        return load_matrix(conf.matrix, number)[0]
+    for folder in (output_dir, Path(model_file).parent):
+        if (folder / name).exists():
+            matrix, about = load_matrix(folder / name, number)
+            if _same_matrix(about, model_file, conf, seed):
+                logging.info(f"similarity of layers from {folder / name}")
+                return matrix
+    from espnet_prune.measure.similarity import measure_model, save_matrix
+
+    matrix, about = measure_model(
+        model,
+        config,
+        measure=conf.measure,
+        mode=conf.mode,
+        num_utts=conf.num_utts,
+        seed=seed,
+    )
+    about = {**about, **_origin(model_file, conf, seed)}
+    save_matrix(output_dir / name, matrix, **about)
+    return matrix
+
+
+def _origin(model_file: PathLike, conf: LayersConf, seed: int) -> Dict[str, Any]:
+    from espnet_prune.utils import sha256
+
+    origin = {"model_file": str(model_file), "model_sha256": sha256(model_file)}
+    return {**origin, "num_utts": conf.num_utts, "seed": seed}
+
+
+def _same_matrix(
+    about: Mapping[str, Any], model_file: PathLike, conf: LayersConf, seed: int
+) -> bool:
+    wanted = {**_origin(model_file, conf, seed), "mode": conf.mode}
+    wanted.pop("model_file")
+    return all(about.get(key) == value for key, value in wanted.items())
+
+
+def write_candidates(found: Found, path: Path) -> None:
+    """Write the candidates table: rank, removed blocks, score, error, CTC loss."""
+    with atomic_write(path) as stream:
+        stream.write("rank\tremoved\tscore\terror\tctc_loss\n")
+        for rank, row in enumerate(found.rows, start=1):
+            values = [row.score, row.error, row.loss]
+            texts = ["-" if value is None else f"{value:.6f}" for value in values]
+            names = ",".join(map(str, row.removed))
+            stream.write("\t".join([str(rank), names, *texts]) + "\n")
+
+
+def run_layers(
+    model: Any,
+    config: Mapping[str, Any],
+    conf: LayersConf,
+    num_remove: int,
+    args: argparse.Namespace,
+    seed: int = 0,
+) -> Tuple[Found, Dict[str, Any]]:
+    """Search, and write what the search leaves: tables, pictures, the depth table.
+
+    Args:
+        model: The `ESPnetASRModel`.
+        config: Its config.yaml.
+        conf: Which search.
+        num_remove: How many blocks go.
+        args: model_config, model_file, output_dir, eval_data_path_and_name_and_type,
+            cmd and nj of the command line.
+        seed: Seed of what is drawn.
+
+    Returns:
+        What was found, and a record of it for structure.json.
+
+    Raises:
+        UserError: See `make_evaluator`, `get_matrix` and `search`.
+    """
+    output_dir, number = Path(args.output_dir), len(model.encoder.encoders)
+    evaluator: Optional[Evaluator] = None
+    dense_error, matrix = None, None
+    if conf.needs_data:
+        evaluator = make_evaluator(
+            model,
+            config,
+            args.model_file,
+            output_dir / TRIED,
+            parse_entries(args.eval_data_path_and_name_and_type),
+            metric=conf.metric,
+            max_utts=conf.max_utts,
+            cache_bytes=int(conf.cache_gb * 2**30),
+            fan_out=_fan_out(args, conf, output_dir),
+        )
+        dense_error = evaluator(()).error
+        logging.info(f"all {number} blocks: {conf.metric} {100 * dense_error:.2f} %")
+    if conf.search == "comflp":
+        matrix = get_matrix(model, config, args.model_file, conf, output_dir, seed)
+    found = search(conf, num_remove, number, evaluator, matrix, seed)
+    most = expected_evaluations(conf, number, num_remove)
+    record: Dict[str, Any] = {
+        "search": conf.search,
+        "removed": list(found.removed),
+        "evaluations": found.evaluations,
+        "expected_evaluations": most,
+    }
+    if evaluator is not None:
+        result = evaluator(found.removed)  # known, but for sensitivity
+        record.update(metric=conf.metric, dense_error=dense_error, error=result.error)
+        record["blocks_run"] = evaluator.blocks_run
+        record["blocks_without_cache"] = evaluator.blocks_naive
+        logging.info(
+            f"{conf.search}: removed {list(found.removed)}, {conf.metric} "
+            f"{100 * result.error:.2f} % after {found.evaluations} evaluations; "
+            f"{evaluator.blocks_run} blocks run, {evaluator.blocks_naive} without cache"
+        )
+    write_candidates(found, output_dir / "candidates.tsv")
+    _draw(found, matrix, dense_error, conf, number, output_dir)
+    if conf.depth_table:
+        _write_depths(model, found, evaluator, conf, args)
+    return found, record
+
+
+def _fan_out(
+    args: argparse.Namespace, conf: LayersConf, output_dir: Path
+) -> Optional[FanOut]:
+    if args.cmd is None or args.nj < 2:
+        return None
+    options = ["--model_config", args.model_config, "--model_file", args.model_file]
+    options += ["--metric", conf.metric, "--max_utts", str(conf.max_utts)]
+    for entry in args.eval_data_path_and_name_and_type or []:
+        options += ["--eval_data_path_and_name_and_type", entry]
+    return FanOut(args.cmd, args.nj, output_dir / "jobs", options)
+
+
+def _draw(
+    found: Found,
+    matrix: Optional[np.ndarray],
+    dense_error: Optional[float],
+    conf: LayersConf,
+    number: int,
+    output_dir: Path,
+) -> None:
+    from espnet_prune.report.heat_map import heat_map
+    from espnet_prune.report.search_plot import search_plot
+
+    images = output_dir / "images"
+    if matrix is not None:
+        heat_map(matrix, images / "similarity.png", runs(found.removed))
+    if any(row.error is not None for row in found.rows):
+        search_plot(found, number, dense_error, conf.metric, images / "search.png")
+
+
+def _write_depths(
+    model: Any,
+    found: Found,
+    evaluator: Evaluator,
+    conf: LayersConf,
+    args: argparse.Namespace,
+) -> None:
+    """Write depth_table.json to the output directory and beside the model."""
+    from espnet_prune.deploy.depth_table import DepthTable, measure_depths
+    from espnet_prune.units.blocks import kept_after
+    from espnet_prune.utils import sha256
+
+    number = evaluator.number
+    sets = {number: (), **{number - n: row.removed for n, row in found.path.items()}}
+    errors = {
+        depth: ([i + 1 for i in kept_after(removed, number)], evaluator(removed).error)
+        for depth, removed in sets.items()
+    }
+    table = DepthTable(measure_depths(model.encoder, errors, model.ctc), number)
+    about = {
+        "model_file": str(args.model_file),
+        "model_sha256": sha256(args.model_file),
+        "metric": conf.metric,
+        "max_utts": conf.max_utts,
+        "search": conf.search,
+    }
+    for path in (Path(args.output_dir) / "x", Path(args.model_file)):
+        table.save(DepthTable.beside(path), **about)
+    logging.info(f"depths, written beside {args.model_file}:\n{table}")

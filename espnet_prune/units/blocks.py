@@ -1,0 +1,196 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Whole blocks: leave them out at run time, and run an encoder block by block."""
+
+import copy
+from typing import Any, Callable, Iterable, List, NamedTuple, Sequence, Tuple
+
+import torch
+from torch import nn
+
+from espnet_prune.compat import MultiSequential
+from espnet_prune.utils import UserError
+
+
+class SkippedBlock(nn.Module):
+    """Stands where a block is left out; what sits between blocks stays in place."""
+
+    def forward(self, x: Any, mask: torch.Tensor, cache: Any = None) -> Tuple:
+        """Return the input: x (N, T, C), or with positions, and the mask."""
+        return x, mask
+
+
+class State(NamedTuple):
+    """What passes from block to block, of one batch.
+
+    Attributes:
+        x: (N, T, C), or a tuple with the positional embedding.
+        mask: (N, 1, T), True at real frames.
+        last: Index of the last block that ran, -1 before the first.
+    """
+
+    x: Any
+    mask: torch.Tensor
+    last: int
+
+    def bytes(self) -> int:
+        """Memory that only this state holds."""
+        x = self.x[0] if isinstance(self.x, tuple) else self.x
+        return x.numel() * x.element_size()
+
+
+class _Recorder(SkippedBlock):
+    """Keeps what enters the first block."""
+
+    def forward(self, x: Any, mask: torch.Tensor, cache: Any = None) -> Tuple:
+        self.seen = (x, mask)
+        return x, mask
+
+
+class BlockRunner:
+    """Runs any subset of an encoder's blocks, from any state on.
+
+    With all blocks it gives what the encoder's own forward gives.
+
+    Args:
+        encoder: A Conformer or Transformer encoder, in eval mode.
+        ctc: Its CTC module; self-conditioned intermediate CTC needs it.
+
+    Raises:
+        UserError: The encoder trims frames by CTC (`ctc_trim`).
+    """
+
+    def __init__(self, encoder: nn.Module, ctc: Any = None) -> None:
+        if getattr(encoder, "ctc_trim", False):
+            raise UserError(
+                "encoder_conf: ctc_trim drops frames between blocks; blocks cannot be "
+                "searched with it, set it to false"
+            )
+        self.encoder, self.ctc = encoder, ctc
+        self.blocks: List[nn.Module] = list(encoder.encoders)
+        self.taps: List[int] = []
+        if getattr(encoder, "interctc_use_conditioning", False):
+            self.taps = sorted(encoder.interctc_layer_idx)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    @torch.no_grad()
+    def start(self, run: Callable[[], Any]) -> State:
+        """Return what enters the first block while `run` calls the encoder.
+
+        Args:
+            run: Calls the encoder, e.g. `lambda: model.encode(speech, lengths)`.
+        """
+        encoder, recorder = self.encoder, _Recorder()
+        before = encoder.encoders, encoder.interctc_layer_idx
+        encoder.encoders, encoder.interctc_layer_idx = MultiSequential(recorder), []
+        try:
+            run()
+        finally:
+            encoder.encoders, encoder.interctc_layer_idx = before
+        return State(*recorder.seen, -1)
+
+    @torch.no_grad()
+    def advance(self, state: State, block: int) -> State:
+        """Run one block, after the self-conditioning that sits before it."""
+        x = self._condition(state, block)
+        x, mask = self.blocks[block](x, state.mask)[:2]
+        return State(x, mask, block)
+
+    @torch.no_grad()
+    def finish(self, state: State) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Return the encoder output (N, T, C) and its lengths (N,)."""
+        x = self._condition(state, len(self.blocks))
+        x = x[0] if isinstance(x, tuple) else x
+        if self.encoder.normalize_before:
+            x = self.encoder.after_norm(x)
+        return x, state.mask.squeeze(1).sum(1)
+
+    def _condition(self, state: State, block: int) -> Any:
+        """Self-conditioning between the last block that ran and `block`."""
+        x = state.x
+        for tap in self.taps:
+            if state.last < tap <= block:
+                hidden = x[0] if isinstance(x, tuple) else x
+                normed = hidden
+                if self.encoder.normalize_before:
+                    normed = self.encoder.after_norm(hidden)
+                posterior = self.ctc.softmax(normed)
+                hidden = hidden + self.encoder.conditioning_layer(posterior)
+                x = (hidden, *x[1:]) if isinstance(x, tuple) else hidden
+        return x
+
+
+def check_blocks(blocks: Iterable[int], number: int, where: str) -> List[int]:
+    """Return sorted block numbers, 1-based.
+
+    Raises:
+        UserError: A number out of 1..`number`, or given twice.
+    """
+    found = list(blocks)
+    for block in found:
+        if isinstance(block, bool) or not isinstance(block, int):
+            raise UserError(f"{where}: {block!r} is not a block number")
+        if not 1 <= block <= number:
+            raise UserError(
+                f"{where}: there is no block {block}; the blocks are 1 to {number}"
+            )
+    if len(set(found)) != len(found):
+        raise UserError(f"{where}: a block is given twice in {found}")
+    return sorted(found)
+
+
+def kept_after(removed: Sequence[int], number: int) -> List[int]:
+    """Return the blocks that stay, 0-based; `removed` is 1-based."""
+    gone = set(removed)
+    return [i for i in range(number) if i + 1 not in gone]
+
+
+def parse_blocks(text: str) -> List[int]:
+    """Read "1-3,5 8": ranges and numbers.
+
+    Raises:
+        UserError: Something else than numbers and ranges.
+    """
+    blocks: List[int] = []
+    for part in text.replace(",", " ").split():
+        first, dash, last = part.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise UserError(f"blocks '{text}': write numbers and ranges, e.g. 1-6,8")
+        blocks += range(int(first), int(last or first) + 1)
+    return blocks
+
+
+def set_blocks(
+    encoder: nn.Module, blocks: Sequence[nn.Module], kept: Sequence[int]
+) -> None:
+    """Let an encoder run only some of its blocks, from now on.
+
+    Left-out blocks keep their place, so that intermediate CTC and self-conditioning
+    stay where they were.
+
+    Args:
+        encoder: The encoder; its weights are not touched.
+        blocks: All its blocks, in order.
+        kept: Indices of the blocks that run, 0-based.
+    """
+    chosen = set(kept)
+    encoder.encoders = MultiSequential(
+        *[b if i in chosen else SkippedBlock() for i, b in enumerate(blocks)],
+        layer_drop_rate=getattr(encoder.encoders, "layer_drop_rate", 0.0),
+    )
+
+
+def with_blocks(encoder: nn.Module, kept: Sequence[int]) -> nn.Module:
+    """Return an encoder of some of the blocks that shares the weights of `encoder`.
+
+    Args:
+        encoder: The encoder; it is left as it is.
+        kept: Indices of the blocks that run, 0-based.
+    """
+    view = copy.copy(encoder)
+    view._modules = dict(encoder._modules)
+    set_blocks(view, list(encoder.encoders), kept)
+    return view

@@ -1,0 +1,95 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Stochastic depth in two processes that skip different blocks."""
+
+import os
+import signal
+import time
+
+import torch
+import yaml
+
+CONF = dict(
+    output_size=16,
+    attention_heads=2,
+    linear_units=24,
+    num_blocks=2,
+    interctc_layer_idx=[1],
+    stochastic_depth_rate=0.8,
+)
+MODEL = dict(ctc_weight=1.0, interctc_weight=0.5, report_wer=False)
+
+
+def ctc_config(tiny, name, **encoder):
+    """Write the config of a Transformer with CTC only."""
+    return tiny.write_config(
+        tiny.root / f"{name}.yaml",
+        encoder="pruned_transformer",
+        encoder_conf={**CONF, **encoder},
+        decoder=None,
+        decoder_conf=None,
+        model_conf=MODEL,
+        best_model_criterion=[["valid", "cer_ctc", "min"]],
+        max_epoch=1,
+    )
+
+
+def in_two_processes(train, command, meeting, seconds=120):
+    """Train as ranks 0 and 1; return the exit statuses, -1 for one that hung."""
+    children = []
+    for rank in (0, 1):
+        options = {
+            "dist_backend": "gloo",
+            "dist_init_method": f"file://{meeting}",
+            "dist_world_size": "2",
+            "dist_rank": str(rank),
+        }
+        words = [w for k, v in options.items() for w in (f"--{k}", v)]
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                train([*command, *words])
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(pid)
+    deadline, statuses = time.monotonic() + seconds, {}
+    while len(statuses) < 2 and time.monotonic() < deadline:
+        for pid in children:
+            if pid not in statuses:
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if done:
+                    statuses[pid] = status
+        time.sleep(0.1)
+    for pid in children:
+        if pid not in statuses:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return [statuses.get(pid, -1) for pid in children]
+
+
+def test_two_processes_with_stochastic_depth(tiny, train):
+    output = tiny.root / "two_sd"
+    command = ["--config", ctc_config(tiny, "two_sd"), "--output_dir", str(output)]
+    command += tiny.options
+    assert in_two_processes(train, command, tiny.root / "meeting_sd") == [0, 0]
+    config = yaml.safe_load((output / "config.yaml").read_text())
+    assert config["unused_parameters"] is True
+    state = torch.load(output / "valid.cer_ctc.ave.pth", weights_only=True)
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_the_switch_is_for_distributed_stochastic_depth_only(tiny, train, monkeypatch):
+    from espnet_prune.bin.asr_train import get_parser
+    from espnet_prune.train.task import PruneASRTask
+
+    for distributed, rate in ((False, 0.8), (True, 0), (True, [0, 0.1])):
+        config = ctc_config(tiny, "switch", stochastic_depth_rate=rate)
+        command = ["--config", config, "--output_dir", str(tiny.root / "switch")]
+        args = get_parser().parse_args([*command, *tiny.options])
+        model = PruneASRTask.build_model(args)
+        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: distributed)
+        PruneASRTask.build_optimizers(args, model)
+        assert args.unused_parameters is (distributed and rate != 0)
