@@ -11,10 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from test.egs2.test_recipe import FAKE
+from test.espnet_prune.deep import CONFIG, make_exp, make_model
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(
@@ -32,8 +34,19 @@ def run(command, folder, **kwargs):
     )
 
 
+def make_depths(exp):
+    """Write the model that the README speaks of, with its depth table."""
+    from espnet_prune.deploy.depth_table import Depth, DepthTable
+
+    make_exp(exp, make_model(CONFIG))
+    depths = [Depth(n, list(range(1, n + 1)), 0.1, n, 1.0 * n) for n in (5, 4, 3)]
+    DepthTable(depths, 5).save(exp / "depth_table.json")
+
+
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_python(number, tmp_path):
+    if "exp/asr_x" in PYTHON[number]:
+        make_depths(tmp_path / "exp" / "asr_x")
     done = run([sys.executable, "-c", PYTHON[number]], tmp_path)
     assert done.returncode == 0, done.stderr
 
@@ -50,12 +63,15 @@ def test_recipe(line, tmp_path):
     folder = tmp_path / "egs2" / "an4" / "asr_prune1"
     assert f"cd {folder.relative_to(tmp_path)}" in SHELL
     fake = FAKE.replace("bpe_unigram30", "char").replace('"train"', '"train_sp"')
+    words = shlex.split(line)
+    if "--inference_asr_model" in words:
+        name = words[words.index("--inference_asr_model") + 1]
+        fake = fake.replace("valid.acc.ave.pth", name)
     (folder / "fake.py").write_text(fake)
     dense = tmp_path / "dense"
     dense.mkdir()
     for name in ("config.yaml", "valid.acc.ave.pth"):
         (dense / name).write_text(name)
-    words = shlex.split(line)
     for option, value in (("--data_dir", "corpus"), ("--dense_exp", str(dense))):
         if option in words:
             words[words.index(option) + 1] = value
@@ -68,16 +84,22 @@ def test_recipe(line, tmp_path):
 def test_other_commands(tmp_path):
     """Every other line is one that is known to run, here or as this very suite."""
     command = "python -m espnet_prune.with_registry -m espnet2.bin.asr_inference --help"
+    coarse = "python -m espnet_prune.bin.select --matrix similarity_svcca.npz "
+    coarse += "--num_remove 6 --coarse_only"
     known = {
         "make -C tools demo",
         "make -C tools test",
         "cd egs2/an4/asr_prune1",
         command,
+        coarse,
     }
     assert {line for line in SHELL if line and line not in RECIPE} == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--asr_model_file" in done.stdout
+    np.savez(tmp_path / "similarity_svcca.npz", matrix=np.ones((13, 13)))
+    done = run([sys.executable, *coarse.split()[1:]], tmp_path)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 10
 
 
 def test_configuration():

@@ -257,7 +257,7 @@ def test_layers_stages(finished, models):
     conf = dict(method="layers", num_remove=1, layers_conf=layers)
     (folder / "conf" / "layers.yaml").write_text(yaml.safe_dump(conf))
     options = ["--stage", "14", "--prune_config", "conf/layers.yaml"]
-    options += ["--recover_config", "none", "--search_nj", "2"]
+    options += ["--stop_stage", "17", "--recover_config", "none", "--search_nj", "2"]
     done = prune_sh(folder, *options)
     assert done.returncode == 0, done.stdout[-4000:]
     dense = models["dense"][0].parent
@@ -269,12 +269,9 @@ def test_layers_stages(finished, models):
         assert (dense / path).stat().st_size > 0
     table = json.loads((dense / "depth_table.json").read_text())
     assert [entry["depth"] for entry in table["depths"]] == [2, 1]
-    # one block of equal width: any ESPnet can load it, and its weights are the dense ones
+    # one block of equal width: any ESPnet can load it
     config = yaml.safe_load((pruned / "config.yaml").read_text())
-    assert (
-        config["encoder"] == "conformer" and config["encoder_conf"]["num_blocks"] == 1
-    )
-    assert (pruned / "valid.acc.ave.pth").read_bytes() == (
-        pruned / "cut/model.pth"
-    ).read_bytes()
-    assert "WER" in done.stdout
+    assert config["encoder"] == "conformer"
+    assert config["encoder_conf"]["num_blocks"] == 1
+    last, cut = pruned / "valid.acc.ave.pth", pruned / "cut/model.pth"
+    assert last.read_bytes() == cut.read_bytes()

@@ -27,7 +27,8 @@ class Batch:
         lengths: (N,).
         refs: Reference words or characters of each utterance.
         targets: Token ids of each utterance.
-        to_tokens: Words or characters of a sequence of token ids.
+        to_text: Text of a sequence of token ids.
+        split: Words or characters of a text.
     """
 
     ids: List[str]
@@ -35,7 +36,8 @@ class Batch:
     lengths: torch.Tensor
     refs: List[List[str]]
     targets: List[torch.Tensor]
-    to_tokens: Callable[[Sequence[int]], List[str]]
+    to_text: Callable[[Sequence[int]], str]
+    split: Callable[[str], List[str]]
 
     @property
     def num_tokens(self) -> int:
@@ -43,13 +45,28 @@ class Batch:
         return sum(len(ref) for ref in self.refs)
 
     @torch.no_grad()
-    def errors(
-        self, ctc: Any, hidden: torch.Tensor, lengths: torch.Tensor
-    ) -> Tuple[int, float]:
-        """Score an encoder output by greedy CTC over the real frames.
+    def texts(self, ctc: Any, hidden: torch.Tensor, lengths: torch.Tensor) -> List[str]:
+        """Return the text of each utterance by greedy CTC over the real frames.
 
         Args:
             ctc: The model's CTC module; blank is 0.
+            hidden: (N, T, C).
+            lengths: (N,).
+        """
+        found = []
+        for row, length in zip(ctc.argmax(hidden), lengths.tolist()):
+            ids = torch.unique_consecutive(row[:length]).tolist()
+            found.append(self.to_text([i for i in ids if i]))
+        return found
+
+    @torch.no_grad()
+    def errors(
+        self, ctc: Any, hidden: torch.Tensor, lengths: torch.Tensor
+    ) -> Tuple[int, float]:
+        """Score an encoder output by greedy CTC.
+
+        Args:
+            ctc: The model's CTC module.
             hidden: (N, T, C).
             lengths: (N,).
 
@@ -59,11 +76,11 @@ class Batch:
         from rapidfuzz.distance import Levenshtein
 
         logp = ctc.log_softmax(hidden)
-        best = logp.argmax(-1)
-        wrong = 0
-        for row, length, ref in zip(best, lengths.tolist(), self.refs):
-            ids = torch.unique_consecutive(row[:length]).tolist()
-            wrong += Levenshtein.distance(self.to_tokens([i for i in ids if i]), ref)
+        heard = self.texts(ctc, hidden, lengths)
+        wrong = sum(
+            Levenshtein.distance(self.split(text), ref)
+            for text, ref in zip(heard, self.refs)
+        )
         loss = torch.nn.functional.ctc_loss(
             logp.transpose(0, 1),
             torch.cat(self.targets),
@@ -80,9 +97,7 @@ def _splitter(metric: str) -> Callable[[str], List[str]]:
     return str.split if metric == "wer" else lambda text: list(text.strip())
 
 
-def _ids_to_tokens(
-    config: Mapping[str, Any], split: Callable[[str], List[str]]
-) -> Callable[[Sequence[int]], List[str]]:
+def _ids_to_text(config: Mapping[str, Any]) -> Callable[[Sequence[int]], str]:
     from espnet2.text.build_tokenizer import build_tokenizer
     from espnet2.text.token_id_converter import TokenIDConverter
 
@@ -94,7 +109,7 @@ def _ids_to_tokens(
         )
     tokenizer = build_tokenizer(token_type=token_type, bpemodel=config.get("bpemodel"))
     converter = TokenIDConverter(token_list=config["token_list"])
-    return lambda ids: split(tokenizer.tokens2text(converter.ids2tokens(ids)))
+    return lambda ids: tokenizer.tokens2text(converter.ids2tokens(ids))
 
 
 def _ids_of(path: str) -> List[str]:
@@ -179,7 +194,8 @@ def load_batches(
 
     check_keys([metric], METRICS, "metric")
     if entries is None:
-        entries = [tuple(e) for e in config["valid_data_path_and_name_and_type"]]
+        given = config.get("valid_data_path_and_name_and_type") or []
+        entries = [tuple(entry) for entry in given]
     check_entries(entries, config)
     args = argparse.Namespace(**config)
     paths = {entry[1]: entry[0] for entry in entries}
@@ -198,8 +214,8 @@ def load_batches(
         used, preprocess=ASRTask.build_preprocess_fn(args, train=False)
     )
     split = _splitter(metric)
-    to_tokens = _ids_to_tokens(config, split)
-    samples = [(name, dataset[name][1]) for name in ids]
+    to_text = _ids_to_text(config)
+    samples = [(name, _load(dataset, name, paths["speech"])) for name in ids]
     samples.sort(key=lambda sample: (len(sample[1]["speech"]), sample[0]))
     batches: List[Batch] = []
     group: List[Tuple[str, Any]] = []
@@ -208,7 +224,7 @@ def load_batches(
         following = samples[i + 1 : i + 2]
         size = len(following[0][1]["speech"]) * (len(group) + 1) if following else 0
         if not following or size > batch_seconds * 16000:
-            batches.append(_batch(group, texts, split, to_tokens))
+            batches.append(_batch(group, texts, split, to_text))
             group = []
     logging.info(
         f"{len(samples)} utterances of {paths['text']}: {len(batches)} batches"
@@ -216,7 +232,16 @@ def load_batches(
     return batches
 
 
-def _batch(group: Any, texts: Dict[str, str], split: Any, to_tokens: Any) -> Batch:
+def _load(dataset: Any, name: str, path: str) -> Mapping[str, Any]:
+    try:
+        return dataset[name][1]
+    except Exception as error:
+        raise UserError(
+            f"eval data: {path}: the audio of {name} cannot be read ({error})"
+        ) from error
+
+
+def _batch(group: Any, texts: Dict[str, str], split: Any, to_text: Any) -> Batch:
     speech = [torch.as_tensor(sample["speech"]) for _, sample in group]
     return Batch(
         ids=[name for name, _ in group],
@@ -224,5 +249,6 @@ def _batch(group: Any, texts: Dict[str, str], split: Any, to_tokens: Any) -> Bat
         lengths=torch.tensor([len(wave) for wave in speech]),
         refs=[split(texts[name]) for name, _ in group],
         targets=[torch.as_tensor(sample["text"]).long() for _, sample in group],
-        to_tokens=to_tokens,
+        to_text=to_text,
+        split=split,
     )

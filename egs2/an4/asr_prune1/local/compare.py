@@ -238,6 +238,19 @@ def run_all(args: argparse.Namespace, jobs: Sequence[Job]) -> List[Job]:
     return failed
 
 
+def require_all(failed: Sequence[Job], expdir: Path) -> None:
+    """Tell which jobs did not finish.
+
+    Raises:
+        UserError: There are some.
+    """
+    if failed:
+        raise UserError(
+            f"{len(failed)} jobs did not finish: {', '.join(j.name for j in failed)}; "
+            f"their logs are in {expdir}/log"
+        )
+
+
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -277,11 +290,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         args.bootstrap,
     )
     print(table)
-    if failed:
-        raise UserError(
-            f"{len(failed)} jobs did not finish: {', '.join(j.name for j in failed)}; "
-            f"their logs are in {args.expdir}/log"
-        )
+    require_all(failed, args.expdir)
 
 
 if __name__ == "__main__":
