@@ -18,6 +18,11 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from espnet_prune.utils import UserError, atomic_write, read_json, run_main, write_json
 
+SEARCH_PICTURES = {
+    "search": "The search over blocks",
+    "similarity": "Similarity of the layers, and the runs of blocks removed",
+}
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
@@ -84,6 +89,10 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         figure = plots.selection_figure(log)
         plots.save_png(figure, out / "images" / "selection.png")
         pictures.append(("The budget while selecting", plots.svg(figure)))
+    for name, caption in SEARCH_PICTURES.items():
+        path = args.prune_exp / "select" / "images" / f"{name}.png"
+        if path.is_file():
+            pictures.append((caption, plots.embedded(path, caption)))
     facts = {**provenance, "command": command, **dict(environment())}
     with atomic_write(out / "report.html") as stream:
         stream.write(page(f"Pruning report: {out.name}", table, pictures, facts))

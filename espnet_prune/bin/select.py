@@ -76,6 +76,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model_config", help="dense config.yaml")
     parser.add_argument("--model_file", help="dense checkpoint")
     parser.add_argument("--output_dir")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs; layers uses one")
     parser.add_argument("--seed", type=int, help="overrides the YAML")
     parser.add_argument("--sparsity", type=float, help="overrides the YAML's budget")
     group = parser.add_argument_group("method: layers")
@@ -171,7 +172,8 @@ def train(args: argparse.Namespace, conf: Mapping[str, Any], extra: List[str]) -
     config = Path(args.output_dir) / "train.yaml"
     write_yaml(own, config)
     options += ["--config", str(config), "--output_dir", str(output_dir)]
-    asr_train([*options, "--resume", "true", *extra])
+    options += ["--ngpu", str(args.ngpu), "--resume", "true"]
+    asr_train([*options, *extra])
     return output_dir
 
 
@@ -234,7 +236,10 @@ def select_blocks(
     graph = unit_graph(model.encoder)
     own = LayersConf.from_dict(conf["layers_conf"])
     count = number_to_remove(graph.dense, conf.get("num_remove"), conf["budget"])
+    if args.ngpu > 0:
+        model.cuda()
     found, record = run_layers(model, model_conf, own, count, args, conf["seed"])
+    model.cpu()
     blocks = graph.dense.kept_blocks
     kept = [blocks[i] for i in kept_after(found.removed, len(blocks))]
     structure = graph.dense.with_widths({"kept_blocks": kept})
@@ -249,7 +254,7 @@ def check_extra(extra: List[str], method: str) -> None:
         UserError: An option that is neither ours nor about training data, for a method
             that trains nothing.
     """
-    data = ("--train_", "--valid_", "--fold_length", "--ngpu")
+    data = ("--train_", "--valid_", "--fold_length")
     for option in extra:
         if method != "l0" and option.startswith("--") and not option.startswith(data):
             raise UserError(f"unknown option {option}; method {method} trains nothing")

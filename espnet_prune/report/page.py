@@ -13,7 +13,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } th { font-weight: 600; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #dde2e8; }
 th:first-child, td:first-child { text-align: left; }
-.wide { overflow-x: auto; } svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; } svg, img { max-width: 100%; height: auto; }
 code { font-size: .9em; } dt { font-weight: 600; } dd { margin: 0 0 .3rem 1rem; }
 """
 
@@ -47,7 +47,7 @@ def page(
     Args:
         title: Heading.
         table: The compression table in Markdown.
-        pictures: (caption, SVG element) pairs.
+        pictures: (caption, SVG or image element) pairs.
         facts: What is listed at the end: method, budget, versions, hashes.
     """
     parts = [

@@ -3,6 +3,7 @@
 
 """Pictures of what remains of an encoder, and of how the selection went."""
 
+import base64
 import io
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
@@ -96,3 +97,9 @@ def save_png(figure: Any, path: Path) -> None:
     metadata: Dict[str, Any] = {"Software": None}
     with atomic_write(path, "wb") as stream:
         figure.savefig(stream, format="png", dpi=150, metadata=metadata)
+
+
+def embedded(path: Path, caption: str) -> str:
+    """A PNG file as an element of an HTML page that needs no other file."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<img alt="{caption}" src="data:image/png;base64,{data}">'

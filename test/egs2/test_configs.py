@@ -9,6 +9,7 @@ import pytest
 
 EGS2 = Path(__file__).parents[2] / "egs2"
 CONFIGS = sorted(EGS2.glob("*/asr_prune1/conf/train_*.yaml"))
+PRUNE = sorted(EGS2.glob("*/asr_prune1/conf/prune_*.yaml"))
 TOKENS = ["<blank>", "<unk>", "A", "B", "C", "D", "<sos/eos>"]
 
 
@@ -35,3 +36,18 @@ def test_config_builds(path, tmp_path):
     # without a decoder there is no accuracy to choose the best epochs by
     criteria = [name for _, name, _ in args.best_model_criterion]
     assert ("acc" in criteria) == (model.decoder is not None)
+
+
+@pytest.mark.parametrize("path", PRUNE, ids=lambda p: f"{p.parts[-4]}-{p.stem}")
+def test_selection_is_understood(path):
+    from espnet_prune.bin.select import get_parser, read_conf
+    from espnet_prune.select.budget import Budget
+    from espnet_prune.select.layers.conf import LayersConf
+
+    assert path.read_text().startswith("# ")  # says what it is
+    conf = read_conf(get_parser().parse_args(["--config", str(path)]))
+    if conf["method"] == "layers":
+        LayersConf.from_dict(conf["layers_conf"])
+        assert conf["num_remove"] > 0
+    else:
+        Budget.from_conf(conf["budget"])

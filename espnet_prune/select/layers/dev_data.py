@@ -44,6 +44,15 @@ class Batch:
         """Words or characters of all references."""
         return sum(len(ref) for ref in self.refs)
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with its tensors on a device."""
+        return dataclasses.replace(
+            self,
+            speech=self.speech.to(device),
+            lengths=self.lengths.to(device),
+            targets=[target.to(device) for target in self.targets],
+        )
+
     @torch.no_grad()
     def texts(self, ctc: Any, hidden: torch.Tensor, lengths: torch.Tensor) -> List[str]:
         """Return the text of each utterance by greedy CTC over the real frames.

@@ -35,7 +35,8 @@ class Evaluator:
     """Evaluates removal sets, and counts what that costs.
 
     Args:
-        model: An `ESPnetASRModel`; it is put into eval mode.
+        model: An `ESPnetASRModel`, on the device where it is to run; it is put into
+            eval mode.
         batches: The labelled subset, see `dev_data.load_batches`.
         tried: Results that are there already, and the file they are added to.
         cache_bytes: Memory for hidden states, of all batches together.
@@ -57,7 +58,8 @@ class Evaluator:
     ) -> None:
         self.model = model.eval()
         self.runner = BlockRunner(model.encoder, model.ctc)
-        self.batches = list(batches)
+        device = next(model.parameters()).device
+        self.batches = [batch.to(device) for batch in batches]
         self.tried = Tried() if tried is None else tried
         self.fan_out = fan_out
         self.limit = cache_bytes // max(len(self.batches), 1)

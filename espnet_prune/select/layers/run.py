@@ -200,13 +200,16 @@ def run_layers(
     if evaluator is not None:
         result = evaluator(found.removed)  # known, but for sensitivity
         record.update(metric=conf.metric, dense_error=dense_error, error=result.error)
-        record["blocks_run"] = evaluator.blocks_run
-        record["blocks_without_cache"] = evaluator.blocks_naive
-        logging.info(
+        text = (
             f"{conf.search}: removed {list(found.removed)}, {conf.metric} "
-            f"{100 * result.error:.2f} % after {found.evaluations} evaluations; "
-            f"{evaluator.blocks_run} blocks run, {evaluator.blocks_naive} without cache"
+            f"{100 * result.error:.2f} % after {found.evaluations} evaluations"
         )
+        if evaluator.fan_out is None:  # jobs count their own
+            record["blocks_run"] = evaluator.blocks_run
+            record["blocks_without_cache"] = evaluator.blocks_naive
+            text += f"; {evaluator.blocks_run} blocks run, {evaluator.blocks_naive} "
+            text += "without the cache"
+        logging.info(text)
     write_candidates(found, output_dir / "candidates.tsv")
     _draw(found, matrix, dense_error, conf, number, output_dir)
     if conf.depth_table:
@@ -262,6 +265,7 @@ def _write_depths(
         depth: ([i + 1 for i in kept_after(removed, number)], evaluator(removed).error)
         for depth, removed in sets.items()
     }
+    model.cpu()  # the milliseconds are those of one thread
     table = DepthTable(measure_depths(model.encoder, errors, model.ctc), number)
     about = {
         "model_file": str(args.model_file),
