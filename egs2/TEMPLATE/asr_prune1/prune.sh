@@ -253,8 +253,7 @@ fi
 _pruned="${prune_exp}/${inference_asr_model}"
 if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recover_args}" \
     "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}"; then
-    need "${_cut}/model.pth"
-    [ "${recover_config}" = none ] || need "${recover_config}"
+    need "${recover_config}" "${_cut}/model.pth"
     resume
     _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
     if grep -qs "^distill_conf:" "${recover_config}"; then

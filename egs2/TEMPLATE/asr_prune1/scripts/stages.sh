@@ -55,10 +55,10 @@ finish() { # the stage is done
     log "Stage ${marker##*stage}: done in $((SECONDS - started)) s"
 }
 
-need() { # FILE...: what earlier stages have left
+need() { # FILE...: what earlier stages have left; none is no file
     local file
     for file in "$@"; do
-        if [ ! -e "${file}" ]; then
+        if [ "${file}" != none ] && [ ! -e "${file}" ]; then
             echo "$(basename "$0"): error: ${file} is missing: run the earlier stages" >&2
             exit 2
         fi
