@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import sys
 from types import ModuleType
+from typing import Any
 
 
 def _nets(name: str) -> ModuleType:
@@ -25,6 +26,11 @@ def _nets(name: str) -> ModuleType:
             return importlib.import_module(
                 f"espnet2.legacy.nets.pytorch_backend.{name}"
             )
+
+
+def _espnet2(module: str, name: str) -> Any:
+    with contextlib.redirect_stdout(sys.stderr):
+        return getattr(importlib.import_module(f"espnet2.asr.{module}"), name)
 
 
 _attention = _nets("transformer.attention")
@@ -42,6 +48,14 @@ Conv1dLinear = _conv_feed_forward.Conv1dLinear
 ConvolutionModule = _nets("conformer.convolution").ConvolutionModule
 ConformerEncoderLayer = _nets("conformer.encoder_layer").EncoderLayer
 TransformerEncoderLayer = _nets("transformer.encoder_layer").EncoderLayer
+BranchformerEncoderLayer = _espnet2(
+    "encoder.branchformer_encoder", "BranchformerEncoderLayer"
+)
+EBranchformerEncoderLayer = _espnet2(
+    "encoder.e_branchformer_encoder", "EBranchformerEncoderLayer"
+)
+ConvolutionalGatingMLP = _espnet2("layers.cgmlp", "ConvolutionalGatingMLP")
+FastSelfAttention = _espnet2("layers.fastformer", "FastSelfAttention")
 MultiSequential = _nets("transformer.repeat").MultiSequential
 ConvolutionalPositionalEmbedding = _embedding.ConvolutionalPositionalEmbedding
 

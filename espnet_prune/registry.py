@@ -21,10 +21,14 @@ _NOISY = tuple(
 
 
 def _encoders() -> Dict[str, type]:
+    from espnet_prune.encoders.pruned_branchformer import PrunedBranchformerEncoder
     from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
+    from espnet_prune.encoders.pruned_e_branchformer import PrunedEBranchformerEncoder
     from espnet_prune.encoders.pruned_transformer import PrunedTransformerEncoder
 
     return {
+        "pruned_branchformer": PrunedBranchformerEncoder,
+        "pruned_e_branchformer": PrunedEBranchformerEncoder,
         "pruned_conformer": PrunedConformerEncoder,
         "pruned_transformer": PrunedTransformerEncoder,
     }
@@ -44,7 +48,7 @@ def _add_to(task: ModuleType) -> None:
 
 
 def register() -> None:
-    """Make `pruned_conformer` and `pruned_transformer` loadable by ESPnet.
+    """Make `pruned_conformer` and the other pruned encoders loadable by ESPnet.
 
     Call it before `Speech2Text(...)` or `ASRTask.build_model_from_file(...)`. Tasks
     that are loaded later are served too. Calling it again changes nothing.

@@ -20,13 +20,16 @@ from espnet_prune.utils import (
     write_json,
 )
 
-# per-block lists, in the order in which a Conformer block runs its modules
+# per-block lists, in the order in which a block runs its modules
 BLOCK_FIELDS = (
     "macaron_linear_units",
     "attention_heads",
     "conv_channels",
+    "cgmlp_units",
     "linear_units",
 )
+# families whose modules run one after the other; the others have two branches
+SEQUENTIAL = ("conformer", "transformer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +37,21 @@ class Dims:
     """What pruning does not change, as far as costs depend on it.
 
     Attributes:
-        encoder: Family of the encoder, "conformer" or "transformer".
+        encoder: Family of the encoder: "conformer", "transformer", "branchformer" or
+            "e_branchformer".
         input_size: Feature dimension of the input, e.g. 80 mel bins.
         output_size: Width of the residual stream (d).
         head_dim: Width of one attention head (k).
-        attention: "abs", "rel" (latest) or "legacy_rel".
+        attention: "abs", "rel" (latest) or "legacy_rel"; "fast" (Fastformer's, whose
+            heads are no units) or "none".
         qk_norm: Whether queries and keys are normalised per head.
         ffn_kernels: Kernel sizes of the two feed-forward layers; (1, 1) if linear.
         cnn_kernel: Kernel size of the depthwise convolution, 0 without one.
+        cgmlp_kernel: Kernel size of the cgMLP's convolution, 0 without cgMLP.
+        cgmlp_linear: Whether a Linear follows that convolution.
+        merge: How attention and cgMLP branch meet: "conv" (E-Branchformer), "concat",
+            "learned_ave", "fixed_ave", or "" if a block has no two branches.
+        merge_kernel: Kernel size of the merge's convolution, 0 without one.
         pre_norm: Norm before each module (it goes with the module) or after it.
         final_norm: Whether a block ends with a norm of its own.
         concat_after: Whether attention input and output are concatenated.
@@ -59,6 +69,10 @@ class Dims:
     qk_norm: bool = False
     ffn_kernels: Tuple[int, int] = (1, 1)
     cnn_kernel: int = 0
+    cgmlp_kernel: int = 0
+    cgmlp_linear: bool = False
+    merge: str = ""
+    merge_kernel: int = 0
     pre_norm: bool = True
     final_norm: bool = False
     concat_after: bool = False
@@ -84,15 +98,18 @@ class Structure:
 
     The lists have one entry per remaining block; 0 means that the module is absent,
     None that this kind of encoder never had it. `kept_blocks` are the indices that
-    the blocks had in the dense model. `subsampling_channels` has one entry per Conv2d.
+    the blocks had in the dense model. `cgmlp_units` counts channels after the gating,
+    half of ESPnet's `cgmlp_linear_units`. `subsampling_channels` has one entry per
+    Conv2d.
     """
 
     dims: Dims
     kept_blocks: List[int]
-    attention_heads: List[int]
-    linear_units: List[int]
+    attention_heads: Optional[List[int]] = None
+    linear_units: Optional[List[int]] = None
     macaron_linear_units: Optional[List[int]] = None
     conv_channels: Optional[List[int]] = None
+    cgmlp_units: Optional[List[int]] = None
     subsampling_channels: Optional[List[int]] = None
 
     def __post_init__(self) -> None:
@@ -207,10 +224,13 @@ class Structure:
         """
         known = [field.name for field in dataclasses.fields(cls)]
         check_keys(data, known, "structure")
-        for key in ("dims", "kept_blocks", "attention_heads", "linear_units"):
+        for key in ("dims", "kept_blocks"):
             if key not in data:
                 raise UserError(f"structure: key '{key}' is missing")
         dims = dict(data["dims"])
+        for key in ("attention_heads", "linear_units"):
+            if key not in data and dims.get("encoder") in SEQUENTIAL:
+                raise UserError(f"structure: key '{key}' is missing")
         check_keys(dims, [f.name for f in dataclasses.fields(Dims)], "structure: dims")
         dims = {key: _tuples(value) for key, value in dims.items()}
         return cls(**{**data, "dims": Dims(**dims)})

@@ -50,10 +50,17 @@ def shares(structure: Any, frames: int) -> List[Dict[str, Any]]:
         kind = {"heads": "head", "units": "ffn_unit", "channels": "conv_channel"}
         if name.startswith("embed."):
             kinds.setdefault("subsampling_channel", []).append(name)
+        elif last == "channels" and ".cgmlp." in name:
+            kinds.setdefault("cgmlp_channel", []).append(name)
         elif last in kind:
             kinds.setdefault(kind[last], []).append(name)
         else:
-            label = {"self_attn": "attention", "conv_module": "convolution"}
+            label = {
+                "self_attn": "attention",
+                "attn": "attention",
+                "conv_module": "convolution",
+                "cgmlp": "cgMLP",
+            }
             kinds.setdefault(f"{label.get(last, last)} module", []).append(name)
     rows = []
     for kind, names in kinds.items():

@@ -25,14 +25,20 @@ class Prunable:
             keeps its rate.
         stochastic_depth_rule: "constant", or "linear": block l of L is skipped with
             probability stochastic_depth_rate * l / L.
-        layer_drop_rate: Without effect in the stock class, and so only 0.
+        layer_drop_rate: Without effect in the stock Conformer and Transformer, and so
+            only 0; an E-Branchformer skips blocks by it.
         **stock: Every argument of the stock encoder, with the dense sizes.
 
     Raises:
-        UserError: A `layer_drop_rate` in a model that is not cut, rates that are not
-            probabilities below 1 or not one per block, an unknown rule, or a structure
+        UserError: A `layer_drop_rate` in a model that is not cut, or one that the stock
+            class does not know; rates that are not probabilities below 1 or not one
+            per block, an unknown rule, rates for an E-Branchformer; or a structure
             that does not fit the dense sizes.
     """
+
+    # what the stock class makes of `layer_drop_rate`: "ignored", "unknown" or "skips";
+    # blocks of the last kind have no stochastic depth
+    layer_drop = "ignored"
 
     def __init__(
         self,
@@ -43,7 +49,12 @@ class Prunable:
         layer_drop_rate: float = 0.0,
         **stock: Any,
     ) -> None:
-        if layer_drop_rate:
+        if layer_drop_rate and self.layer_drop == "unknown":
+            raise UserError(
+                f"layer_drop_rate: {layer_drop_rate} is unknown to ESPnet's "
+                "Branchformer; to skip blocks in training, set stochastic_depth_rate"
+            )
+        if layer_drop_rate and self.layer_drop == "ignored":
             text = (
                 f"layer_drop_rate: {layer_drop_rate} does nothing in ESPnet's "
                 "Conformer and Transformer; to skip blocks in training, set "
@@ -53,12 +64,20 @@ class Prunable:
                 raise UserError(text)
             # the dense model was trained with it, to no effect: it can still be cut
             logging.warning(text)
-        super().__init__(input_size, layer_drop_rate=layer_drop_rate, **stock)
+        if self.layer_drop != "unknown":
+            stock["layer_drop_rate"] = layer_drop_rate
+        super().__init__(input_size, **stock)
         self.input_size = input_size
         num_blocks = len(self.encoders)
-        set_rates(
-            self, block_rates(stochastic_depth_rate, stochastic_depth_rule, num_blocks)
-        )
+        rates = block_rates(stochastic_depth_rate, stochastic_depth_rule, num_blocks)
+        if self.layer_drop != "skips":
+            set_rates(self, rates)
+        elif any(rates):
+            raise UserError(
+                f"stochastic_depth_rate: {stochastic_depth_rate} does nothing in "
+                "ESPnet's E-Branchformer; to skip blocks in training, set "
+                "layer_drop_rate"
+            )
         if structure:
             # which units stay does not matter: the weights are loaded afterwards
             graph = unit_graph(self)

@@ -81,5 +81,7 @@ def skips_blocks(encoder: Any) -> bool:
     """Say whether training may leave a block of this encoder without gradient."""
     if not isinstance(encoder, nn.Module):
         return False
+    if getattr(encoder, "layer_drop_rate", 0.0) > 0:
+        return True  # E-Branchformer
     rates = (getattr(m, "stochastic_depth_rate", 0.0) for m in encoder.modules())
     return any(isinstance(rate, (int, float)) and rate > 0 for rate in rates)

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Tuple, Union
 
 import torch
 
-from espnet_prune.structure import Structure
+from espnet_prune.structure import SEQUENTIAL, Structure
 
 Term = Tuple[int, int, Tuple[str, ...]]  # parameters, MACs, variables multiplied
 
@@ -90,12 +90,17 @@ class CostModel:
         self.terms.append((const, 0, (name,)))
         self.terms.append((*unit, (name, f"{name}.{part}")))
 
-    def _block(self, dense: Structure, i: int, time: int) -> None:
+    def _attention(self, dense: Structure, i: int, time: int, name: str) -> None:
         dims = dense.dims
-        d, k, path = dims.output_size, dims.head_dim, f"encoders.{i}"
+        d, k = dims.output_size, dims.head_dim
         norm = 2 * d if dims.pre_norm else 0
-        norms_kept = 0 if dims.pre_norm else 2 * d
-
+        if dims.attention == "fast":
+            heads = d // k
+            params = 3 * (d * d + d) + 2 * (d * heads + heads) + norm
+            macs = time * (3 * d * d + 2 * d * heads + 2 * d)
+            self.terms.append((params, macs, ()))
+        if dense.attention_heads is None:
+            return
         params, macs = 4 * d * k + 3 * k, 4 * time * d * k + 2 * time**2 * k
         if dims.attention != "abs":
             params += d * k + 2 * k
@@ -103,8 +108,55 @@ class CostModel:
             macs += steps * d * k + time * steps * k
         const = d + norm + (4 * k if dims.qk_norm else 0)
         heads = dense.attention_heads[i]
-        self._module(f"{path}.self_attn", "heads", heads, const, (params, macs))
+        self._module(name, "heads", heads, const, (params, macs))
+
+    def _branches(self, dense: Structure, i: int, time: int) -> None:
+        """Add attention, cgMLP and their merge."""
+        dims, path = dense.dims, f"encoders.{i}"
+        d = dims.output_size
+        self._attention(dense, i, time, f"{path}.attn")
+        # a branch is there if all variables of its term are
+        branches: List[Tuple[str, ...]] = []
+        if dims.attention != "none":
+            branches.append(() if dims.attention == "fast" else (f"{path}.attn",))
+        if dense.cgmlp_units is not None:
+            name, kernel = f"{path}.cgmlp", dims.cgmlp_kernel
+            unit = (3 * d + kernel + 5, time * (3 * d + kernel))
+            self._module(name, "channels", dense.cgmlp_units[i], 3 * d, unit)
+            if dims.cgmlp_linear:
+                units = (name, f"{name}.channels")
+                self.terms.append((1, time, (*units, f"{name}.channels")))
+                self.terms.append((1, 0, units))
+            branches.append((name,))
+        if not dims.merge:
+            return
+        self.terms.append((d, 0, ()))
+        square = (d * d, time * d * d)
+        for branch in branches:
+            self.terms.append((*square, branch))
+            if dims.merge == "conv":
+                kernel = d * dims.merge_kernel
+                self.terms.append((kernel + d, time * kernel, branch))
+            elif dims.merge == "learned_ave":
+                # two scores per frame; the pooling has width d, or 1 without branch
+                macs = 2 * time * d + d - time
+                self.terms.append((2 * d + 1, macs, branch))
+                self.terms.append((1, time, ()))
+        if dims.merge in ("learned_ave", "fixed_ave"):
+            # one projection for both: it is there if either is
+            both = tuple(name for branch in branches for name in branch)
+            self.terms.append((-square[0], -square[1], both))
+
+    def _block(self, dense: Structure, i: int, time: int) -> None:
+        dims = dense.dims
+        d, path = dims.output_size, f"encoders.{i}"
+        norm = 2 * d if dims.pre_norm else 0
+        norms_kept = 0 if dims.pre_norm else 2 * d
         modules = 1
+        if dims.encoder in SEQUENTIAL:
+            self._attention(dense, i, time, f"{path}.self_attn")
+        else:
+            self._branches(dense, i, time)
 
         first, second = dims.ffn_kernels
         unit = (d * (first + second) + 1, time * d * (first + second))

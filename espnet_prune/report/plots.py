@@ -14,6 +14,7 @@ TITLES = {
     "macaron_linear_units": "first feed-forward: units",
     "attention_heads": "attention: heads",
     "conv_channels": "convolution: channels",
+    "cgmlp_units": "cgMLP: channels",
     "linear_units": "last feed-forward: units",
 }
 

@@ -14,7 +14,14 @@ from espnet_prune.utils import UserError, check_keys
 
 KINDS = ("params", "macs")
 TOLERANCE = {"params": 0.005, "macs": 0.01}
-UNIT_KINDS = ("head", "ffn_unit", "conv_channel", "subsampling_channel", "module")
+UNIT_KINDS = (
+    "head",
+    "ffn_unit",
+    "conv_channel",
+    "cgmlp_channel",
+    "subsampling_channel",
+    "module",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +76,7 @@ def check_reachable(graph: UnitGraph, kinds: Tuple[str, ...], budget: Budget) ->
     least = {unit.name: unit.minimum for unit in graph.of_kinds(kinds)}
     floor = budget.cost_of(model, least)
     if floor > (1.0 - budget.sparsity) * full:
-        fixed = sorted(set(UNIT_KINDS) - {unit.kind for unit in graph.of_kinds(kinds)})
+        fixed = sorted({unit.kind for unit in graph if unit.kind not in kinds})
         held = (
             f"units of kind {', '.join(fixed)} are not pruned"
             if fixed

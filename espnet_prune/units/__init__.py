@@ -3,12 +3,13 @@
 
 """What an encoder is made of: units, one adapter per encoder family."""
 
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 from torch import nn
 
 from espnet_prune.compat import CONV2D_SUBSAMPLINGS
-from espnet_prune.structure import Dims, Structure
+from espnet_prune.structure import SEQUENTIAL, Dims, Structure
+from espnet_prune.units.branches import TWO_BRANCHES, branch_units
 from espnet_prune.units.dims import read_dims
 from espnet_prune.units.graph import MaskPoint, Masks, Slice, Unit, UnitGraph
 from espnet_prune.units.hooks import MaskHooks, masked, without_masks
@@ -43,7 +44,8 @@ def unit_graph(encoder: nn.Module) -> UnitGraph:
     """List what can be removed from an ESPnet encoder.
 
     Args:
-        encoder: A Conformer or Transformer encoder, stock or already pruned.
+        encoder: A Conformer, Transformer, Branchformer or E-Branchformer encoder,
+            stock or already pruned.
 
     Raises:
         UserError: An encoder class that has no adapter.
@@ -55,6 +57,9 @@ def unit_graph(encoder: nn.Module) -> UnitGraph:
         units += subsampling_units("embed", encoder.embed)
     for i, block in enumerate(encoder.encoders):
         path = f"encoders.{i}"
+        if isinstance(block, TWO_BRANCHES):
+            units += branch_units(path, block, i)
+            continue
 
         def norm(name: str) -> Optional[str]:
             # a norm before a module goes with it, one after it stays
@@ -98,12 +103,21 @@ def structure_of(encoder: nn.Module, dims: Optional[Dims] = None) -> Structure:
     dims = dims or read_dims(encoder)
     blocks = list(encoder.encoders)
 
-    def widths(name: str, width: Any) -> Any:
+    def counts(name: str, width: Any) -> List[int]:
         modules = [getattr(block, name, None) for block in blocks]
-        if all(module is None for module in modules):
-            return None
-        return [0 if isinstance(m, Removed) else width(m) for m in modules]
+        gone = [m is None or isinstance(m, Removed) for m in modules]
+        return [0 if g else width(m) for g, m in zip(gone, modules)]
 
+    def widths(name: str, width: Any) -> Optional[List[int]]:
+        found = any(getattr(block, name, None) is not None for block in blocks)
+        return counts(name, width) if found else None
+
+    heads = cgmlp = None
+    if dims.attention not in ("fast", "none"):
+        name = "self_attn" if dims.encoder in SEQUENTIAL else "attn"
+        heads = counts(name, lambda m: m.h)
+    if dims.cgmlp_kernel:
+        cgmlp = counts("cgmlp", lambda m: m.channel_proj2.in_features)
     subsampling = None
     if isinstance(encoder.embed, CONV2D_SUBSAMPLINGS):
         convs = [m for m in encoder.embed.conv if isinstance(m, nn.Conv2d)]
@@ -111,11 +125,12 @@ def structure_of(encoder: nn.Module, dims: Optional[Dims] = None) -> Structure:
     return Structure(
         dims=dims,
         kept_blocks=list(getattr(encoder, "kept_blocks", range(len(blocks)))),
-        attention_heads=widths("self_attn", lambda m: m.h),
+        attention_heads=heads,
         linear_units=widths("feed_forward", lambda m: m.w_1.weight.size(0)),
         macaron_linear_units=widths(
             "feed_forward_macaron", lambda m: m.w_1.weight.size(0)
         ),
         conv_channels=widths("conv_module", lambda m: m.depthwise_conv.weight.size(0)),
+        cgmlp_units=cgmlp,
         subsampling_channels=subsampling,
     )

@@ -54,7 +54,7 @@ class BlockRunner:
     With all blocks it gives what the encoder's own forward gives.
 
     Args:
-        encoder: A Conformer or Transformer encoder, in eval mode.
+        encoder: The encoder, in eval mode.
         ctc: Its CTC module; self-conditioned intermediate CTC needs it.
 
     Raises:
@@ -72,6 +72,10 @@ class BlockRunner:
         self.taps: List[int] = []
         if getattr(encoder, "interctc_use_conditioning", False):
             self.taps = sorted(encoder.interctc_layer_idx)
+        # Branchformer and E-Branchformer always end with `after_norm`; but what an
+        # E-Branchformer conditions itself on does not pass it
+        self.norm_end = getattr(encoder, "normalize_before", True)
+        self.norm_taps = getattr(encoder, "normalize_before", False)
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -84,12 +88,16 @@ class BlockRunner:
             run: Calls the encoder, e.g. `lambda: model.encode(speech, lengths)`.
         """
         encoder, recorder = self.encoder, _Recorder()
-        before = encoder.encoders, encoder.interctc_layer_idx
-        encoder.encoders, encoder.interctc_layer_idx = MultiSequential(recorder), []
+        blocks, taps = encoder.encoders, getattr(encoder, "interctc_layer_idx", None)
+        encoder.encoders = MultiSequential(recorder)
+        if taps is not None:
+            encoder.interctc_layer_idx = []
         try:
             run()
         finally:
-            encoder.encoders, encoder.interctc_layer_idx = before
+            encoder.encoders = blocks
+            if taps is not None:
+                encoder.interctc_layer_idx = taps
         return State(*recorder.seen, -1)
 
     @torch.no_grad()
@@ -104,7 +112,7 @@ class BlockRunner:
         """Return the encoder output (N, T, C) and its lengths (N,)."""
         x = self._condition(state, len(self.blocks))
         x = x[0] if isinstance(x, tuple) else x
-        if self.encoder.normalize_before:
+        if self.norm_end:
             x = self.encoder.after_norm(x)
         return x, state.mask.squeeze(1).sum(1)
 
@@ -115,7 +123,7 @@ class BlockRunner:
             if state.last < tap <= block:
                 hidden = x[0] if isinstance(x, tuple) else x
                 normed = hidden
-                if self.encoder.normalize_before:
+                if self.norm_taps:
                     normed = self.encoder.after_norm(hidden)
                 posterior = self.ctc.softmax(normed)
                 hidden = hidden + self.encoder.conditioning_layer(posterior)

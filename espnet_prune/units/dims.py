@@ -4,21 +4,31 @@
 """Read from an encoder what its costs depend on and pruning does not change."""
 
 import dataclasses
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
 from torch import nn
 
 from espnet_prune.compat import (
     CONV2D_SUBSAMPLINGS,
+    BranchformerEncoderLayer,
     ConformerEncoderLayer,
     ConvolutionalPositionalEmbedding,
+    EBranchformerEncoderLayer,
+    FastSelfAttention,
     LegacyRelPositionMultiHeadedAttention,
     RelPositionMultiHeadedAttention,
     TransformerEncoderLayer,
 )
-from espnet_prune.structure import Dims
+from espnet_prune.structure import SEQUENTIAL, Dims
 from espnet_prune.units.modules import subsampling_out
 from espnet_prune.utils import UserError
+
+_FAMILIES = (
+    ("conformer", ConformerEncoderLayer),
+    ("transformer", TransformerEncoderLayer),
+    ("branchformer", BranchformerEncoderLayer),
+    ("e_branchformer", EBranchformerEncoderLayer),
+)
 
 
 def read_dims(encoder: nn.Module) -> Dims:
@@ -28,28 +38,22 @@ def read_dims(encoder: nn.Module) -> Dims:
         UserError: An encoder class that has no adapter.
     """
     blocks = getattr(encoder, "encoders", None)
-    if not blocks or not isinstance(
-        blocks[0], (ConformerEncoderLayer, TransformerEncoderLayer)
-    ):
+    found = [name for name, kind in _FAMILIES if blocks and isinstance(blocks[0], kind)]
+    if not found:
         raise UserError(
-            f"{type(encoder).__name__} has no pruning adapter; "
-            "use a Conformer or Transformer encoder"
+            f"{type(encoder).__name__} has no pruning adapter; use a Conformer, "
+            "Transformer, Branchformer or E-Branchformer encoder"
         )
     # narrowing may remove every attention; it leaves the dimensions it started from
-    dims = getattr(encoder, "dense_dims", None) or _read_blocks(encoder)
+    dims = getattr(encoder, "dense_dims", None)
+    if dims is None:
+        read = _read_blocks if found[0] in SEQUENTIAL else _read_branches
+        dims = Dims(encoder=found[0], **_read_embed(encoder), **read(encoder))
     params, per_frame, fixed = _read_others(encoder)
     return dataclasses.replace(dims, other_params=params, other_macs=(per_frame, fixed))
 
 
-def _read_blocks(encoder: nn.Module) -> Dims:
-    block = encoder.encoders[0]
-    conformer = isinstance(block, ConformerEncoderLayer)
-    attention, convolution = block.self_attn, getattr(block, "conv_module", None)
-    kind = "abs"
-    if isinstance(attention, LegacyRelPositionMultiHeadedAttention):
-        kind = "legacy_rel"
-    elif isinstance(attention, RelPositionMultiHeadedAttention):
-        kind = "rel"
+def _read_embed(encoder: nn.Module) -> Dict[str, Any]:
     embed, convs, conv1ds = encoder.embed, (), ()
     size = encoder.output_size()
     if isinstance(embed, CONV2D_SUBSAMPLINGS):
@@ -69,13 +73,31 @@ def _read_blocks(encoder: nn.Module) -> Dims:
             None,
         )
         input_size = getattr(first, "in_features", 1 if first else size)
-    return Dims(
-        encoder="conformer" if conformer else "transformer",
-        input_size=input_size,
-        output_size=size,
+    return dict(input_size=input_size, output_size=size, convs=convs, conv1ds=conv1ds)
+
+
+def _read_attention(attention: Any) -> Dict[str, Any]:
+    if attention is None:
+        return dict(head_dim=0, attention="none")
+    if isinstance(attention, FastSelfAttention):
+        return dict(head_dim=attention.attention_head_size, attention="fast")
+    kind = "abs"
+    if isinstance(attention, LegacyRelPositionMultiHeadedAttention):
+        kind = "legacy_rel"
+    elif isinstance(attention, RelPositionMultiHeadedAttention):
+        kind = "rel"
+    return dict(
         head_dim=attention.d_k,
         attention=kind,
         qk_norm=not isinstance(attention.q_norm, nn.Identity),
+    )
+
+
+def _read_blocks(encoder: nn.Module) -> Dict[str, Any]:
+    block = encoder.encoders[0]
+    convolution = getattr(block, "conv_module", None)
+    return dict(
+        **_read_attention(block.self_attn),
         ffn_kernels=tuple(
             layer.kernel_size[0] if isinstance(layer, nn.Conv1d) else 1
             for layer in (block.feed_forward.w_1, block.feed_forward.w_2)
@@ -84,9 +106,35 @@ def _read_blocks(encoder: nn.Module) -> Dims:
         pre_norm=block.normalize_before,
         final_norm=hasattr(block, "norm_final"),
         concat_after=block.concat_after,
-        convs=convs,
-        conv1ds=conv1ds,
     )
+
+
+def _read_branches(encoder: nn.Module) -> Dict[str, Any]:
+    """Read blocks with two branches; one may be missing, even in some blocks only.
+
+    Raises:
+        UserError: Fastformer's attention in some blocks only.
+    """
+    blocks = list(encoder.encoders)
+    attentions = [block.attn for block in blocks]
+    attention = next((m for m in attentions if m is not None), None)
+    if isinstance(attention, FastSelfAttention) and None in attentions:
+        raise UserError(
+            "fast_selfattn in some blocks only cannot be priced; use another "
+            "attention_layer_type, or cgmlp_weight below 1.0 everywhere"
+        )
+    cgmlp = next((b.cgmlp for b in blocks if b.cgmlp is not None), None)
+    found = _read_attention(attention)
+    if cgmlp is not None:
+        found["cgmlp_kernel"] = cgmlp.csgu.conv.kernel_size[0]
+        found["cgmlp_linear"] = cgmlp.csgu.linear is not None
+    block = blocks[0]
+    if isinstance(block, EBranchformerEncoderLayer):
+        found["merge"] = "conv"
+        found["merge_kernel"] = block.depthwise_conv_fusion.kernel_size[0]
+    elif not isinstance(block.merge_proj, nn.Identity):
+        found["merge"] = block.merge_method
+    return dict(**found, final_norm=True)
 
 
 def _input_size(encoder: nn.Module, convs: Any) -> int:

@@ -39,7 +39,12 @@ class Slice:
 
 @dataclasses.dataclass(frozen=True)
 class MaskPoint:
-    """Where a mask multiplies: input ("pre") or output ("post") of a module."""
+    """Where and how a mask acts on a module.
+
+    `when` is "pre" or "post": the mask multiplies the module's input or output;
+    "open": the input is multiplied by 1 where the mask is not 0; "norm": the module, a
+    layer norm, takes its statistics over the open units only.
+    """
 
     module: str
     when: str
@@ -53,7 +58,8 @@ class Unit:
 
     Attributes:
         name: Name in the graph; a mask of `size` entries is addressed by it.
-        kind: "head", "ffn_unit", "conv_channel", "subsampling_channel" or "module".
+        kind: "head", "ffn_unit", "conv_channel", "cgmlp_channel",
+            "subsampling_channel" or "module".
         size: Number of units in the vector; 1 for a whole module.
         point: Where its mask multiplies.
         field: List of the Structure that counts it; for a module, its units' list.
@@ -63,6 +69,8 @@ class Unit:
         scaled: Tensors that a module's soft value multiplies.
         norm: Norm that goes with a module, if any.
         module: Name of the whole module's unit, if the module can be removed.
+        also: Where else a mask acts, because closed units are mixed into others
+            before `point`.
     """
 
     name: str
@@ -76,6 +84,12 @@ class Unit:
     scaled: Tuple[str, ...] = ()
     norm: Optional[str] = None
     module: Optional[str] = None
+    also: Tuple[MaskPoint, ...] = ()
+
+    @property
+    def points(self) -> Tuple[MaskPoint, ...]:
+        """All places where the mask acts."""
+        return (self.point, *self.also)
 
     @property
     def minimum(self) -> int:

@@ -11,7 +11,8 @@ from typing import Any, Dict, Iterator, List
 import torch
 from torch import nn
 
-from espnet_prune.units.graph import Masks, Unit, UnitGraph
+from espnet_prune.units.graph import MaskPoint, Masks, Unit, UnitGraph
+from espnet_prune.units.norms import open_norm
 
 
 class MaskHooks:
@@ -29,34 +30,48 @@ class MaskHooks:
         self.values: Dict[str, torch.Tensor] = {}
         self._handles: List[Any] = []
         for unit in graph:
-            module = encoder.get_submodule(unit.point.module)
-            if unit.point.when == "pre":
-                handle = module.register_forward_pre_hook(self._pre(unit))
-            else:
-                handle = module.register_forward_hook(self._post(unit))
-            self._handles.append(handle)
+            for point in unit.points:
+                module = encoder.get_submodule(point.module)
+                if point.when in ("pre", "open"):
+                    handle = module.register_forward_pre_hook(self._pre(unit, point))
+                else:
+                    make = self._norm if point.when == "norm" else self._post
+                    handle = module.register_forward_hook(make(unit, point))
+                self._handles.append(handle)
 
-    def _multiply(self, x: torch.Tensor, unit: Unit) -> torch.Tensor:
+    def _multiply(self, x: torch.Tensor, unit: Unit, point: MaskPoint) -> torch.Tensor:
         mask = self.values.get(unit.name)
         if mask is None:
             return x
+        if point.when == "open":
+            mask = mask != 0
         mask = mask.to(device=x.device, dtype=x.dtype)
-        if unit.point.group > 1:
-            mask = mask.repeat_interleave(unit.point.group)
+        if point.group > 1:
+            mask = mask.repeat_interleave(point.group)
         shape = [1] * x.dim()
-        shape[unit.point.dim] = -1
+        shape[point.dim] = -1
         return x * mask.view(shape)
 
-    def _pre(self, unit: Unit) -> Any:
+    def _pre(self, unit: Unit, point: MaskPoint) -> Any:
         def hook(module: nn.Module, args: Any) -> Any:
-            return (self._multiply(args[0], unit), *args[1:])
+            return (self._multiply(args[0], unit, point), *args[1:])
 
         hook.is_mask = True
         return hook
 
-    def _post(self, unit: Unit) -> Any:
+    def _post(self, unit: Unit, point: MaskPoint) -> Any:
         def hook(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
-            return self._multiply(output, unit)
+            return self._multiply(output, unit, point)
+
+        hook.is_mask = True
+        return hook
+
+    def _norm(self, unit: Unit, point: MaskPoint) -> Any:
+        def hook(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+            mask = self.values.get(unit.name)
+            if mask is None or bool((mask != 0).all()):
+                return output
+            return open_norm(module, args[0], mask != 0).to(output.dtype)
 
         hook.is_mask = True
         return hook
@@ -88,7 +103,8 @@ def without_masks(encoder: nn.Module) -> nn.Module:
                 others = {k: h for k, h in hooks.items() if not _is_mask(h)}
                 setattr(module, name, OrderedDict(others))
         # attention weights of the last batch belong to a graph and cannot be copied
-        if getattr(module, "attn", None) is not None:
+        # (in a Branchformer block the attribute `attn` is the attention itself)
+        if isinstance(getattr(module, "attn", None), torch.Tensor):
             kept.append((module, "attn", module.attn))
             module.attn = None
     try:

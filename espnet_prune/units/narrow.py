@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import MultiHeadedAttention, MultiSequential
+from espnet_prune.units.branches import close_merge
 from espnet_prune.units.graph import Masks, Slice, UnitGraph
 from espnet_prune.units.modules import Removed
 from espnet_prune.utils import UserError
@@ -52,6 +53,8 @@ def narrow(
             state[name].detach().index_select(dim, entries.to(state[name].device))
         )
         _set_tensor(encoder, name, state[name])
+    for block in encoder.encoders:
+        close_merge(block)
     for module in encoder.modules():
         _rewrite_sizes(module)
     # the dimensions must be read before the last attention may go
@@ -86,6 +89,8 @@ def _rewrite_sizes(module: nn.Module) -> None:
             module.in_channels = module.weight.size(1) * module.groups
     elif isinstance(module, nn.BatchNorm1d):
         module.num_features = len(module.weight)
+    elif isinstance(module, nn.LayerNorm) and module.weight is not None:
+        module.normalized_shape = tuple(module.weight.shape)
     elif isinstance(module, MultiHeadedAttention):
         module.h = module.linear_q.weight.size(0) // module.d_k
 
@@ -116,14 +121,29 @@ def moved_taps(
     return moved
 
 
+def moved_checkpoints(layers: Iterable[int], positions: Sequence[int]) -> List[int]:
+    """Return `gradient_checkpoint_layers` when only some blocks stay.
+
+    Args:
+        layers: 0 for the subsampling, l for block l, counted from 1.
+        positions: Indices of the blocks that stay.
+    """
+    layers = set(layers)
+    moved = [i for i, p in enumerate(positions, start=1) if p + 1 in layers]
+    return [0, *moved] if 0 in layers else moved
+
+
 def _drop_blocks(encoder: nn.Module, present: List[int], kept: List[int]) -> None:
     """Keep blocks by their dense index, and move intermediate CTC with them."""
     positions = [present.index(block) for block in kept]
-    encoder.interctc_layer_idx = moved_taps(
-        getattr(encoder, "interctc_layer_idx", []),
-        positions,
-        encoder.interctc_use_conditioning,
-    )
+    if hasattr(encoder, "interctc_layer_idx"):
+        encoder.interctc_layer_idx = moved_taps(
+            encoder.interctc_layer_idx, positions, encoder.interctc_use_conditioning
+        )
+    if hasattr(encoder, "gradient_checkpoint_layers"):
+        encoder.gradient_checkpoint_layers = moved_checkpoints(
+            encoder.gradient_checkpoint_layers, positions
+        )
     encoder.kept_blocks = kept
     if len(kept) < len(present):
         encoder.encoders = MultiSequential(

@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Magnitude of units."""
+"""Magnitude of units, and layer norm over the open ones."""
 
 from typing import Dict
 
@@ -41,3 +41,26 @@ def unit_norms(encoder: nn.Module, graph: UnitGraph) -> Dict[str, torch.Tensor]:
             squares += per_entry.view(unit.size, part.group).sum(1)
         norms[unit.name] = squares.sqrt()
     return norms
+
+
+def open_norm(
+    norm: nn.LayerNorm, x: torch.Tensor, is_open: torch.Tensor
+) -> torch.Tensor:
+    """Apply a layer norm as it will be once the closed channels are cut.
+
+    Args:
+        norm: Norm over the last dimension.
+        x: Its input (N, T, C).
+        is_open: Which channels are open (C,), bool.
+
+    Returns:
+        (N, T, C), float32; closed channels hold the norm's bias.
+    """
+    share = is_open.to(device=x.device, dtype=torch.float32)
+    with torch.autocast(device_type=x.device.type, enabled=False):
+        x, count = x.float(), share.sum().clamp(min=1)
+        mean = (x * share).sum(-1, keepdim=True) / count
+        centred = (x - mean) * share
+        variance = centred.square().sum(-1, keepdim=True) / count
+        normed = centred * torch.rsqrt(variance + norm.eps)
+        return normed * norm.weight.float() + norm.bias.float()

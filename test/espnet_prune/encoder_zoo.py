@@ -3,12 +3,26 @@
 
 """Small encoders of every variant that can be pruned."""
 
+import importlib
+
 import torch
 
 SMALL = dict(output_size=16, attention_heads=4, linear_units=24, num_blocks=2)
 CONFORMER = dict(SMALL, macaron_style=True, cnn_module_kernel=7)
 LATEST = dict(CONFORMER, rel_pos_type="latest")
 ABS_POS = dict(pos_enc_layer_type="abs_pos", selfattention_layer_type="selfattn")
+
+BRANCHES = dict(
+    output_size=16,
+    attention_heads=4,
+    cgmlp_linear_units=24,
+    cgmlp_conv_kernel=5,
+    num_blocks=2,
+)
+FFN = dict(use_ffn=True, linear_units=24)
+E_BRANCHES = dict(BRANCHES, **FFN, macaron_ffn=True)
+FAST = dict(pos_enc_layer_type="abs_pos", attention_layer_type="fast_selfattn")
+NO_POS = dict(pos_enc_layer_type="abs_pos", attention_layer_type="selfattn")
 
 # name -> (class, arguments)
 VARIANTS = {
@@ -38,28 +52,67 @@ VARIANTS = {
     "transformer_conv1d2": ("transformer", dict(SMALL, input_layer="conv1d2")),
     "transformer_post_norm": ("transformer", dict(SMALL, normalize_before=False)),
     "transformer_concat": ("transformer", dict(SMALL, concat_after=True)),
+    "e_branchformer": ("e_branchformer", dict(E_BRANCHES, interctc_layer_idx=[1])),
+    "e_branchformer_legacy": (
+        "e_branchformer",
+        dict(BRANCHES, **FFN, rel_pos_type="legacy", gate_activation="tanh"),
+    ),
+    "e_branchformer_linear": (
+        "e_branchformer",
+        dict(BRANCHES, use_linear_after_conv=True, merge_conv_kernel=5),
+    ),
+    "e_branchformer_abs": (
+        "e_branchformer",
+        dict(E_BRANCHES, **NO_POS, qk_norm=True, input_layer="conv1d2"),
+    ),
+    "e_branchformer_fast": (
+        "e_branchformer",
+        dict(E_BRANCHES, **FAST, input_layer="conv2d6"),
+    ),
+    "branchformer": ("branchformer", dict(BRANCHES, use_linear_after_conv=True)),
+    "branchformer_learned": (
+        "branchformer",
+        dict(BRANCHES, merge_method="learned_ave", gate_activation="swish"),
+    ),
+    "branchformer_fixed": (
+        "branchformer",
+        dict(BRANCHES, merge_method="fixed_ave", cgmlp_weight=[0.3, 0.8]),
+    ),
+    "branchformer_fixed_uneven": (
+        "branchformer",
+        dict(BRANCHES, merge_method="fixed_ave", cgmlp_weight=[1.0, 0.6]),
+    ),
+    "branchformer_legacy": (
+        "branchformer",
+        dict(BRANCHES, rel_pos_type="legacy", stochastic_depth_rate=[0.1, 0.5]),
+    ),
+    "branchformer_abs": (
+        "branchformer",
+        dict(BRANCHES, **NO_POS, qk_norm=True, input_layer="linear"),
+    ),
+    "branchformer_fast": ("branchformer", dict(BRANCHES, **FAST)),
+    "branchformer_no_cgmlp": ("branchformer", dict(BRANCHES, use_cgmlp=False)),
+    "branchformer_no_attn": ("branchformer", dict(BRANCHES, use_attn=False)),
 }
 MEL = 40
 
 
+CLASSES = {
+    "branchformer": "BranchformerEncoder",
+    "conformer": "ConformerEncoder",
+    "e_branchformer": "EBranchformerEncoder",
+    "transformer": "TransformerEncoder",
+}
+
+
 def stock_class(family):
-    if family == "conformer":
-        from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
-
-        return ConformerEncoder
-    from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
-
-    return TransformerEncoder
+    module = importlib.import_module(f"espnet2.asr.encoder.{family}_encoder")
+    return getattr(module, CLASSES[family])
 
 
 def pruned_class(family):
-    if family == "conformer":
-        from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
-
-        return PrunedConformerEncoder
-    from espnet_prune.encoders.pruned_transformer import PrunedTransformerEncoder
-
-    return PrunedTransformerEncoder
+    module = importlib.import_module(f"espnet_prune.encoders.pruned_{family}")
+    return getattr(module, f"Pruned{CLASSES[family]}")
 
 
 def randomise(encoder, seed=0):

@@ -32,7 +32,8 @@ def output(encoder, **more):
 
 def run(encoder, kept, ctc=None):
     runner = BlockRunner(encoder, ctc)
-    state = runner.start(lambda: encoder(*batch(), ctc=ctc))
+    more = {} if ctc is None else {"ctc": ctc}
+    state = runner.start(lambda: encoder(*batch(), **more))
     for block in kept:
         state = runner.advance(state, block)
     return runner.finish(state)
@@ -47,11 +48,13 @@ def test_all_blocks_are_the_encoder(variant):
 
 
 def _rates(variant):
-    more = {"stochastic_depth": {"stochastic_depth_rate": [0.1, 0.2, 0.3]}}
-    return more.get(variant, {})
+    more = {"stochastic_depth_rate": [0.1, 0.2, 0.3], "cgmlp_weight": [0.2, 1.0, 0.5]}
+    return {key: rates for key, rates in more.items() if key in VARIANTS[variant][1]}
 
 
-@pytest.mark.parametrize("variant", ["latest", "transformer", "interctc"])
+@pytest.mark.parametrize(
+    "variant", ["latest", "transformer", "interctc", "e_branchformer", "branchformer"]
+)
 def test_views_share_weights(variant):
     encoder = build(variant, num_blocks=4)
     whole = output(encoder)[0]
@@ -79,7 +82,7 @@ class Head(torch.nn.Linear):
         return torch.softmax(self(x), -1)
 
 
-@pytest.mark.parametrize("family", ["latest", "transformer"])
+@pytest.mark.parametrize("family", ["latest", "transformer", "e_branchformer"])
 @pytest.mark.parametrize("kept", [[0, 1, 2, 3], [0, 3], [1, 2], [2, 3], [0, 1]])
 def test_self_conditioning_stays_in_place(family, kept):
     more = dict(interctc_layer_idx=[1, 3], interctc_use_conditioning=True)
