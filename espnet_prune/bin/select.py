@@ -8,7 +8,7 @@ The YAML of --config:
 
     method: l0                  # or layers, or magnitude
     budget: {kind: params, sparsity: 0.5}   # or macs; frames: 1000 (10 s)
-    units: [head, ffn_unit, conv_channel, subsampling_channel, module]
+    units: [head, ffn_unit, conv_channel, cgmlp_channel, subsampling_channel, module]
     round_to: 1                 # keep multiples of this many units
     l0_conf: {ramp_steps: 500}  # l0 only: see espnet_prune.Gates
     distill_conf: {}            # l0 only: losses against the dense model; absent: none
