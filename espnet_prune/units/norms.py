@@ -54,13 +54,14 @@ def open_norm(
         is_open: Which channels are open (C,), bool.
 
     Returns:
-        (N, T, C), float32; closed channels hold the norm's bias.
+        (N, T, C), at least float32; closed channels hold the norm's bias.
     """
-    share = is_open.to(device=x.device, dtype=torch.float32)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    share = is_open.to(device=x.device, dtype=dtype)
     with torch.autocast(device_type=x.device.type, enabled=False):
-        x, count = x.float(), share.sum().clamp(min=1)
+        x, count = x.to(dtype), share.sum().clamp(min=1)
         mean = (x * share).sum(-1, keepdim=True) / count
         centred = (x - mean) * share
         variance = centred.square().sum(-1, keepdim=True) / count
         normed = centred * torch.rsqrt(variance + norm.eps)
-        return normed * norm.weight.float() + norm.bias.float()
+        return normed * norm.weight.to(dtype) + norm.bias.to(dtype)

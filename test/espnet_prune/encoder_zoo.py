@@ -15,7 +15,7 @@ ABS_POS = dict(pos_enc_layer_type="abs_pos", selfattention_layer_type="selfattn"
 BRANCHES = dict(
     output_size=16,
     attention_heads=4,
-    cgmlp_linear_units=24,
+    cgmlp_linear_units=48,
     cgmlp_conv_kernel=5,
     num_blocks=2,
 )

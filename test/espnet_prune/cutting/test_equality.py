@@ -173,11 +173,11 @@ def test_token_input():
     assert cost(structure).params == sum(p.numel() for p in small.parameters())
 
 
-@pytest.mark.parametrize("family", ["conformer", "transformer"])
+@pytest.mark.parametrize("family", ["conformer", "transformer", "e_branchformer"])
 def test_self_conditioning(family):
     """Intermediate CTC fed back into the encoder, as ESPnet's model sets it up."""
     torch.manual_seed(0)
-    conf = dict(VARIANTS["latest" if family == "conformer" else "transformer"][1])
+    conf = dict(VARIANTS["latest" if family == "conformer" else family][1])
     conf.update(interctc_layer_idx=[1], interctc_use_conditioning=True)
     encoder = stock_class(family)(MEL, **conf).eval()
     encoder.conditioning_layer = torch.nn.Linear(7, 16)

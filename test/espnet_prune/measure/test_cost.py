@@ -49,6 +49,13 @@ def test_reference_figures(size, heads, units, blocks, params, gmacs):
     assert found.macs / 1e9 == pytest.approx(gmacs, abs=5e-5)
 
 
+def test_reference_figures_of_e_branchformer():
+    conf = dict(use_ffn=True, macaron_ffn=True, linear_units=1024, merge_conv_kernel=31)
+    with torch.device("meta"):
+        encoder = stock_class("e_branchformer")(80, cgmlp_linear_units=1024, **conf)
+    assert cost(encoder).params == 25_148_928
+
+
 def test_share_of_the_subsampling():
     with torch.device("meta"):
         encoder = stock_class("conformer")(
