@@ -275,7 +275,7 @@ def attach_gates(
     """Put gates on an encoder.
 
     Args:
-        encoder: A Conformer or Transformer encoder, stock or pruned.
+        encoder: An encoder that `unit_graph` knows, stock or pruned.
         budget: {"kind": "params" | "macs", "sparsity": 0.5, "frames": 1000}.
         **conf: See `Gates` and `Lagrangian`, e.g. `ramp_steps`, `units`, `mask`.
 
