@@ -16,17 +16,6 @@ from typing import List, Optional
 from espnet_prune.utils import run_main, setup_logging
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what a model is judged on."""
-    parser.add_argument(
-        "--eval_data_path_and_name_and_type",
-        action="append",
-        help="as in ESPnet; default: the validation data of the model's config",
-    )
-    parser.add_argument("--metric", choices=("wer", "cer"), help="of greedy CTC")
-    parser.add_argument("--max_utts", type=int, help="utterances, evenly spaced")
-
-
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = argparse.ArgumentParser(
@@ -36,8 +25,17 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model_file", required=True, help="checkpoint")
     parser.add_argument("--sets", required=True, help="list of blocks to leave out")
     parser.add_argument("--output", required=True, help="table (TSV)")
-    add_data_arguments(parser)
-    parser.set_defaults(metric="wer", max_utts=320)
+    parser.add_argument(
+        "--eval_data_path_and_name_and_type",
+        action="append",
+        help="as in ESPnet; default: the validation data of the model's config",
+    )
+    parser.add_argument(
+        "--metric", choices=("wer", "cer"), default="wer", help="of greedy CTC"
+    )
+    parser.add_argument(
+        "--max_utts", type=int, default=320, help="utterances, evenly spaced"
+    )
     return parser
 
 

@@ -13,10 +13,12 @@ attached, the norm therefore takes its statistics over the open channels only, a
 Linear reads zeros for the closed ones; then masked equals cut.
 """
 
+import dataclasses
 from typing import Any, List, Optional
 
 from espnet_prune.compat import ConvolutionalGatingMLP
 from espnet_prune.units.graph import MaskPoint, Slice, Unit
+from espnet_prune.units.modules import module_unit
 
 
 def cgmlp_units(name: str, cgmlp: Any, index: int, norm: Optional[str]) -> List[Unit]:
@@ -48,16 +50,10 @@ def cgmlp_units(name: str, cgmlp: Any, index: int, norm: Optional[str]) -> List[
         producers.append(Slice(f"{csgu}.linear.weight", 1))
         also.append(MaskPoint(f"{csgu}.linear", "open"))
     field, out = "cgmlp_units", f"{name}.channel_proj2"
-    whole = Unit(
-        name=name,
-        kind="module",
-        size=1,
-        # the module itself returns a tuple where there are positions
+    # the module itself returns a tuple where there are positions
+    whole = dataclasses.replace(
+        module_unit(name, field, index, "channel_proj2", norm),
         point=MaskPoint(out, "post"),
-        field=field,
-        index=index,
-        scaled=(f"{out}.weight", f"{out}.bias"),
-        norm=norm,
     )
     units = Unit(
         name=f"{name}.channels",

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
+from espnet_prune.report.scoring import read_text
 from espnet_prune.utils import UserError, check_keys
 
 METRICS = ("wer", "cer")
@@ -208,12 +209,8 @@ def load_batches(
     check_entries(entries, config)
     args = argparse.Namespace(**config)
     paths = {entry[1]: entry[0] for entry in entries}
-    texts: Dict[str, str] = {}
-    with open(paths["text"], encoding="utf-8") as stream:
-        for line in stream:
-            name, _, text = line.strip().partition(" ")
-            texts[name] = text
-    ids = [name for name in _ids_of(paths["speech"]) if texts.get(name, "").strip()]
+    texts = read_text(Path(paths["text"]))
+    ids = [name for name in _ids_of(paths["speech"]) if texts.get(name)]
     if not ids:
         raise UserError(f"eval data: {paths['text']} labels no utterance of the set")
     count = min(max_utts, len(ids))

@@ -255,7 +255,7 @@ def _write_depths(
     args: argparse.Namespace,
 ) -> None:
     """Write depth_table.json to the output directory and beside the model."""
-    from espnet_prune.deploy.depth_table import DepthTable, measure_depths
+    from espnet_prune.deploy.depth_table import NAME, DepthTable, measure_depths
     from espnet_prune.units.blocks import kept_after
     from espnet_prune.utils import sha256
 
@@ -274,6 +274,6 @@ def _write_depths(
         "max_utts": conf.max_utts,
         "search": conf.search,
     }
-    for path in (Path(args.output_dir) / "x", Path(args.model_file)):
-        table.save(DepthTable.beside(path), **about)
+    for path in (Path(args.output_dir) / NAME, DepthTable.beside(args.model_file)):
+        table.save(path, **about)
     logging.info(f"depths, written beside {args.model_file}:\n{table}")
