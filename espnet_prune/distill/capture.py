@@ -3,7 +3,7 @@
 
 """Record what flows through an ESPnet ASR model during one forward pass."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import torch
 
@@ -13,6 +13,20 @@ def first(output: Any) -> torch.Tensor:
     while isinstance(output, (tuple, list)):
         output = output[0]
     return output
+
+
+def watch_block_input(
+    encoder: torch.nn.Module, callback: Callable[[torch.Tensor], None]
+) -> Any:
+    """Call back with what enters the first block; return the handle of the hook.
+
+    Args:
+        encoder: An encoder with a list `encoders` of blocks.
+        callback: Receives (#batch, L, D).
+    """
+    return encoder.encoders[0].register_forward_pre_hook(
+        lambda module, args: callback(first(args[0]))
+    )
 
 
 class Capture:
@@ -27,6 +41,7 @@ class Capture:
     Attributes:
         feats: Encoder input (#batch, L0, F), as after SpecAugment and normalisation.
         feats_lengths: (#batch,).
+        block_input: What enters the first block (#batch, L, D), or None.
         blocks: Block outputs, each (#batch, L, D).
         lengths: Valid encoder frames (#batch,).
         ctc_logits: (#batch, L, V) of the final CTC branch, or None.
@@ -39,6 +54,7 @@ class Capture:
         self.with_blocks = blocks
         self.feats: Optional[torch.Tensor] = None
         self.feats_lengths: Optional[torch.Tensor] = None
+        self.block_input: Optional[torch.Tensor] = None
         self.blocks: List[torch.Tensor] = []
         self.lengths: Optional[torch.Tensor] = None
         self.ctc_logits: Optional[torch.Tensor] = None
@@ -53,6 +69,7 @@ class Capture:
         add(encoder.register_forward_pre_hook(self._encoder_input, with_kwargs=True))
         add(encoder.register_forward_hook(self._encoder_output))
         if self.with_blocks:
+            add(watch_block_input(encoder, self._begins))
             for block in encoder.encoders:
                 add(block.register_forward_hook(self._block_output))
         if getattr(model, "ctc", None) is not None:
@@ -71,6 +88,9 @@ class Capture:
 
     def _encoder_input(self, module, args, kwargs):
         self.feats, self.feats_lengths = args[0], args[1]
+
+    def _begins(self, hidden):
+        self.block_input = hidden
 
     def _encoder_output(self, module, args, output):
         self.lengths = output[1]

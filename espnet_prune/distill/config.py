@@ -6,6 +6,7 @@
 import dataclasses
 from typing import Any, Dict, List, Optional, Union
 
+from espnet_prune.distill.losses import DISTANCES
 from espnet_prune.distill.matching import MATCHINGS
 from espnet_prune.utils import UserError, check_keys
 
@@ -29,6 +30,13 @@ class DistillConf:
         matching: `fixed`, `nearest` or `nearest_in_order`.
         layers: Teacher blocks to learn from: a list of 0-based indices, or a number
             of evenly spaced blocks that end at the last.
+        distance: Of hidden states: `mse`, or `l1_cosine` as DPHuBERT has it.
+        block_input: Compare what enters the first block, too.
+        projections: Learn linear maps from the student's states to the teacher's: one
+            for the input of the blocks, one for all outputs, at first the identity.
+            A projections.pth of an earlier training goes on from there.
+        labels: False: train on speech alone, by hidden states. The text of the data,
+            if there is any, is not used.
 
     Raises:
         UserError: A weight is negative, the temperature is not positive, or another
@@ -46,6 +54,10 @@ class DistillConf:
     blank_weight: bool = False
     matching: str = "nearest_in_order"
     layers: Union[int, List[int]] = 4
+    distance: str = "mse"
+    block_input: bool = False
+    projections: Union[bool, str] = False
+    labels: bool = True
 
     def __post_init__(self):
         for name in ("w_asr", "w_layer", "w_ctc", "w_att"):
@@ -61,6 +73,30 @@ class DistillConf:
                 f"distill_conf: matching is '{self.matching}', must be one of "
                 f"{', '.join(MATCHINGS)}"
             )
+        if self.distance not in DISTANCES:
+            raise UserError(
+                f"distill_conf: distance is '{self.distance}', must be one of "
+                f"{', '.join(DISTANCES)}"
+            )
+        for name in ("block_input", "labels"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"distill_conf: {name} must be true or false")
+        if not isinstance(self.projections, (bool, str)):
+            raise UserError(
+                "distill_conf: projections must be true, false or a projections.pth"
+            )
+        if not self.w_layer and (self.block_input or self.projections):
+            raise UserError(
+                "distill_conf: block_input and projections belong to the loss on "
+                "hidden states; set w_layer above 0"
+            )
+        if not self.labels:
+            if not self.w_layer:
+                raise UserError(
+                    "distill_conf: without labels only hidden states teach; set "
+                    "w_layer above 0"
+                )
+            self.w_asr = self.w_ctc = self.w_att = 0.0
         counts = [self.layers] if isinstance(self.layers, int) else self.layers
         if (
             not isinstance(counts, (list, tuple))

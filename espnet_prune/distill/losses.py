@@ -35,30 +35,41 @@ def gather_valid(hidden: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Te
     return torch.stack([h[mask].float() for h in hidden])
 
 
-def hidden_mse(
-    student: Sequence[torch.Tensor],
-    teacher: torch.Tensor,
-    pairs: Sequence[Tuple[int, int]],
-    mask: torch.Tensor,
-) -> torch.Tensor:
-    """Mean squared difference of matched hidden states.
+def l1_cosine(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference plus one minus the mean cosine.
+
+    DPHuBERT's form (Peng et al., Interspeech 2023; METHODS C.3) shifted by 1, so that
+    equal states give 0 and not -1.
 
     Args:
-        student: Block outputs of the student, each (#batch, L, D).
-        teacher: Selected teacher block outputs (H, N, D), padding already dropped.
-        pairs: (index into `teacher`, index into `student`).
-        mask: Valid frames (#batch, L).
+        student: (N, D).
+        teacher: (N, D).
 
     Returns:
-        torch.Tensor: Scalar, mean over pairs, valid frames and dimensions; 0 (with
-        a graph) when no pair is left.
+        torch.Tensor: Scalar.
     """
-    if not pairs:
-        return student[-1].float().sum() * 0.0
-    loss = sum(
-        F.mse_loss(student[j][mask].float(), teacher[i].float()) for i, j in pairs
+    return (
+        F.l1_loss(student, teacher) + 1.0 - F.cosine_similarity(student, teacher).mean()
     )
-    return loss / len(pairs)
+
+
+DISTANCES = {"mse": F.mse_loss, "l1_cosine": l1_cosine}
+
+
+def hidden_loss(
+    pairs: Sequence[Tuple[torch.Tensor, torch.Tensor]], distance: str = "mse"
+) -> torch.Tensor:
+    """Mean distance of matched hidden states.
+
+    Args:
+        pairs: (student, teacher), at least one; each (N, D) with N valid frames.
+        distance: A key of `DISTANCES`.
+
+    Returns:
+        torch.Tensor: Scalar in fp32, mean over the pairs.
+    """
+    measure = DISTANCES[distance]
+    return sum(measure(s.float(), t.float()) for s, t in pairs) / len(pairs)
 
 
 def logit_kl(

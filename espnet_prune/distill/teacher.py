@@ -10,7 +10,7 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
 
-from espnet_prune.distill.capture import first
+from espnet_prune.distill.capture import first, watch_block_input
 from espnet_prune.distill.losses import gather_valid, valid_mask
 from espnet_prune.models import build_model, state_problems
 from espnet_prune.utils import UserError, load_tensors, read_yaml
@@ -22,6 +22,7 @@ class TeacherOutput:
 
     Attributes:
         hidden: Selected block outputs (H, N, D), N = valid frames, or None.
+        block_input: What enters the first block (1, N, D), or None.
         lengths: Valid encoder frames (#batch,).
         ctc_logits: (#batch, L, V) or None.
         decoder_logits: (#batch, U, V) or None.
@@ -31,6 +32,7 @@ class TeacherOutput:
     lengths: torch.Tensor
     ctc_logits: Optional[torch.Tensor]
     decoder_logits: Optional[torch.Tensor]
+    block_input: Optional[torch.Tensor] = None
 
 
 class Teacher:
@@ -43,12 +45,18 @@ class Teacher:
         model: An `ESPnetASRModel`.
         layers: Block indices whose outputs are wanted, 0-based; negative indices
             count from the end.
+        block_input: Whether the input of the first block is wanted.
 
     Raises:
         UserError: A layer index is outside the teacher's blocks.
     """
 
-    def __init__(self, model: torch.nn.Module, layers: Sequence[int] = ()):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        layers: Sequence[int] = (),
+        block_input: bool = False,
+    ):
         self.model = model.eval().requires_grad_(False)
         self.num_blocks = len(model.encoder.encoders)
         for layer in layers:
@@ -58,6 +66,7 @@ class Teacher:
                     f"{self.num_blocks} blocks"
                 )
         self.layers = sorted({layer % self.num_blocks for layer in layers})
+        self.block_input = block_input
         self._device: Optional[torch.device] = None
 
     @torch.no_grad()
@@ -88,6 +97,9 @@ class Teacher:
             )
             for i in self.layers
         ]
+        entered: List[torch.Tensor] = []
+        if self.block_input:
+            handles.append(watch_block_input(model.encoder, entered.append))
         try:
             extra = {}
             if getattr(model.encoder, "interctc_use_conditioning", False):
@@ -99,15 +111,20 @@ class Teacher:
         encoded = first(output)
         if getattr(model, "postencoder", None) is not None:
             encoded, lengths = model.postencoder(encoded, lengths)
-        hidden = None
-        if blocks:
-            hidden = gather_valid(blocks, valid_mask(lengths, blocks[0].size(1)))
+        hidden, entering = (
+            (
+                gather_valid(found, valid_mask(lengths, found[0].size(1)))
+                if found
+                else None
+            )
+            for found in (blocks, entered)
+        )
         ctc_logits = decoder_logits = None
         if ctc and getattr(model, "ctc", None) is not None:
             ctc_logits = model.ctc.ctc_lo(encoded)
         if tokens is not None and getattr(model, "decoder", None) is not None:
             decoder_logits = first(model.decoder(encoded, lengths, *tokens))
-        return TeacherOutput(hidden, lengths, ctc_logits, decoder_logits)
+        return TeacherOutput(hidden, lengths, ctc_logits, decoder_logits, entering)
 
 
 def load_teacher(

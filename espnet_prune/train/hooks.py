@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 
@@ -78,19 +78,27 @@ class TrainHook:
         """Take over the tensors of `state_dict`."""
 
 
-class MeansHook(TrainHook):
-    """Carries the running means of the losses through a resume."""
+class SideState(TrainHook):
+    """Carries what stays out of the model's state_dict through a resume.
 
-    name = "loss_means"
+    Args:
+        name: Its name in the checkpoint.
+        module: Anything with `get_state` and `set_state`.
+        file: If given, the state is written to this file at the end of the run.
+    """
 
-    def __init__(self, model: torch.nn.Module):
-        self.model = model
+    def __init__(self, name: str, module: Any, file: Optional[str] = None):
+        self.name, self.module, self.file = name, module, file
 
     def state_dict(self) -> Dict[str, torch.Tensor]:
-        return self.model.means.get_state()
+        return self.module.get_state()
 
     def load_state_dict(self, state: Dict[str, torch.Tensor]) -> None:
-        self.model.means.set_state(state)
+        self.module.set_state(state)
+
+    def run_end(self, run: Run) -> None:
+        if run.main and self.file:
+            atomic_torch_save(self.module.get_state(), run.output_dir / self.file)
 
 
 class GateHook(TrainHook):

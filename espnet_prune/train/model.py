@@ -13,11 +13,12 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet_prune.distill import losses, matching
 from espnet_prune.distill.capture import Capture
 from espnet_prune.distill.config import DistillConf
+from espnet_prune.distill.projections import Projections
 from espnet_prune.distill.teacher import Teacher, TeacherOutput
 from espnet_prune.structure import BLOCK_FIELDS
-from espnet_prune.train.hooks import GateHook, MeansHook, TrainHook
+from espnet_prune.train.hooks import GateHook, SideState, TrainHook
 from espnet_prune.train.loss_means import LossMeans
-from espnet_prune.utils import UserError
+from espnet_prune.utils import UserError, load_tensors
 
 PARTS = ("asr", "layer", "ctc", "att")
 MAX_NON_FINITE = 20
@@ -36,6 +37,7 @@ class PruneASRModel(ESPnetASRModel):
         self.teacher: Optional[Teacher] = None
         self.distill_conf = DistillConf(w_layer=0.0, w_ctc=0.0, w_att=0.0)
         self.means = LossMeans(PARTS)
+        self.projections: Optional[Projections] = None
         # teacher index of every student block, where blocks were removed
         self.kept_blocks: Optional[List[int]] = None
         # whether anything is left in every student block; None means everywhere
@@ -51,7 +53,8 @@ class PruneASRModel(ESPnetASRModel):
         """Distil from `model`, an `ESPnetASRModel` of the same width and tokens.
 
         Raises:
-            UserError: `conf.layers` names a block that the teacher does not have.
+            UserError: `conf.layers` names a block that the teacher does not have, or
+                `conf.projections` a file that is missing or of another width.
         """
         layers: List[int] = []
         if conf.w_layer > 0:
@@ -60,7 +63,11 @@ class PruneASRModel(ESPnetASRModel):
                 if isinstance(conf.layers, int)
                 else list(conf.layers)
             )
-        self.teacher = Teacher(model, layers)
+        self.teacher = Teacher(model, layers, conf.block_input)
+        if conf.projections:
+            self.projections = Projections(model.encoder.output_size())
+            if isinstance(conf.projections, str):
+                self.projections.set_state(load_tensors(conf.projections))
 
     def set_conf(self, conf: DistillConf) -> None:
         """Set loss weights; they hold for gated training without a teacher too."""
@@ -82,15 +89,18 @@ class PruneASRModel(ESPnetASRModel):
 
     def train_hooks(self) -> List[TrainHook]:
         """Return what the trainer has to call."""
-        hooks: List[TrainHook] = [MeansHook(self)]
+        hooks: List[TrainHook] = [SideState("loss_means", self.means)]
+        if self.projections is not None:
+            state = SideState("projections", self.projections, "projections.pth")
+            hooks.append(state)
         return hooks + ([GateHook(self)] if self.gates is not None else [])
 
     def forward(
         self,
         speech: torch.Tensor,
         speech_lengths: torch.Tensor,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
+        text: Optional[torch.Tensor] = None,
+        text_lengths: Optional[torch.Tensor] = None,
         **kwargs,
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
         """Compute the loss.
@@ -98,37 +108,41 @@ class PruneASRModel(ESPnetASRModel):
         Args:
             speech: (#batch, samples) or features (#batch, frames, F).
             speech_lengths: (#batch,).
-            text: Token ids (#batch, U), padded with -1.
+            text: Token ids (#batch, U), padded with -1; not used without labels.
             text_lengths: (#batch,).
             kwargs: `utt_id` names the utterances in warnings.
 
         Returns:
             Loss (1,), statistics and batch size, as ESPnet's trainer expects. The
-            statistic `loss` is ESPnet's own loss, `loss_total` is what is minimised.
+            statistic `loss` is ESPnet's own loss (without labels, that on hidden
+            states), `loss_total` is what is minimised.
         """
         inputs = (speech, speech_lengths, text, text_lengths)
-        if not self.training or (self.gates is None and self.teacher is None):
+        conf, training = self.distill_conf, self.training
+        if conf.labels and (
+            not training or (self.gates is None and self.teacher is None)
+        ):
             return super().forward(*inputs, **kwargs)
-        if self.gates is not None:
+        if training and self.gates is not None:
             self.gates.train_step_begin()
-        conf = self.distill_conf
         with Capture(
             self, blocks=conf.w_layer > 0 and self.teacher is not None
         ) as seen:
-            loss, stats, weight = super().forward(*inputs, **kwargs)
+            if conf.labels:
+                loss, stats, weight = super().forward(*inputs, **kwargs)
+            else:
+                self.encode(speech, speech_lengths)
+                stats, weight = {}, speech.new_tensor(speech.size(0))
         answer = self._ask(seen)
-        parts = {"asr": loss.mean()}
-        with torch.autocast(loss.device.type, enabled=False):
+        parts = {"asr": loss.mean()} if conf.labels else {}
+        with torch.autocast(speech.device.type, enabled=False):
             if answer is not None:
                 parts.update(self._distill(seen, answer))
-            total = parts["asr"] * 0.0
-            weights = {name: getattr(conf, f"w_{name}") for name in parts}
-            for name, part in parts.items():
-                scaled = self.means(name, part) if conf.normalise else part
-                total = total + weights[name] * scaled.float()
-            if conf.normalise and sum(weights.values()) > 0:
-                # about 1, however many terms: the budget's penalty is tuned to that
-                total = total / sum(weights.values())
+            if not conf.labels:
+                stats["loss"] = parts["layer"].detach()
+            if not training:
+                return force_gatherable((parts["layer"], stats, weight), speech.device)
+            total = self._weigh(parts)
             extra = {f"kd_{k}": v.detach() for k, v in parts.items() if k != "asr"}
             if self.gates is not None:
                 penalty, gate_stats = self.gates.regulariser()
@@ -137,7 +151,20 @@ class PruneASRModel(ESPnetASRModel):
         stats.update(extra, loss_total=total.detach())
         self._guard(total, kwargs.get("utt_id"))
         self.last_stats = stats
-        return force_gatherable((total, stats, weight), loss.device)
+        return force_gatherable((total, stats, weight), speech.device)
+
+    def _weigh(self, parts: Dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the weighted sum of the losses, each a scalar."""
+        conf = self.distill_conf
+        total = torch.zeros((), device=next(iter(parts.values())).device)
+        weights = {name: getattr(conf, f"w_{name}") for name in parts}
+        for name, part in parts.items():
+            scaled = self.means(name, part) if conf.normalise else part
+            total = total + weights[name] * scaled.float()
+        if conf.normalise and sum(weights.values()) > 0:
+            # about 1, however many terms: the budget's penalty is tuned to that
+            total = total / sum(weights.values())
+        return total
 
     def _ask(self, seen: Capture) -> Optional[TeacherOutput]:
         """Run the teacher on what the student saw, under the same autocast.
@@ -164,9 +191,7 @@ class PruneASRModel(ESPnetASRModel):
         conf = self.distill_conf
         parts = {}
         if answer.hidden is not None:
-            mask = losses.valid_mask(seen.lengths, seen.blocks[0].size(1))
-            pairs = self._match(seen.blocks, answer, mask)
-            parts["layer"] = losses.hidden_mse(seen.blocks, answer.hidden, pairs, mask)
+            parts["layer"] = self._hidden(seen, answer)
         if answer.ctc_logits is not None and seen.ctc_logits is not None:
             mask = losses.valid_mask(seen.lengths, seen.ctc_logits.size(1))
             parts["ctc"] = losses.logit_kl(
@@ -184,6 +209,25 @@ class PruneASRModel(ESPnetASRModel):
                 seen.decoder_logits, answer.decoder_logits, mask, conf.temperature
             )
         return parts
+
+    def _hidden(self, seen: Capture, answer: TeacherOutput) -> torch.Tensor:
+        """Return the loss on hidden states, a scalar."""
+        mask = losses.valid_mask(seen.lengths, seen.blocks[0].size(1))
+        pairs = [
+            (self._project(seen.blocks[j][mask], "blocks"), answer.hidden[i])
+            for i, j in self._match(seen.blocks, answer, mask)
+        ]
+        if answer.block_input is not None:
+            entering = self._project(seen.block_input[mask], "input")
+            pairs.append((entering, answer.block_input[0]))
+        if not pairs:
+            return seen.blocks[-1].float().sum() * 0.0
+        return losses.hidden_loss(pairs, self.distill_conf.distance)
+
+    def _project(self, hidden: torch.Tensor, name: str) -> torch.Tensor:
+        if self.projections is None:
+            return hidden
+        return self.projections(hidden.float(), name)
 
     def _match(
         self, blocks: List[torch.Tensor], answer: TeacherOutput, mask: torch.Tensor

@@ -70,11 +70,18 @@ def check_data(args: argparse.Namespace) -> None:
     """Check that every data file exists and says something.
 
     Raises:
-        UserError: A list, a file in a list, or a shape file is missing, or an
-            utterance has no text.
+        UserError: A list, a file in a list, or a shape file is missing, an utterance
+            has no text, or there is no text at all where labels are needed.
     """
+    labels = args.collect_stats or (args.distill_conf or {}).get("labels", True)
     for split in ("train", "valid"):
         option = f"--{split}_data_path_and_name_and_type"
+        names = [name for _, name, _ in getattr(args, option[2:]) or []]
+        if labels and names and "text" not in names:
+            raise UserError(
+                f"{option}: no text among {names}; add PATH,text,text, or set labels: "
+                "false in distill_conf to learn from a teacher alone"
+            )
         for path, name, kind in getattr(args, option[2:]) or []:
             path = Path(path)
             if not path.exists():

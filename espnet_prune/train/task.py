@@ -90,6 +90,20 @@ class PruneASRTask(ASRTask):
         )
 
     @classmethod
+    def required_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> Tuple[str, ...]:
+        """Return the names of data that a training cannot do without."""
+        return ("speech",)
+
+    @classmethod
+    def optional_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> Tuple[str, ...]:
+        """Return other names; text is needed unless the training goes without labels."""
+        return ("text", *super().optional_data_names(train, inference))
+
+    @classmethod
     def main_worker(cls, args: argparse.Namespace):
         """Train or collect statistics in this process."""
         # denormal numbers, common behind closing gates, are slow on CPUs
@@ -178,19 +192,21 @@ class PruneASRTask(ASRTask):
 
 
 def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:
-    """Switch `unused_parameters` on where stochastic depth meets several processes.
+    """Switch `unused_parameters` on where it is needed by several processes.
 
-    Each process skips blocks of its own choice; without the switch, distributed
-    training waits for their gradients and fails.
+    With stochastic depth each process skips blocks of its own choice, and without
+    labels the heads learn nothing; without the switch, distributed training waits for
+    their gradients and fails.
     """
     if args.unused_parameters or not torch.distributed.is_available():
         return
     encoder = getattr(model, "encoder", None)
-    if torch.distributed.is_initialized() and skips_blocks(encoder):
+    unlabelled = not getattr(model, "distill_conf", DistillConf()).labels
+    if torch.distributed.is_initialized() and (unlabelled or skips_blocks(encoder)):
         args.unused_parameters = True
         logging.info(
-            "unused_parameters is switched on: with stochastic depth, skipped blocks "
-            "have no gradient"
+            "unused_parameters is switched on: skipped blocks, or heads without "
+            "labels, have no gradient"
         )
 
 

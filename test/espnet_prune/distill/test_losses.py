@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from espnet_prune.distill.config import DistillConf
 from espnet_prune.distill.losses import (
     gather_valid,
-    hidden_mse,
+    hidden_loss,
     logit_kl,
     pairwise_mse,
     valid_mask,
 )
+from espnet_prune.distill.projections import Projections
 from espnet_prune.utils import UserError
 
 LENGTHS = torch.tensor([5, 3])
@@ -33,7 +34,8 @@ def test_padding_does_not_count():
     for function in (
         lambda s, t, m: logit_kl(s, t, m, 2.0),
         lambda s, t, m: logit_kl(s, t, m, 1.0, blank_id=0),
-        lambda s, t, m: hidden_mse([s], gather_valid([t], m), [(0, 0)], m),
+        lambda s, t, m: hidden_loss([(s[m], t[m])]),
+        lambda s, t, m: hidden_loss([(s[m], t[m])], "l1_cosine"),
     ):
         short = function(student, teacher, mask)
         assert short > 0
@@ -44,7 +46,9 @@ def test_padding_does_not_count():
 def test_equal_inputs_give_zero():
     x, mask = random(2, 5, 7), valid_mask(LENGTHS, 5)
     assert logit_kl(x, x, mask, 2.0) == pytest.approx(0.0, abs=1e-6)
-    assert hidden_mse([x], gather_valid([x], mask), [(0, 0)], mask) == 0
+    for distance in ("mse", "l1_cosine"):
+        equal = float(hidden_loss([(x[mask], x[mask])], distance))
+        assert equal == pytest.approx(0.0, abs=1e-6)
     # a constant shift of the logits is the same distribution
     assert logit_kl(x + 3.0, x, mask, 2.0) == pytest.approx(0.0, abs=1e-5)
 
@@ -82,11 +86,31 @@ def test_pairwise_mse_equals_direct():
             torch.testing.assert_close(distance[i, j], direct.detach())
 
 
-def test_no_pair_gives_zero_with_a_graph():
-    student = [random(2, 5, 7).requires_grad_()]
-    loss = hidden_mse(student, random(1, 8, 7), [], valid_mask(LENGTHS, 5))
-    loss.backward()
-    assert loss == 0 and not student[0].grad.any()
+def test_l1_cosine_adds_both_terms_over_pairs():
+    a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    # mean |a - b| = 1, cosine 0
+    assert float(hidden_loss([(a, b)], "l1_cosine")) == pytest.approx(2.0)
+    assert float(hidden_loss([(a, b), (a, a)], "l1_cosine")) == pytest.approx(1.0)
+    assert float(hidden_loss([(a, -a)], "l1_cosine")) == pytest.approx(1.0 + 2.0)
+
+
+def test_projections_begin_as_identity_and_leave_no_trace():
+    projections = Projections(7)
+    x = random(4, 7)
+    for name in ("input", "blocks"):
+        torch.testing.assert_close(projections(x, name), x)
+    holder = torch.nn.ModuleDict({"own": torch.nn.Linear(2, 2), "maps": projections})
+    assert set(holder.state_dict()) == {"own.weight", "own.bias"}
+    holder.load_state_dict(holder.state_dict(), strict=True)
+    assert len(list(holder.parameters())) == 6
+    with torch.no_grad():
+        projections.blocks_bias.add_(1.0)
+    other = Projections(7)
+    other.set_state(projections.get_state())
+    torch.testing.assert_close(other(x, "blocks"), x + 1.0)
+    torch.testing.assert_close(other(x, "input"), x)
+    with pytest.raises(UserError, match="another width"):
+        Projections(6).set_state(projections.get_state())
 
 
 @pytest.mark.parametrize(
@@ -99,6 +123,11 @@ def test_no_pair_gives_zero_with_a_graph():
         (dict(matching="any"), "nearest_in_order"),
         (dict(layers=[]), "layers"),
         (dict(layers=0), "layers"),
+        (dict(distance="l2"), "l1_cosine"),
+        (dict(labels=0), "labels must be true or false"),
+        (dict(labels=False, w_layer=0), "w_layer above 0"),
+        (dict(projections=True, w_layer=0), "w_layer above 0"),
+        (dict(projections=1), "projections.pth"),
     ],
 )
 def test_bad_conf_is_told_in_one_sentence(conf, message):

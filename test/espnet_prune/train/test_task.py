@@ -188,3 +188,54 @@ def test_stock_task_loads_a_gated_directory(tiny, dense, train):
     assert type(model).__name__ == "ESPnetASRModel"
     assert "espnet_prune" not in type(model.encoder).__module__
     assert sys.modules["espnet2.tasks.asr"] is not None
+
+
+UNLABELLED = dict(
+    labels=False, distance="l1_cosine", block_input=True, projections=True, layers=2
+)
+
+
+def test_without_labels_only_hidden_states_teach(tiny, dense, train):
+    changes = dict(l0_conf=dict(L0, drop=1e-6))
+    _, _, model = build(tiny, dense, distill_conf=UNLABELLED, **changes)
+    no_dropout(model.train())
+    speech = {k: v for k, v in batch().items() if not k.startswith("text")}
+    _, stats, _ = model(**speech)
+    assert float(stats["loss"]) == pytest.approx(0.0, abs=1e-6)
+    assert "kd_ctc" not in stats and "loss_ctc" not in stats
+    with torch.no_grad():
+        model.encoder.embed.conv[0].weight.mul_(1.5)
+    loss, stats, weight = model(**speech)
+    loss.backward()
+    assert float(stats["loss"]) > 1e-3 and float(weight) == 2
+    assert model.projections.input_weight.grad.any()
+    assert model.projections.blocks_weight.grad.any()
+    assert model.gates.theta.grad.any()
+    assert all(p.grad is None for p in model.ctc.parameters())
+    # the text, if there is any, changes nothing, and validation has the same measure
+    model.eval()
+    with_text, without = (model(**data)[1]["loss"] for data in (batch(), speech))
+    assert float(with_text) == float(without) > 0
+
+
+def test_training_without_labels_needs_no_text(tiny, dense, train):
+    output = tiny.root / "unlabelled"
+    changes = dict(distill_conf=UNLABELLED, best_model_criterion=None)
+    cmd = command(tiny, dense, output, epochs=1, **changes)
+    pairs = list(zip(cmd[::2], cmd[1::2]))
+    cmd = [x for pair in pairs if not pair[1].endswith(",text") for x in pair]
+    train(cmd)
+    plain = torch.load(dense / "valid.acc.ave.pth", weights_only=True)
+    weights = torch.load(output / "weights.pth", weights_only=True)
+    assert weights.keys() == plain.keys()
+    learned = torch.load(output / "projections.pth", weights_only=True)
+    moved = learned["blocks_weight"] - torch.eye(16)
+    assert 0 < float(moved.abs().max()) < 0.5
+    # a training that goes on from these projections, after the cut
+    conf = dict(UNLABELLED, projections=str(output / "projections.pth"))
+    _, _, model = build(tiny, dense, distill_conf=conf)
+    assert torch.equal(model.projections.blocks_weight, learned["blocks_weight"])
+    with pytest.raises(UserError, match="labels: false"):
+        changes["distill_conf"] = dict(layers=2)
+        tiny.write_config(tiny.root / "unlabelled.yaml", **changes)
+        train(cmd)

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Pack a model for sharing, and upload it if asked to.
+
+Writes a zip as ESPnet's model zoo unpacks it: config, checkpoint, the files that the
+config names, structure.json, the report's results and pictures, and a model card made of
+the report. What comes out of it is loaded strictly before the file gets its name. Call it
+from the recipe's directory, to which ESPnet's paths are relative.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from espnet_prune.utils import run_main, setup_logging
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--exp_dir", type=Path, required=True, help="of the model")
+    parser.add_argument("--model", default="valid.acc.ave.pth", help="checkpoint")
+    parser.add_argument("--output", type=Path, help="default EXP_DIR/EXP_NAME.zip")
+    parser.add_argument(
+        "--hf_repo", help="upload to USER/MODEL on the Hugging Face hub"
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="a new hub repository is"
+    )
+    return parser
+
+
+def main(cmd: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    setup_logging()
+    from espnet_prune.deploy.pack import pack, upload
+
+    output = args.output or args.exp_dir / f"{args.exp_dir.resolve().name}.zip"
+    pack(args.exp_dir, args.model, output, args.hf_repo)
+    print(f"written: {output}")
+    if args.hf_repo:
+        print(f"uploaded: {upload(output, args.hf_repo, args.private)}")
+
+
+if __name__ == "__main__":
+    run_main(main)
