@@ -102,10 +102,12 @@ def test_other_commands(tmp_path):
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 10
 
 
-def test_configuration():
-    """The YAML of the README is one that `select` takes."""
+def test_configurations():
+    """The YAML of the README is what `select` takes."""
     from espnet_prune.bin.select import COMMON, METHODS
+    from espnet_prune.distill.config import DistillConf
 
-    (text,) = [text for kind, text in BLOCKS if kind == "yaml"]
-    conf = yaml.safe_load(text)
-    assert set(conf) <= {*COMMON, *METHODS["l0"]}
+    for text in [text for kind, text in BLOCKS if kind == "yaml"]:
+        conf = yaml.safe_load(text)
+        assert set(conf) <= {*COMMON, *METHODS["l0"]}
+        DistillConf.from_dict(conf.get("distill_conf"))

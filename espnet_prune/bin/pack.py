@@ -5,9 +5,9 @@
 """Pack a model for sharing, and upload it if asked to.
 
 Writes a zip as ESPnet's model zoo unpacks it: config, checkpoint, the files that the
-config names, structure.json, the report's results and pictures, and a model card made of
-the report. What comes out of it is loaded strictly before the file gets its name. Call it
-from the recipe's directory, to which ESPnet's paths are relative.
+config names, structure.json, the report's results and pictures, and a model card made
+of the report. What comes out of it is loaded strictly before the file gets its name.
+Call it from the recipe's directory, to which ESPnet's paths are relative.
 """
 
 import argparse

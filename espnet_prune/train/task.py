@@ -100,7 +100,7 @@ class PruneASRTask(ASRTask):
     def optional_data_names(
         cls, train: bool = True, inference: bool = False
     ) -> Tuple[str, ...]:
-        """Return other names; text is needed unless the training goes without labels."""
+        """Return other names; text is needed unless there are to be no labels."""
         return ("text", *super().optional_data_names(train, inference))
 
     @classmethod

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 
 from espnet_prune.distill.config import DistillConf
 from espnet_prune.distill.losses import (
-    gather_valid,
     hidden_loss,
     logit_kl,
     pairwise_mse,
