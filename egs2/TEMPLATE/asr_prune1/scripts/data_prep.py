@@ -257,7 +257,7 @@ def stage5(args: argparse.Namespace) -> None:
 def train_bpe(
     folder: Path, texts: Sequence[str], nbpe: int, symbols: Sequence[str]
 ) -> List[str]:
-    """Train sentencepiece into ``folder`` and return its pieces, among them ``symbols``.
+    """Train sentencepiece into ``folder``; returns its pieces, ``symbols`` among them.
 
     Raises:
         UserError: if the text has too few or too many pieces for ``nbpe``.
