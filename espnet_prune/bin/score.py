@@ -8,7 +8,8 @@
 With --sets "dev test" the texts are REF/SET/text and HYP/SET/text, and a row for all
 sets together is added; without it REF and HYP are two text files. Files and score.json
 go to HYP (or --output_dir), the tables to stdout. sclite counts where it is installed;
-otherwise jiwer does, with the same counts.
+otherwise jiwer does, with the same counts. With --use_intent the first word of every
+text is an intent: their accuracy comes first, all error rates are those of the rest.
 """
 
 import argparse
@@ -29,6 +30,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--hyp", type=Path, required=True, help="folder or text file")
     parser.add_argument("--sets", default="", help="quoted list of sets")
     parser.add_argument("--bpemodel", help="sentencepiece model for TER")
+    parser.add_argument(
+        "--use_intent", action="store_true", help="the first words are intents"
+    )
     parser.add_argument("--against", type=Path, help="HYP of another system to compare")
     parser.add_argument("--output_dir", type=Path, help="default HYP, or its folder")
     parser.add_argument("--name", help="in the first column, default HYP's name")
@@ -55,11 +59,12 @@ def score(args: argparse.Namespace) -> Dict[str, Any]:
     measures = scoring.tokenizers(args.bpemodel)
 
     def one(hyp: Path, folder: Path) -> Dict[str, scoring.SetResult]:
+        how = (backend, args.use_intent)
         if not names:
-            return {"": scoring.score_set(args.ref, hyp, measures, folder, backend)}
+            return {"": scoring.score_set(args.ref, hyp, measures, folder, *how)}
         result = {
             s: scoring.score_set(
-                args.ref / s / "text", hyp / s / "text", measures, folder / s, backend
+                args.ref / s / "text", hyp / s / "text", measures, folder / s, *how
             )
             for s in names
         }
@@ -74,10 +79,10 @@ def score(args: argparse.Namespace) -> Dict[str, Any]:
         groups = result.speakers if args.bootstrap_by == "speaker" else None
         sets[s] = {}
         for measure, counts in result.counts.items():
-            sets[s][measure] = scoring.figures(counts, groups, args.bootstrap)
+            sets[s][measure] = scoring.figures(measure, counts, groups, args.bootstrap)
             if other and args.bootstrap:
                 sets[s][measure]["against"] = scoring.compare(
-                    counts, other[s].counts[measure], groups, args.bootstrap
+                    measure, counts, other[s].counts[measure], groups, args.bootstrap
                 )
     summary: Dict[str, Any] = {"backend": backend, "sets": sets}
     if args.against:

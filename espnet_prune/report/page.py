@@ -57,7 +57,7 @@ def page(
         f"<style>{STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
         f'<div class="wide">{html_table(table)}</div>',
-        "<p>WER and CER in percent; in parentheses what remains of the dense model; "
+        "<p>Rates in percent; in parentheses what remains of the dense model; "
         "encoder time on one thread of this machine, the fastest run of several in "
         "turns.</p>",
     ]

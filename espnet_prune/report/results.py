@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_prune.report.scoring import tables
+from espnet_prune.report.scoring import INTENT, tables
 from espnet_prune.utils import UserError, read_json, sha256
 
 
@@ -116,7 +116,7 @@ def _share(value: float, dense: float) -> str:
 
 
 def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str:
-    """The one table: error rates, sizes, cost and time of every model.
+    """The one table: intents if there are any, error rates, sizes, cost and time.
 
     Args:
         found: Result of `measure` with scores, the dense model first.
@@ -127,14 +127,17 @@ def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str
     """
     sets = list(dict.fromkeys(s for row in found for s in row["scores"]))
     sets = [s for s in sets if "+" not in s] or sets
+    shown = {"wer": "WER", "cer": "CER"}
+    if any(INTENT in values for row in found for values in row["scores"].values()):
+        shown = {INTENT: "intent acc.", **shown}
     head = ["model"]
-    head += [f"{m} {s}".strip() for m in ("WER", "CER") for s in sets]
+    head += [f"{label} {s}".strip() for label in shown.values() for s in sets]
     head += ["enc. params", "all params", f"GMACs {seconds:g} s", "MB", "enc. ms"]
     lines: List[List[str]] = [head]
     first = found[0]
     for row in found:
         line = [row["name"]]
-        for measure_name in ("wer", "cer"):
+        for measure_name in shown:
             for s in sets:
                 values = row["scores"].get(s, {}).get(measure_name)
                 line.append(f"{values['rate']:.1f}" if values else "-")

@@ -1,19 +1,24 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""WER, CER and TER of decoded text over one or several sets."""
+"""WER, CER and TER of decoded text over one or several sets, and the intents.
+
+In spoken language understanding a text is an intent, one word, and the transcript.
+"""
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from espnet_prune.report.bootstrap import interval, paired
 from espnet_prune.report.counts import Counts, count, percent
-from espnet_prune.utils import UserError
+from espnet_prune.utils import UserError, atomic_write
 
+INTENT = "intent"  # the measure of which the right ones are counted, not the errors
 HEAD = (
     "|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
+INTENT_HEAD = "|dataset|Snt|Intent Classification (%)|\n|---|---|---|"
 
 
 class SetResult(NamedTuple):
@@ -63,14 +68,45 @@ def tokenizers(bpemodel: Optional[str] = None) -> Dict[str, Callable[[str], List
     return result
 
 
+def split_intent(text: str) -> Tuple[str, str]:
+    """The intent, which is the first word of a text, and the rest of it."""
+    intent, _, rest = text.partition(" ")
+    return intent, rest.strip()
+
+
+def count_intents(
+    labels: Sequence[str], refs: Sequence[str], hyps: Sequence[str], folder: Path
+) -> List[Counts]:
+    """Compare intents as they are spelled; folder/result.txt lists the wrong ones.
+
+    Args:
+        labels: "speaker-utterance" of each utterance.
+        refs: Intents of the references.
+        hyps: Intents of the hypotheses; an empty one is a deletion.
+        folder: Where the file goes.
+    """
+    counts = [
+        Counts(int(ref == hyp), int(ref != hyp and bool(hyp)), int(not hyp), 0)
+        for ref, hyp in zip(refs, hyps)
+    ]
+    with atomic_write(folder / "result.txt") as stream:
+        right = sum(c.corr for c in counts)
+        stream.write(f"{right} of {len(counts)} intents are right\n")
+        for label, ref, hyp, c in zip(labels, refs, hyps, counts):
+            if c.errors:
+                stream.write(f"id: ({label})\nREF:  {ref}\nHYP:  {hyp}\n\n")
+    return counts
+
+
 def score_set(
     ref: Path,
     hyp: Path,
     measures: Dict[str, Callable[[str], List[str]]],
     folder: Path,
     backend: str,
+    use_intent: bool = False,
 ) -> SetResult:
-    """Score one set; files go to folder/score_{wer,cer,ter}.
+    """Score one set; files go to folder/score_{wer,cer,ter,intent}.
 
     Args:
         ref: text of the references; utt2spk may lie beside it.
@@ -78,6 +114,7 @@ def score_set(
         measures: See `tokenizers`.
         folder: Where the files go.
         backend: "sclite" or "jiwer".
+        use_intent: Compare the first words; the measures are those of the rest.
 
     Raises:
         UserError: A file is missing, or the two have not the same utterances.
@@ -94,16 +131,17 @@ def score_set(
     spk = ref.parent / "utt2spk"
     speaker = read_text(spk) if spk.is_file() else {}
     labels = [f"{speaker.get(key, key)}-{key}" for key in keys]
-    counts = {
-        name: count(
-            labels,
-            [tokens(refs[key]) for key in keys],
-            [tokens(hyps[key]) for key in keys],
-            folder / f"score_{name}",
-            backend,
+    texts = [[table[key] for key in keys] for table in (refs, hyps)]
+    counts: Dict[str, List[Counts]] = {}
+    if use_intent:
+        pairs = [[split_intent(text) for text in side] for side in texts]
+        intents, texts = (
+            [[pair[i] for pair in side] for side in pairs] for i in (0, 1)
         )
-        for name, tokens in measures.items()
-    }
+        counts[INTENT] = count_intents(labels, *intents, folder / f"score_{INTENT}")
+    for name, tokens in measures.items():
+        sides = [[tokens(text) for text in side] for side in texts]
+        counts[name] = count(labels, *sides, folder / f"score_{name}", backend)
     return SetResult([speaker.get(key, key) for key in keys], counts)
 
 
@@ -116,16 +154,25 @@ def join(results: Sequence[SetResult]) -> SetResult:
     )
 
 
-def figures(counts: Sequence[Counts], groups: Any, samples: int) -> Dict[str, Any]:
-    """The numbers of one table row, with the interval of the error rate.
+def _tops(measure: str, counts: Sequence[Counts]) -> List[int]:
+    """What the rate is made of: errors, or the intents that are right."""
+    return [c.corr if measure == INTENT else c.errors for c in counts]
+
+
+def figures(
+    measure: str, counts: Sequence[Counts], groups: Any, samples: int
+) -> Dict[str, Any]:
+    """The numbers of one table row, with the interval of the rate.
 
     Args:
+        measure: Its rate is one of errors; that of "intent" is the accuracy.
         counts: Counts of each utterance.
         groups: What the bootstrap draws together, or None.
         samples: Number of resamplings; 0 leaves the interval out.
     """
     total = Counts(*map(sum, zip(*counts)))
     wrong = sum(c.errors > 0 for c in counts)
+    tops = _tops(measure, counts)
     result: Dict[str, Any] = {
         "snt": len(counts),
         "wrd": total.words,
@@ -135,26 +182,31 @@ def figures(counts: Sequence[Counts], groups: Any, samples: int) -> Dict[str, An
         "ins": total.ins,
         "err": total.errors,
         "wrong_snt": wrong,
-        "rate": 100.0 * total.errors / max(total.words, 1),
+        "rate": 100.0 * sum(tops) / max(total.words, 1),
         "snt_rate": 100.0 * wrong / len(counts),
     }
     if samples:
-        errors, words = [c.errors for c in counts], [c.words for c in counts]
-        result["interval"] = list(interval(errors, words, groups, samples))
+        words = [c.words for c in counts]
+        result["interval"] = list(interval(tops, words, groups, samples))
     return result
 
 
 def compare(
-    this: Sequence[Counts], other: Sequence[Counts], groups: Any, samples: int
+    measure: str,
+    this: Sequence[Counts],
+    other: Sequence[Counts],
+    groups: Any,
+    samples: int,
 ) -> Dict[str, Any]:
-    """Paired bootstrap of two systems on the same utterances, see `paired`."""
-    return paired(
-        [c.errors for c in this],
-        [c.errors for c in other],
-        [c.words for c in this],
-        groups,
-        samples,
-    )
+    """Paired bootstrap of two systems on the same utterances, see `paired`.
+
+    The difference is one of rates as in `figures`; `better` means fewer errors, always.
+    """
+    tops = [_tops(measure, side) for side in (this, other)]
+    result = paired(*tops, [c.words for c in this], groups, samples)
+    if measure == INTENT:
+        result["better"] = 1.0 - result["better"]
+    return result
 
 
 def row(name: str, values: Dict[str, Any]) -> str:
@@ -178,8 +230,15 @@ def tables(name: str, sets: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
     measures = list(next(iter(sets.values())))
     lines = []
     for measure in measures:
-        lines += [f"### {measure.upper()}", "", HEAD]
-        lines += [row(f"{name}/{s}", values[measure]) for s, values in sets.items()]
+        if measure == INTENT:
+            lines += ["### Intent", "", INTENT_HEAD]
+            for s, values in sets.items():
+                v = values[measure]
+                accuracy = percent(v["corr"], v["snt"])
+                lines.append(f"|{name}/{s}|{v['snt']}|{accuracy}|")
+        else:
+            lines += [f"### {measure.upper()}", "", HEAD]
+            lines += [row(f"{name}/{s}", values[measure]) for s, values in sets.items()]
         lines.append("")
     rows = []
     for s, values in sets.items():
@@ -187,7 +246,8 @@ def tables(name: str, sets: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
             v = values[measure]
             if "interval" not in v:
                 continue
-            text = f"|{name}/{s}|{measure.upper()}|{v['rate']:.2f}|"
+            label = "intent accuracy" if measure == INTENT else measure.upper()
+            text = f"|{name}/{s}|{label}|{v['rate']:.2f}|"
             text += f"{v['interval'][0]:.2f} - {v['interval'][1]:.2f}|"
             if "against" in v:
                 a = v["against"]

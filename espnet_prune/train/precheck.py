@@ -8,6 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
+from espnet_prune.symbols import read_symbols
 from espnet_prune.utils import UserError, check_keys, nearest
 
 # text files of "key path" lines whose second column is a file
@@ -101,7 +102,7 @@ def check_files(args: argparse.Namespace) -> None:
     """Check the single files that options name.
 
     Raises:
-        UserError: A file does not exist.
+        UserError: A file does not exist, or symbols cannot be told from each other.
     """
     stats_file = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
     named: List[Tuple[str, Any]] = [
@@ -115,6 +116,8 @@ def check_files(args: argparse.Namespace) -> None:
     for option, path in named:
         if path is not None and not Path(path).is_file():
             raise UserError(f"--{option} {path}: no such file")
+    if args.non_linguistic_symbols and args.token_type == "char":
+        read_symbols(args.non_linguistic_symbols, args.token_type)
 
 
 def _parameters(function: Any) -> Tuple[List[str], bool]:

@@ -104,6 +104,43 @@ def test_bpe_model_and_list_agree(corpus, tmp_path):
     assert set(model.encode("ONE TWO SIX", out_type=str)) <= set(tokens)
 
 
+@pytest.mark.parametrize("token_type", ["char", "bpe", "word"])
+def test_intents_are_one_token(corpus, tmp_path, token_type):
+    """As ESPnet's training splits a text, and its decoding joins it again."""
+    build = pytest.importorskip("espnet2.text.build_tokenizer").build_tokenizer
+    intents = ["iot_on", "iot_off", "date_tell", "iot_dim"]
+    for name in ("train", "dev", "test"):
+        path = corpus / name / "text"
+        lines = [line.split(" ", 1) for line in path.read_text().splitlines()]
+        text = [f"{u} {intent} {t}" for (u, t), intent in zip(lines, intents)]
+        path.write_text("\n".join(text) + "\n")
+    symbols = tmp_path / "intents.txt"
+    symbols.write_text("\n".join(sorted(intents)) + "\n")
+    done = run(
+        tmp_path,
+        *("--stage", 1, "--stop_stage", 5, "--data_dir", corpus),
+        *("--token_type", token_type, "--nbpe", 24, "--nlsyms_txt", symbols),
+    )
+    assert done.returncode == 0, done.stderr
+    kind = "bpe_unigram24" if token_type == "bpe" else token_type
+    folder = tmp_path / "data/token_list" / kind
+    tokens = (folder / "tokens.txt").read_text().split()
+    assert set(intents) <= set(tokens) and len(set(tokens)) == len(tokens)
+    if token_type == "word":
+        assert set(tokens) - set(intents) >= set(" ".join(TEXTS).split())
+    else:  # no piece of an intent is a token
+        rest = set(tokens[2:-1]) - {*intents, "<space>"}
+        assert not set("".join(intents)) & set("".join(rest))
+    model = str(folder / "bpe.model") if token_type == "bpe" else None
+    split = build(token_type, bpemodel=model, non_linguistic_symbols=symbols)
+    join = build(token_type, bpemodel=model)
+    for intent, words in zip(intents, TEXTS):
+        found = split.text2tokens(f"{intent} {words}")
+        assert found.count(intent) == 1 and set(found) <= set(tokens)
+        assert found[0 if token_type != "bpe" else 1] == intent
+        assert join.tokens2text(found) == f"{intent} {words}"
+
+
 @pytest.mark.parametrize(
     "damage, said",
     [

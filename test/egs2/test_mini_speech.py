@@ -4,6 +4,7 @@
 """The synthetic corpus: what is said, who says it, and the same bytes every time."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,40 @@ def test_grammar(local):
     assert again == first
 
 
+def test_intents_follow_from_the_sentence(local):
+    import grammar
+
+    # one for every template, in their order
+    expected = (
+        "code_tell code_tell call_number date_tell date_tell date_tell date_tell "
+        "origin_tell number_tell number_tell device_off|device_on device_off|device_on "
+        "device_off|device_on alarm_set alarm_set travel_ticket travel_ticket "
+        "travel_ticket travel_go device_off call_city"
+    ).split()
+    assert len(expected) == len(grammar.TEMPLATES)
+    rng, seen = np.random.default_rng(0), set()
+    for template, names in zip(grammar.TEMPLATES, expected):
+        classes = {item for item in template.split() if item.startswith("<")}
+        found = set()
+        for item in classes:  # every word of every class
+            for word in grammar.CLASSES[item[1:-1]].split():
+                sentence = grammar.fill(template.replace(item, word), rng)
+                found.add(grammar.intent(sentence))
+        assert found == set(names.split("|")), template
+        seen |= found
+    assert seen == set(grammar.INTENTS.values()) and len(seen) == 11
+    assert not seen & grammar.vocabulary()
+    for sentence, name in (
+        ("TURN THE FAN ON AT SIX TEN", "device_on"),
+        ("TURN OFF THE RADIO AT ONE", "device_off"),
+        ("PLAY THE RADIO AT TEN", "device_on"),
+        ("STOP THE LIGHT ON MONDAY", "device_off"),
+    ):
+        assert grammar.intent(sentence) == name
+    with pytest.raises(grammar.UserError, match="'SING' is no sentence"):
+        grammar.intent("SING")
+
+
 def test_speakers_are_disjoint_and_twins_stay_together(local):
     import voices
 
@@ -66,7 +101,9 @@ def test_speakers_are_disjoint_and_twins_stay_together(local):
         assert len({side[v] for v in group if v in side}) <= 1, group
 
 
-def test_same_seed_same_bytes(tmp_path):
+def test_same_seed_same_bytes(tmp_path, local):
+    from grammar import INTENTS
+
     pytest.importorskip("espeakng_loader", reason="espeakng-loader makes the speech")
     make(tmp_path / "a")
     make(tmp_path / "b")
@@ -75,6 +112,17 @@ def test_same_seed_same_bytes(tmp_path):
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
     for name in ("wav.scp", "text", "utt2spk", "spk2utt"):
         assert (tmp_path / "a" / "train" / name).stat().st_size > 0
+    make(tmp_path / "d", "--intents", "true")  # other text, and nothing else
+    texts = [(tmp_path / n / "test/text").read_text().splitlines() for n in "ad"]
+    for plain, slu in zip(*texts):
+        name, intent, rest = slu.split(" ", 2)
+        assert plain == f"{name} {rest}" and intent in INTENTS.values()
+    assert digest(tmp_path / "a") == digest(tmp_path / "d")
+    for name in ("wav.scp", "utt2spk", "spk2utt", "utt2dur"):
+        files = [(tmp_path / n / "test" / name).read_bytes() for n in "ad"]
+        assert files[0] == files[1], name
+    facts = json.loads((tmp_path / "a/test/mini_speech.json").read_text())
+    assert sorted(facts["fingerprint"]) == ["plan", "seed", "snr", "version"]
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "a").rglob("*.flac")}
     make(tmp_path / "a")  # a finished corpus is recognised
     assert before == {p: p.stat().st_mtime_ns for p in before}

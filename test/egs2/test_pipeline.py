@@ -1,7 +1,10 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""The real recipe, from waveforms to the report, on four tones that spell letters."""
+"""The real recipe, from waveforms to the report, on four tones that spell letters.
+
+An intent, which names the first of them, stands before the letters.
+"""
 
 import json
 import os
@@ -78,7 +81,8 @@ def make_corpus(folder):
             path = folder / name / f"{name}{i:02d}.flac"
             soundfile.write(path, wave, 16000)
             lines["wav.scp"].append(f"{path.stem} {name}/{path.name}")
-            lines["text"].append(f"{path.stem} {letters}")
+            intent = f"from_{letters[0].lower()}"
+            lines["text"].append(f"{path.stem} {intent} {letters}")
             lines["utt2spk"].append(f"{path.stem} {path.stem}")
         for file, content in lines.items():
             (folder / name / file).write_text("\n".join(content) + "\n")
@@ -88,7 +92,7 @@ def prune_sh(folder, *options):
     """Call prune.sh; returns the finished process, stdout and stderr together."""
     command = ["./prune.sh", "--python", sys.executable, "--token_type", "char"]
     command += ["--data_dir", str(folder.parents[2] / "corpus"), "--test_sets", "test"]
-    command += ["--nj", "1", "--inference_nj", "1", *options]
+    command += ["--nj", "1", "--inference_nj", "1", "--use_intent", "true", *options]
     env = dict(os.environ, PYTHONPATH=str(REPO), OMP_NUM_THREADS="1")
     return subprocess.run(
         command,
@@ -152,6 +156,25 @@ def test_files_of_a_run(finished, models):
     assert len(structure["provenance"]["dense_sha256"]) == 64
     assert (pruned / "RESULTS.md").stat().st_size > 0
     assert "WER" in finished[1] and "encoder" in finished[1]
+
+
+def test_intents_are_one_token_and_scored(finished, models):
+    folder = finished[0]
+    assert (folder / "data/intents.txt").read_text().split() == [
+        f"from_{letter.lower()}" for letter in TONES
+    ]
+    texts = (folder / "dump/raw/train/text").read_text().splitlines()
+    # the intent, a blank, and the letters are what training sees
+    expected = [f"{t.split()[0]} {2 + len(t.split()[2])}" for t in texts]
+    shapes = folder / "exp/asr_stats_raw_char/train/text_shape"
+    assert shapes.read_text().splitlines() == expected
+    report = json.loads((models["pruned"][0].parent / "report.json").read_text())
+    for values in report["models"]:
+        intent = values["scores"]["test"]["intent"]
+        assert intent["snt"] == 4 and 0 <= intent["rate"] <= 100
+    assert "intent acc. test" in finished[1]
+    config = yaml.safe_load(models["pruned"][0].read_text())
+    assert config["non_linguistic_symbols"] == "data/intents.txt"
 
 
 def test_finished_stages_are_skipped(finished):

@@ -14,6 +14,7 @@ import pytest
 
 EGS2 = Path(__file__).parents[2] / "egs2"
 TEMPLATE = EGS2 / "TEMPLATE" / "asr_prune1"
+RUN = sorted(EGS2.glob("*/*_prune1/run.sh"))
 FAKE = r"""
 import pathlib, sys
 args = sys.argv[1:]
@@ -27,7 +28,7 @@ def touch(folder, *names):
     for name in names:
         path = pathlib.Path(folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("u1 x\n" if name.startswith("text") else name)
+        path.write_text("u1 go x\nu2 set y\n" if name.startswith("text") else name)
 
 what = args[args.index("-m") + 1] if args[0] == "-m" else args[0]
 if what == "espnet_prune.bin.asr_train" and "--collect_stats" not in args:
@@ -47,7 +48,7 @@ elif what == "scripts/decode.py":
     if args[1] == "split":
         touch(value("--output_dir"), "logdir/wav.scp")
         print(2)
-elif what == "scripts/data_prep.py" and value("--stage") == "5":
+elif what == "scripts/data_prep.py" and value("--stage") in "45":
     for name in ("train", "dev", "test"):
         touch(f"dump/raw/{name}", "text", "wav.scp")
     touch("data/token_list/bpe_unigram30", "tokens.txt")
@@ -117,6 +118,29 @@ def test_all_stages_then_none_again(recipe):
     assert [line for line in calls(recipe) if "bin.report" not in line] == []
 
 
+def test_use_intent_reaches_the_commands(recipe):
+    """Tokens, training and both scorings know of it; without it nobody does."""
+
+    def told(lines):
+        names = ("--nlsyms_txt data/intents.txt", "--use_intent")
+        names += ("--non_linguistic_symbols data/intents.txt",)
+        return [[x.split()[1] for x in lines if name in x] for name in names]
+
+    done = run(recipe, "--use_intent", "true")
+    assert done.returncode == 0, done.stdout
+    assert (recipe / "data/intents.txt").read_text() == "go\nset\n"
+    data, scored, trained = told(calls(recipe))
+    assert data == ["--stage"] * 5
+    assert scored == ["espnet_prune.bin.score"] * 3
+    # statistics and dense training; what comes after has it from the dense config
+    assert trained == ["espnet_prune.bin.asr_train"] * 3
+    done = run(recipe)
+    assert done.returncode == 0, done.stdout
+    assert {1, 5, 12, 13, 18, 19} <= set(stages(done.stdout)[0])
+    lines = calls(recipe)
+    assert told(lines) == [[], [], []] and "bin.score" in "".join(lines)
+
+
 def test_a_changed_config_redoes_what_depends_on_it(recipe):
     assert run(recipe).returncode == 0
     (recipe / "conf" / "recover.yaml").write_text("name: other\n")
@@ -174,7 +198,8 @@ def test_stage_14_starts_from_a_model_one_has(recipe):
         (("--gpu_inference", "1"), "--gpu_inference takes true or false"),
         (("--nj",), "--nj needs a value"),
         (("10",), "unexpected argument '10'"),
-        (("--token_type", "word"), "--token_type word is not there"),
+        (("--token_type", "phn"), "--token_type phn is not there"),
+        (("--use_intent", "yes"), "--use_intent takes true or false"),
     ],
 )
 def test_bad_options(recipe, options, message):
@@ -203,15 +228,21 @@ def test_the_first_stages_run_in_a_linked_espnet_checkout(recipe):
         "#!/usr/bin/env bash\n"
         'echo "$@" >> calls.txt\n'
         "mkdir -p dump/raw/train data/token_list/char\n"
-        "touch dump/raw/train/text data/token_list/char/tokens.txt\n"
+        'echo "u1 go x" > dump/raw/train/text\n'
+        "touch data/token_list/char/tokens.txt\n"
     )
     (corpus / "run.sh").chmod(0o755)
     options = ("--espnet_root", "../../espnet", "--token_type", "char")
+    options += ("--use_intent", "true")
     done = run(recipe, *options, "--stop_stage", "5", stand_in=False)
     assert done.returncode == 0, done.stdout
     lines = calls(corpus)
     assert [line.split()[1] for line in lines] == list("12345")
     assert "--token_type char" in lines[0]
+    intents = recipe / "data" / "intents.txt"
+    assert intents.read_text() == "go\n"
+    for name in ("nlsyms_txt", "bpe_nlsyms"):
+        assert f" --{name} {intents} " in lines[4]
     assert (recipe / "dump/raw/train/text").exists()
     assert (recipe / "data/token_list/char/tokens.txt").exists()
 
@@ -236,10 +267,10 @@ def test_a_commands_own_error_ends_the_run_with_2(recipe):
     assert (done.returncode, stages(done.stdout)) == (0, [[11], []])
 
 
-@pytest.mark.parametrize("corpus", ["an4", "mini_speech"])
-def test_run_sh_is_short_and_passes_options_on(corpus):
-    folder = EGS2 / corpus / "asr_prune1"
-    script = (folder / "run.sh").read_text()
+@pytest.mark.parametrize("script", RUN, ids=lambda path: "-".join(path.parts[-3:-1]))
+def test_run_sh_is_short_and_passes_options_on(script):
+    folder = script.parent
+    script = script.read_text()
     assert len(script.splitlines()) <= 25
     assert script.rstrip().endswith('"$@"')
     command = ["./run.sh", "--stage", "6", "--stop_stage", "9"]
@@ -262,7 +293,7 @@ def test_shellcheck():
         pytest.skip("shellcheck is not installed")
     files = [TEMPLATE / n for n in ("prune.sh", "path.sh", "cmd.sh")]
     files += sorted((TEMPLATE / "scripts").glob("*.sh"))
-    files += sorted(EGS2.glob("*/asr_prune1/run.sh"))
+    files += RUN
     command = [shellcheck, "-s", "bash", "-x", "-e", "SC2001,SC1091,SC2086"]
     done = subprocess.run(
         [*command, *files], cwd=TEMPLATE, capture_output=True, text=True

@@ -37,8 +37,9 @@ audio_format=flac      # flac, wav, or flac.ark, wav.ark
 fs=16000               # sampling rate in Hz
 min_wav_duration=0.1   # seconds
 max_wav_duration=20    # seconds
-token_type=bpe         # bpe or char
+token_type=bpe         # bpe, char or word
 nbpe=30                # number of sentencepiece units
+use_intent=false       # SLU: a text is an intent, which stays one token, and the transcript
 token_list=            # default data/token_list/TYPE/tokens.txt
 bpemodel=              # default beside the token list
 feats_normalize=global_mvn # global_mvn or utterance_mvn
@@ -71,8 +72,8 @@ log "$0 ${_args}"
 _train=${train_set}${speed_perturb_factors:+_sp}
 case "${token_type}" in
     bpe) _tokens=bpe${nbpe} _folder=bpe_unigram${nbpe} ;;
-    char) _tokens=char _folder=char ;;
-    *) _die "--token_type ${token_type} is not there (bpe or char)" ;;
+    char | word) _tokens=${token_type} _folder=${token_type} ;;
+    *) _die "--token_type ${token_type} is not there (bpe, char or word)" ;;
 esac
 _tokens+=${speed_perturb_factors:+_sp}
 : "${token_list:=data/token_list/${_folder}/tokens.txt}"
@@ -82,11 +83,10 @@ if [ "${token_type}" = bpe ]; then : "${bpemodel:=$(dirname "${token_list}")/bpe
 : "${asr_stats_dir:=${expdir}/asr_stats_raw_${_tokens}}"
 : "${tag:=$(basename "${dense_exp}")_$(basename "${prune_config}" .yaml)}"
 : "${prune_exp:=${expdir}/${tag}}"
-_raw=${dumpdir}/raw
-_type=sound
+_raw=${dumpdir}/raw _type=sound _gpu=0 _nlsyms=""
 if [[ "${audio_format}" == *ark* ]]; then _type=kaldi_ark; fi
-_gpu=0
 if "${gpu_inference}"; then _gpu=1; fi
+if "${use_intent}"; then _nlsyms=data/intents.txt; fi
 
 train() { # DIR OPTION...: train a model, show the epochs
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "$1")" \
@@ -112,13 +112,13 @@ decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by 
 
 score() { # DIR OPTION...: of decoded text; writes tables and score.json there
     ${python} -m espnet_prune.bin.score --ref "${_raw}" --sets "${test_sets}" \
-        ${bpemodel:+--bpemodel "${bpemodel}"} --hyp "$@"
+        ${bpemodel:+--bpemodel "${bpemodel}"} ${_nlsyms:+--use_intent} --hyp "$@"
 }
 
 _recipe=${espnet_root}/egs2/$(basename "$(dirname "${PWD}")")/asr1
 _data="--train_set ${train_set} --valid_set ${valid_set} --fs ${fs} --dumpdir ${dumpdir}
     --token_type ${token_type} --nbpe ${nbpe} --min_wav_duration ${min_wav_duration}
-    --max_wav_duration ${max_wav_duration}"
+    --max_wav_duration ${max_wav_duration}${_nlsyms:+ --nlsyms_txt ${_nlsyms}}"
 _corpus=("local/data.py" "${local_data_opts}" "${_recipe}" "${data_dir}")
 for s in ${train_set} ${valid_set} ${test_sets}; do
     _corpus+=("${data_dir}/${s}/wav.scp" "${data_dir}/${s}/text")
@@ -129,6 +129,9 @@ for n in 1 2 3 4 5; do
     if [ -z "${data_dir}" ] && [ -f local/data.py ] && [ ${n} -eq 1 ]; then
         ${python} local/data.py --data_dir downloads ${local_data_opts}
     fi
+    if [ -n "${_nlsyms}" ] && [ ${n} -eq 5 ]; then
+        cut -d ' ' -f 2 "${_raw}/${_train}/text" | sort -u > "${_nlsyms}"
+    fi
     if [ -n "${data_dir}" ] || [ -f local/data.py ]; then
         ${python} scripts/data_prep.py --stage ${n} --data_dir "${data_dir:-downloads}" \
             ${_data} --test_sets "${test_sets}" \
@@ -137,7 +140,8 @@ for n in 1 2 3 4 5; do
         (cd "${_recipe}" && ./run.sh --stage ${n} --stop_stage ${n} --lang noinfo \
             --token_type "${token_type}" --nbpe "${nbpe}" --audio_format "${audio_format}" \
             --speed_perturb_factors "${speed_perturb_factors}" \
-            --local_data_opts "${local_data_opts}")
+            ${_nlsyms:+--nlsyms_txt "${OLDPWD}/${_nlsyms}"} \
+            ${_nlsyms:+--bpe_nlsyms "${OLDPWD}/${_nlsyms}"} --local_data_opts "${local_data_opts}")
         mkdir -p data "${dumpdir}"
         ln -sfn "$(realpath "${_recipe}")/dump/raw" "${_raw}"
         ln -sfn "$(realpath "${_recipe}")/data/token_list" data/token_list
@@ -147,12 +151,10 @@ for n in 1 2 3 4 5; do
     finish
 done
 
-for n in 6 7 8 9; do
-    wanted ${n} && log "Stage ${n}: language models are not there yet, it is left out."
-done
+for n in 6 7 8 9; do wanted ${n} && log "Stage ${n}: language models are not there yet."; done
 
 _asr="--token_type ${token_type} --token_list ${token_list}
-    ${bpemodel:+--bpemodel ${bpemodel}} --non_linguistic_symbols none --cleaner none
+    ${bpemodel:+--bpemodel ${bpemodel}} --non_linguistic_symbols ${_nlsyms:-none} --cleaner none
     --g2p none --use_preprocessor true --frontend_conf fs=${fs} --config ${asr_config}"
 _shapes="--fold_length $((fs * 5)) --fold_length 150 --normalize ${feats_normalize}"
 if [ "${feats_normalize}" = global_mvn ]; then
@@ -184,8 +186,7 @@ if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${asr_config}" "${as
         --output_dir "${asr_stats_dir}/logdir/stats.JOB" ${asr_args}
     _input=""
     for n in $(seq "${_jobs}"); do _input+=" --input_dir ${asr_stats_dir}/logdir/stats.${n}"; done
-    ${python} -m espnet2.bin.aggregate_stats_dirs --output_dir "${asr_stats_dir}" \
-        ${_input}
+    ${python} -m espnet2.bin.aggregate_stats_dirs --output_dir "${asr_stats_dir}" ${_input}
     for s in train valid; do # with the vocabulary size, which numel batches need
         awk -v n="$(wc -l < "${token_list}")" '{ print $0 "," n }' \
             "${asr_stats_dir}/${s}/text_shape" > "${asr_stats_dir}/${s}/text_shape.${token_type}"
@@ -202,7 +203,7 @@ if begin 11 "${dense_exp}" "Train the dense model" "${_texts[@]}" "${asr_config}
 fi
 
 _decode=$(basename "${inference_config}" .yaml)_asr_model_${inference_asr_model%.pth}
-_how=("${inference_config}" "${inference_args}")
+_how=("${inference_config}" "${inference_args}" ${_nlsyms:+"${_nlsyms}"})
 for s in ${test_sets}; do _how+=("${_raw}/${s}/wav.scp" "${_raw}/${s}/text"); done
 if begin 12 "${dense_exp}/${_decode}" "Decode the dense model" "${_how[@]}" \
     "${dense_exp}/config.yaml" "${_dense}"; then
@@ -226,7 +227,7 @@ if begin 14 "${dense_exp}" "Measure" "${dense_exp}/config.yaml" "${_dense}" "${_
     finish
 fi
 
-_select=${prune_exp}/select _cut=${prune_exp}/cut
+_select=${prune_exp}/select _cut=${prune_exp}/cut _pruned=${prune_exp}/${inference_asr_model}
 if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_args}" \
     "${dense_exp}/config.yaml" "${_dense}"; then
     need "${prune_config}" "${_dense}"
@@ -250,7 +251,6 @@ if begin 16 "${_cut}" "Cut and verify" "${_select}/structure.json" "${_select}/m
     finish
 fi
 
-_pruned="${prune_exp}/${inference_asr_model}"
 if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recover_args}" \
     "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}"; then
     need "${recover_config}" "${_cut}/model.pth"

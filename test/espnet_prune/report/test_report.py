@@ -10,6 +10,7 @@ from espnet_prune.bin import report
 from espnet_prune.report import results
 from espnet_prune.report.page import html_table
 from espnet_prune.report.plots import selection_figure, structure_figure, svg
+from espnet_prune.report.scoring import tables
 from espnet_prune.utils import UserError, write_json
 
 DENSE = {
@@ -30,7 +31,7 @@ KEPT = {
 }
 
 
-def figures(name, params, ms, rate):
+def figures(name, params, ms, rate, measures=("wer", "cer")):
     values = {"snt": 1, "wrd": 10, "corr": 9, "sub": 1, "del": 0, "ins": 0, "err": 1}
     values.update(wrong_snt=1, rate=rate, interval=[rate - 1, rate + 1])
     return {
@@ -42,7 +43,7 @@ def figures(name, params, ms, rate):
         "bytes": 8 * params,
         "latency": {"min_ms": ms, "median_ms": ms},
         "structure": DENSE if name == "dense" else KEPT,
-        "scores": {"test": {"wer": values, "cer": values}},
+        "scores": {"test": dict.fromkeys(measures, values)},
     }
 
 
@@ -58,6 +59,23 @@ def test_the_table_reads_well_and_gives_shares():
     table = ElementTree.fromstring(html_table("\n".join(lines)))
     assert len(table) == 3
     assert table[0][1].text == "WER test"
+
+
+def test_intents_come_first_in_the_tables():
+    found = [figures("dense", 10**6, 1.0, 75.0, ("intent", "wer"))]
+    head, _, line = results.compression_table(found, 10).splitlines()
+    assert [c.strip() for c in head.split("|")[2:5]] == [
+        "intent acc. test",
+        "WER test",
+        "CER test",
+    ]
+    assert [c.strip() for c in line.split("|")[2:5]] == ["75.0", "75.0", "-"]
+    found[0]["scores"]["test"]["intent"]["snt"] = 10
+    text = tables("decode", found[0]["scores"])
+    assert text.startswith(
+        "### Intent\n\n|dataset|Snt|Intent Classification (%)|\n|---|---|---|\n"
+        "|decode/test|10|90.0|\n\n### WER\n"
+    )
 
 
 def test_figures_are_valid_svg_and_show_the_counts():

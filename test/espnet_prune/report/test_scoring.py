@@ -156,3 +156,60 @@ def test_paired_bootstrap():
     assert worse["difference"] == pytest.approx(10.0)
     assert worse["interval"] == pytest.approx([10.0, 10.0])
     assert worse["better"] == 0.0
+
+
+@pytest.fixture
+def slu(tmp_path):
+    """Four commands: right, intent only, another intent, nothing at all."""
+    ref = ["u1 on TURN ON", "u2 on START", "u3 off STOP IT", "u4 alarm SET"]
+    hyp = ["u1 on TURN OF", "u2 on", "u3 Off STOP IT NOW", "u4"]
+    write_corpus(tmp_path / "ref", {"dev": ref[:2], "test": ref[2:]})
+    write_corpus(tmp_path / "hyp", {"dev": hyp[:2], "test": hyp[2:]})
+    return tmp_path
+
+
+def score_slu(slu, capsys, *options):
+    score.main(
+        f"--ref {slu}/ref --hyp {slu}/hyp --use_intent --bootstrap 200".split()
+        + ["--sets", "dev test", *options]
+    )
+    result = json.loads((slu / "hyp" / "score.json").read_text())
+    return capsys.readouterr().out, result["sets"]
+
+
+def test_intents_and_the_words_after_them(slu, capsys):
+    out, sets = score_slu(slu, capsys)
+    assert list(sets["dev"]) == ["intent", "wer", "cer"]
+    both = sets["dev+test"]["intent"]
+    assert (both["rate"], both["corr"], both["sub"], both["del"]) == (50.0, 2, 1, 1)
+    low, high = both["interval"]
+    assert 0.0 <= low < 50.0 < high <= 100.0
+    assert sets["dev"]["intent"]["interval"] == [100.0, 100.0]
+    # TURN ON, START, STOP IT, SET against TURN OF, nothing, STOP IT NOW, nothing
+    wer = sets["dev+test"]["wer"]
+    assert (wer["wrd"], wer["sub"], wer["del"], wer["ins"]) == (6, 1, 2, 1)
+    assert "|hyp/dev|2|100.0|" in out and "|hyp/dev+test|4|50.0|" in out
+    assert "|hyp/dev+test|intent accuracy|50.00|" in out
+    wrong = (slu / "hyp/test/score_intent/result.txt").read_text()
+    assert wrong.startswith("0 of 2 intents are right\n")
+    assert "id: (u4-u4)\nREF:  alarm\nHYP:  \n" in wrong
+
+
+def test_the_difference_of_intents_is_one_of_accuracies(slu, capsys):
+    _, sets = score_slu(slu, capsys, "--against", str(slu / "ref"))
+    against = sets["dev+test"]["intent"]["against"]
+    assert against["difference"] == -50.0
+    assert against["better"] < 0.1  # two errors against none
+    assert sets["dev+test"]["wer"]["against"]["difference"] > 0
+
+
+@pytest.mark.parametrize("backend", ["jiwer", "sclite"])
+def test_texts_of_an_intent_and_nothing_else(tmp_path, capsys, backend):
+    if backend == "sclite" and sclite_command() is None:
+        pytest.skip("sclite is not installed")
+    write_corpus(tmp_path / "ref", {"dev": ["u1 on"], "test": ["v1 off"]})
+    write_corpus(tmp_path / "hyp", {"dev": ["u1 on"], "test": ["v1 on OFF"]})
+    _, sets = score_slu(tmp_path, capsys, "--backend", backend)
+    assert sets["dev+test"]["intent"]["rate"] == 50.0
+    assert sets["dev"]["wer"]["rate"] == 0.0
+    assert (sets["test"]["wer"]["wrd"], sets["test"]["wer"]["ins"]) == (0, 1)

@@ -15,7 +15,7 @@ Called in a recipe directory, once per stage or for a range of them::
 | 2 | data/TRAIN | data/TRAIN_sp and its audio in dump/audio_sp |
 | 3 | data/SET | dump/raw/org/{TRAIN,VALID}, dump/raw/TEST |
 | 4 | dump/raw/org/SET | dump/raw/SET without too short, too long or empty |
-| 5 | dump/raw/TRAIN/text | data/token_list/{char,bpe_unigramN}/tokens.txt |
+| 5 | dump/raw/TRAIN/text | data/token_list/{char,word,bpe_unigramN}/tokens.txt |
 
 TRAIN is the train set with ``_sp`` appended where speed factors are given, as
 in asr.sh: train with ``dump/raw/TRAIN_sp`` and ``exp/asr_stats_raw_..._sp``.
@@ -26,12 +26,14 @@ absolute ones. Not supported: pipes in wav.scp, segments, several references.
 import argparse
 import collections
 import logging
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 import soundfile
 
+from espnet_prune.symbols import read_symbols
 from espnet_prune.utils import UserError, atomic_write, run_main, setup_logging
 
 Table = Dict[str, str]
@@ -227,24 +229,35 @@ def stage4(args: argparse.Namespace) -> None:
 
 
 def stage5(args: argparse.Namespace) -> None:
-    """Token list: characters by frequency, or sentencepiece's unigram pieces."""
+    """Token list: characters or words by frequency, or sentencepiece's pieces.
+
+    The symbols of --nlsyms_txt, such as intents, are one token each.
+    """
     folder = token_dir(args)
     folder.mkdir(parents=True, exist_ok=True)
     train = Path(args.dumpdir) / "raw" / train_name(args)
     texts = [text for _, text in sorted(read_table(train / "text").items())]
-    if args.token_type == "char":
-        count = collections.Counter(c for text in texts for c in " ".join(text.split()))
-        order = sorted(count, key=lambda c: (-count[c], c))
-        tokens = ["<space>" if c == " " else c for c in order]
+    symbols = read_symbols(args.nlsyms_txt, args.token_type) if args.nlsyms_txt else []
+    if args.token_type == "bpe":
+        tokens = train_bpe(folder, texts, args.nbpe, symbols)
     else:
-        tokens = train_bpe(folder, texts, args.nbpe)
+        token = r"\S+"
+        if args.token_type == "char":
+            token = "|".join([*map(re.escape, symbols), "."])
+        count = collections.Counter(
+            t for text in texts for t in re.findall(token, " ".join(text.split()))
+        )
+        order = sorted(count, key=lambda t: (-count[t], t))
+        tokens = ["<space>" if t == " " else t for t in order]
     with atomic_write(str(folder / "tokens.txt")) as f:
         f.writelines(f"{t}\n" for t in ["<blank>", "<unk>", *tokens, "<sos/eos>"])
     logging.info("%s: %d tokens", folder / "tokens.txt", len(tokens) + 3)
 
 
-def train_bpe(folder: Path, texts: Sequence[str], nbpe: int) -> List[str]:
-    """Train sentencepiece into ``folder`` and return its pieces.
+def train_bpe(
+    folder: Path, texts: Sequence[str], nbpe: int, symbols: Sequence[str]
+) -> List[str]:
+    """Train sentencepiece into ``folder``; returns its pieces, ``symbols`` among them.
 
     Raises:
         UserError: if the text has too few or too many pieces for ``nbpe``.
@@ -260,6 +273,7 @@ def train_bpe(folder: Path, texts: Sequence[str], nbpe: int) -> List[str]:
             model_type="unigram",
             model_prefix=str(folder / "part"),
             character_coverage=1.0,
+            user_defined_symbols=list(symbols),
             input_sentence_size=100000000,
             num_threads=1,
             minloglevel=2,
@@ -287,7 +301,7 @@ def all_sets(args: argparse.Namespace) -> List[str]:
 
 def token_dir(args: argparse.Namespace) -> Path:
     """Folder of the token list, named as asr.sh does."""
-    kind = "char" if args.token_type == "char" else f"bpe_unigram{args.nbpe}"
+    kind = f"bpe_unigram{args.nbpe}" if args.token_type == "bpe" else args.token_type
     return Path(args.data) / "token_list" / kind
 
 
@@ -303,8 +317,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--valid_set", default="dev")
     parser.add_argument("--test_sets", default="test", help="quoted list")
     parser.add_argument("--speed_perturb_factors", default="", help="'0.9 1.0 1.1'")
-    parser.add_argument("--token_type", choices=["char", "bpe"], default="bpe")
+    parser.add_argument("--token_type", choices=["char", "bpe", "word"], default="bpe")
     parser.add_argument("--nbpe", type=int, default=30)
+    parser.add_argument("--nlsyms_txt", help="words that stay one token, one a line")
     parser.add_argument("--fs", type=int, default=16000, help="sampling rate in Hz")
     parser.add_argument("--min_wav_duration", type=float, default=0.1, help="seconds")
     parser.add_argument("--max_wav_duration", type=float, default=20.0, help="seconds")

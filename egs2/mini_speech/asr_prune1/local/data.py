@@ -6,7 +6,8 @@
 
 Writes Kaldi-style directories `DATA_DIR/{train,dev,test}` with wav.scp, text, utt2spk,
 spk2utt, utt2dur and 16 kHz mono FLAC under `audio/`. Paths in wav.scp are relative to
-DATA_DIR. The same seed gives the same bytes; a finished split is skipped.
+DATA_DIR. The same seed gives the same bytes; a finished split is skipped. With
+--intents true a line of text begins with the intent, and nothing else changes.
 """
 
 import argparse
@@ -154,7 +155,8 @@ def write_split(
         digest.update(samples.tobytes())
         total += len(samples)
         tables["wav.scp"].append(f"{utt.name} {target.name / relative}")
-        tables["text"].append(f"{utt.name} {utt.text}")
+        intent = f"{grammar.intent(utt.text)} " if "intents" in fingerprint else ""
+        tables["text"].append(f"{utt.name} {intent}{utt.text}")
         tables["utt2spk"].append(f"{utt.name} {utt.speaker.name}")
         tables["utt2dur"].append(f"{utt.name} {len(samples) / SAMPLE_RATE:.4f}")
         members.setdefault(utt.speaker.name, []).append(utt.name)
@@ -209,6 +211,12 @@ def get_parser() -> argparse.ArgumentParser:
             help=f"sentences of each of the {len(speakers(split))} {split} speakers",
         )
     parser.add_argument(
+        "--intents",
+        choices=["true", "false"],
+        default="false",
+        help="text for spoken language understanding: the intent, then the sentence",
+    )
+    parser.add_argument(
         "--snr",
         type=float,
         nargs=2,
@@ -228,12 +236,14 @@ def main() -> None:
     if not args.snr[0] <= args.snr[1]:
         raise UserError(f"--snr {args.snr[0]} {args.snr[1]}: LOW must not exceed HIGH")
     utterances = plan(args.seed, per_speaker)
-    common = {
+    common: Dict[str, object] = {
         "version": VERSION,
         "seed": args.seed,
         "snr": args.snr,
         "plan": hashlib.sha256(repr(sorted(utterances.items())).encode()).hexdigest(),
     }
+    if args.intents == "true":
+        common["intents"] = True
     missing = [s for s in SPLITS if not finished(args.data_dir / s, common)]
     for split in SPLITS:
         if split not in missing:

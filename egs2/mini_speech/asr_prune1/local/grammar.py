@@ -6,6 +6,7 @@
 A template is a list of items; an item is a word, or the name of a class in angle
 brackets. The classes hold words that sound alike on purpose (THIRTEEN and THIRTY,
 BOSTON and AUSTIN, ON and OFF), so that a model that was pruned too far makes errors.
+What a sentence wants, its intent, follows from its words.
 """
 
 from typing import Dict, List, Set
@@ -56,6 +57,22 @@ TEMPLATES: List[str] = [
     "CALL <city> AT <hour>",
 ]
 
+# what is looked for in a sentence, and its intent; the first line that fits holds
+INTENTS: Dict[str, str] = {
+    "SET": "alarm_set",
+    "CALL AT": "call_city",
+    "CALL": "call_number",
+    "GO": "travel_go",
+    "<vehicle>": "travel_ticket",
+    "OFF": "device_off",
+    "STOP": "device_off",
+    "<device>": "device_on",
+    "<month>": "date_tell",
+    "FROM": "origin_tell",
+    "HUNDRED": "number_tell",
+    "<digit>": "code_tell",
+}
+
 
 def vocabulary() -> Set[str]:
     """Return every word that the grammar can produce."""
@@ -74,6 +91,20 @@ def fill(template: str, rng: np.random.Generator) -> str:
             item = choices[int(rng.integers(len(choices)))]
         words.append(item)
     return " ".join(words)
+
+
+def intent(sentence: str) -> str:
+    """Return what a sentence of the grammar wants, one lower-case word.
+
+    Raises:
+        UserError: It is no sentence of the grammar.
+    """
+    words = set(sentence.split())
+    for items, name in INTENTS.items():
+        signs = [CLASSES[i[1:-1]] if i.startswith("<") else i for i in items.split()]
+        if all(words & set(sign.split()) for sign in signs):
+            return name
+    raise UserError(f"mini_speech: '{sentence}' is no sentence of the grammar")
 
 
 def sentences(rng: np.random.Generator, count: int, taken: Set[str]) -> List[str]:
