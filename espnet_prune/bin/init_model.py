@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Write the model of a training configuration as it is before the first step.
+
+For an encoder that brings its weights along, such as a self-supervised one: the result
+can be pruned without labels, once, and trained for any task afterwards. The options are
+those of the training; without --token_list there are only the special tokens, and the
+heads on top of the encoder mean nothing.
+
+    init_model --config conf/train_x.yaml --output_dir exp/x
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import List, Optional
+
+from espnet_prune.utils import (
+    UserError,
+    atomic_torch_save,
+    run_main,
+    setup_logging,
+    write_yaml,
+)
+
+SPECIAL = ("<blank>", "<unk>", "<sos/eos>")
+
+
+def read_args(cmd: List[str]) -> argparse.Namespace:
+    """Read the training's options; tokens are special ones if none are named.
+
+    Raises:
+        UserError: See `asr_train.read_command`; or no output directory.
+    """
+    from espnet_prune.bin.asr_train import get_parser, read_command
+    from espnet_prune.train import precheck
+    from espnet_prune.train.task import PruneASRTask
+
+    parser = get_parser()
+    parser.description = __doc__
+    with tempfile.TemporaryDirectory() as folder:
+        tokens = Path(folder) / "tokens.txt"
+        tokens.write_text("".join(f"{token}\n" for token in SPECIAL))
+        defaults = ["--token_list", str(tokens), "--token_type", "char"]
+        args = read_command(parser, [*defaults, *cmd])
+        precheck.check_files(args)
+        precheck.check_confs(args, PruneASRTask)
+        if args.output_dir is None:
+            raise UserError("--output_dir is missing; see --help")
+        if isinstance(args.token_list, str):
+            lines = Path(args.token_list).read_text(encoding="utf-8").splitlines()
+            args.token_list = [line.rstrip() for line in lines]
+    return args
+
+
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command."""
+    setup_logging()
+    args = read_args(list(sys.argv[1:] if cmd is None else cmd))
+    import torch
+    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+
+    from espnet_prune.train.task import PruneASRTask
+
+    output = Path(args.output_dir)
+    if (output / "config.yaml").exists():
+        raise UserError(
+            f"{output} holds a model already; choose another --output_dir or remove it"
+        )
+    torch.manual_seed(args.seed)
+    model = PruneASRTask.build_model(args)
+    for param in args.init_param:
+        load_pretrained_model(
+            init_param=param,
+            model=model,
+            ignore_init_mismatch=args.ignore_init_mismatch,
+            map_location="cpu",
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    atomic_torch_save(model.state_dict(), output / "model.pth")
+    write_yaml(vars(args), output / "config.yaml")
+    number = sum(p.numel() for p in model.parameters())
+    print(f"written: {output}/config.yaml and model.pth ({number:,} parameters)")
+
+
+if __name__ == "__main__":
+    run_main(main)
