@@ -21,7 +21,7 @@ class UserError(ValueError):
     """Bad input, told in one sentence that names the file, the key and the remedy."""
 
 
-def run_main(main: Callable[[], None]) -> None:
+def run_main(main: Callable[[], Any]) -> None:
     """Run a command's main function; a UserError ends it with exit code 2."""
     try:
         main()

@@ -157,8 +157,13 @@ def check_feasible(model: Any, conf: Mapping[str, Any]) -> None:
 
 
 def train(args: argparse.Namespace, conf: Mapping[str, Any], extra: List[str]) -> Path:
-    """Train the gates with the weights; return the directory of the training."""
+    """Train the gates with the weights; return the directory of the training.
+
+    Raises:
+        SystemExit: In all but the first of several processes; that one goes on.
+    """
     from espnet_prune.bin.asr_train import main as asr_train
+    from espnet_prune.train.ranks import is_main
 
     output_dir = Path(args.output_dir) / "train"
     own = dict(conf.get("train_conf") or {})
@@ -173,7 +178,9 @@ def train(args: argparse.Namespace, conf: Mapping[str, Any], extra: List[str]) -
     write_yaml(own, config)
     options += ["--config", str(config), "--output_dir", str(output_dir)]
     options += ["--ngpu", str(args.ngpu), "--resume", "true"]
-    asr_train([*options, *extra])
+    options += ["--multiprocessing_distributed", "true"]
+    if not is_main(asr_train([*options, *extra])):
+        sys.exit(0)
     return output_dir
 
 

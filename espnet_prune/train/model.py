@@ -17,6 +17,7 @@ from espnet_prune.distill.teacher import Teacher, TeacherOutput
 from espnet_prune.structure import BLOCK_FIELDS
 from espnet_prune.train.hooks import GateHook, MeansHook, TrainHook
 from espnet_prune.train.loss_means import LossMeans
+from espnet_prune.train.ranks import Part, mean_over_ranks, share
 from espnet_prune.utils import UserError
 
 PARTS = ("asr", "layer", "ctc", "att")
@@ -117,19 +118,22 @@ class PruneASRModel(ESPnetASRModel):
         ) as seen:
             loss, stats, weight = super().forward(*inputs, **kwargs)
         answer = self._ask(seen)
-        parts = {"asr": loss.mean()}
+        found = {"asr": Part(loss.mean(), weight.sum())}
         with torch.autocast(loss.device.type, enabled=False):
             if answer is not None:
-                parts.update(self._distill(seen, answer))
+                found.update(self._distill(seen, answer))
+            parts, whole = share(found, weight.sum())
             total = parts["asr"] * 0.0
             weights = {name: getattr(conf, f"w_{name}") for name in parts}
             for name, part in parts.items():
-                scaled = self.means(name, part) if conf.normalise else part
+                scaled = (
+                    self.means(name, part, whole[name]) if conf.normalise else part
+                )
                 total = total + weights[name] * scaled.float()
             if conf.normalise and sum(weights.values()) > 0:
                 # about 1, however many terms: the budget's penalty is tuned to that
                 total = total / sum(weights.values())
-            extra = {f"kd_{k}": v.detach() for k, v in parts.items() if k != "asr"}
+            extra = {f"kd_{k}": v for k, v in whole.items() if k != "asr"}
             if self.gates is not None:
                 penalty, gate_stats = self.gates.regulariser()
                 total = total + penalty
@@ -159,30 +163,31 @@ class PruneASRModel(ESPnetASRModel):
             )
         return answer
 
-    def _distill(self, seen: Capture, answer: TeacherOutput) -> Dict[str, torch.Tensor]:
-        """Return the distillation losses that have a weight, each a scalar."""
+    def _distill(self, seen: Capture, answer: TeacherOutput) -> Dict[str, Part]:
+        """Return the distillation losses that have a weight."""
         conf = self.distill_conf
         parts = {}
         if answer.hidden is not None:
             mask = losses.valid_mask(seen.lengths, seen.blocks[0].size(1))
             pairs = self._match(seen.blocks, answer, mask)
-            parts["layer"] = losses.hidden_mse(seen.blocks, answer.hidden, pairs, mask)
+            loss = losses.hidden_mse(seen.blocks, answer.hidden, pairs, mask)
+            parts["layer"] = Part(loss, mask.sum())
         if answer.ctc_logits is not None and seen.ctc_logits is not None:
             mask = losses.valid_mask(seen.lengths, seen.ctc_logits.size(1))
-            parts["ctc"] = losses.logit_kl(
-                seen.ctc_logits,
-                answer.ctc_logits,
-                mask,
-                conf.temperature,
-                self.blank_id if conf.blank_weight else -1,
+            blank = self.blank_id if conf.blank_weight else -1
+            loss = losses.logit_kl(
+                seen.ctc_logits, answer.ctc_logits, mask, conf.temperature, blank
             )
+            weights = losses.position_weights(answer.ctc_logits[mask], blank)
+            parts["ctc"] = Part(loss, weights.sum().clamp_min(1e-6))
         if answer.decoder_logits is not None and seen.decoder_logits is not None:
             mask = losses.valid_mask(
                 seen.decoder_inputs[1], seen.decoder_logits.size(1)
             )
-            parts["att"] = losses.logit_kl(
+            loss = losses.logit_kl(
                 seen.decoder_logits, answer.decoder_logits, mask, conf.temperature
             )
+            parts["att"] = Part(loss, mask.sum())
         return parts
 
     def _match(
@@ -201,6 +206,8 @@ class PruneASRModel(ESPnetASRModel):
             distance = losses.pairwise_mse(
                 answer.hidden, losses.gather_valid(blocks, mask)
             )
+            # all ranks match the same blocks
+            distance = mean_over_ranks(distance, mask.sum())
         if self.distill_conf.matching == "nearest":
             return matching.match_nearest(distance, exists)
         return matching.match_in_order(distance, exists)
