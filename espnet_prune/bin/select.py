@@ -36,6 +36,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -261,7 +262,7 @@ def check_extra(extra: List[str], method: str) -> None:
         UserError: An option that is neither ours nor about training data, for a method
             that trains nothing.
     """
-    data = ("--train_", "--valid_", "--fold_length")
+    data = ("--train_", "--valid_", "--fold_length", "--dist_")
     for option in extra:
         if method != "l0" and option.startswith("--") and not option.startswith(data):
             raise UserError(f"unknown option {option}; method {method} trains nothing")
@@ -295,6 +296,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
     conf = read_conf(args)
     check_extra(extra, conf["method"])
     setup_logging()
+    if conf["method"] != "l0" and os.environ.get("SLURM_PROCID", "0") != "0":
+        return  # only a training can use several nodes
     if args.coarse_only:
         print_candidates(args, conf)
         return

@@ -126,9 +126,7 @@ class PruneASRModel(ESPnetASRModel):
             total = parts["asr"] * 0.0
             weights = {name: getattr(conf, f"w_{name}") for name in parts}
             for name, part in parts.items():
-                scaled = (
-                    self.means(name, part, whole[name]) if conf.normalise else part
-                )
+                scaled = self.means(name, part, whole[name]) if conf.normalise else part
                 total = total + weights[name] * scaled.float()
             if conf.normalise and sum(weights.values()) > 0:
                 # about 1, however many terms: the budget's penalty is tuned to that

@@ -80,7 +80,10 @@ def share(
     factors = (counts / totals)[:-1] * (totals[-1] / counts[-1])
     whole = sums / totals[:-1]
     return (
-        {name: value * factors[i].float() for i, (name, value) in enumerate(own.items())},
+        {
+            name: value * factors[i].float()
+            for i, (name, value) in enumerate(own.items())
+        },
         {name: whole[i].float() for i, name in enumerate(own)},
     )
 
