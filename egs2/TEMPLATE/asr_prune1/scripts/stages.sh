@@ -53,7 +53,7 @@ _in_use() { # DIR "PID HOST"
 unlock() { # DIR...
     local dir fd
     for dir in "$@"; do
-        [ -n "${dir}" ] && [ -n "${_locks[${dir}]:-}" ] || continue
+        if [ -z "${dir}" ] || [ -z "${_locks[${dir}]:-}" ]; then continue; fi
         fd=${_locks[${dir}]}
         : > "${dir}/.lock"
         exec {fd}>&-
@@ -62,6 +62,7 @@ unlock() { # DIR...
 }
 trap 'unlock "${!_locks[@]}"' EXIT
 
+# shellcheck disable=SC2154
 begin() { # STAGE DIR TITLE INPUT...: an input is a file (its content counts) or a value
     local n=$1 dir=$2 title=$3 input
     shift 3
