@@ -10,6 +10,7 @@ import signal
 import pytest
 import torch
 
+from espnet_prune.utils import read_json, write_yaml
 from test.espnet_prune.train.gated import command
 from test.espnet_prune.train.two import in_two_processes, rank_options, record
 
@@ -198,6 +199,34 @@ def test_different_checkpoints_are_told(tiny, train):
             check_agreement(rank, "exp", "cpu")
 
     assert in_two_processes(work) == [0, 0]
+
+
+def test_a_selection_in_two_processes(tiny, dense):
+    from espnet_prune.bin import select
+
+    keys = ("batch_type", "batch_size", "num_workers", "optim", "optim_conf")
+    keys += ("use_matplotlib", "use_tensorboard")
+    conf = {
+        "method": "l0",
+        "budget": {"kind": "params", "sparsity": 0.4},
+        "l0_conf": {"ramp_steps": 62},
+        "train_conf": {**{key: tiny.config[key] for key in keys}, "max_epoch": 1},
+    }
+    write_yaml(conf, tiny.root / "select.yaml")
+    output = tiny.root / "selected"
+    run = ["--config", str(tiny.root / "select.yaml"), "--output_dir", str(output)]
+    run += ["--model_config", str(dense / "config.yaml")]
+    run += ["--model_file", str(dense / "valid.acc.ave.pth"), *tiny.options]
+
+    def work(rank):
+        if rank == 1:
+            select.finish_l0 = None  # only the first process comes there
+        select.main([*run, *rank_options(rank, tiny.root / "meet_select")])
+
+    assert in_two_processes(work) == [0, 0]
+    assert (
+        abs(read_json(output / "structure.json")["provenance"]["reached"] - 0.4) < 0.02
+    )
 
 
 def test_the_selection_goes_on_in_the_first_process_only(monkeypatch):

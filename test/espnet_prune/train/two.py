@@ -37,6 +37,8 @@ def in_two_processes(work: Callable[[int], None], seconds: float = 300) -> List[
             try:
                 work(rank)
                 status = 0
+            except SystemExit as error:
+                status = error.code or 0
             except BaseException:
                 traceback.print_exc()
             finally:

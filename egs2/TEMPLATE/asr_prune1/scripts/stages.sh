@@ -76,7 +76,7 @@ begin() { # STAGE DIR TITLE INPUT...: an input is a file (its content counts) or
         return 1
     fi
     case "${n}" in
-        11 | 12 | 13) locked=${dense_exp} && lock "${locked}" ;;
+        11) locked=${dense_exp} && lock "${locked}" ;;
         15 | 16 | 17 | 18 | 19) locked= && lock "${prune_exp}" ;; # up to the end
         *) locked=${dir} && lock "${locked}" wait ;;              # several runs need it
     esac
