@@ -5,6 +5,7 @@
 
 import contextlib
 import difflib
+import errno
 import hashlib
 import json
 import logging
@@ -12,7 +13,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Union
 
 PathLike = Union[str, Path]
 
@@ -21,12 +22,36 @@ class UserError(ValueError):
     """Bad input, told in one sentence that names the file, the key and the remedy."""
 
 
-def run_main(main: Callable[[], None]) -> None:
-    """Run a command's main function; a UserError ends it with exit code 2."""
+# what the user can mend, and how
+_REMEDIES = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or ask for a larger quota",
+    errno.EROFS: "give another directory",
+    errno.EACCES: "give another directory, or ask for permission",
+    errno.EPERM: "give another directory, or ask for permission",
+}
+
+
+def run_main(main: Callable[[], Any]) -> None:
+    """Run a command's main function; bad input ends it with exit code 2.
+
+    So does a full disk, or a directory that cannot be written, wherever it is noticed.
+    """
     try:
         main()
     except UserError as error:
         print(f"espnet_prune: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = _REMEDIES[error.errno]
+        print(
+            f"espnet_prune: error: {where}{error.strerror}; {remedy}, and call the "
+            "same command again",
+            file=sys.stderr,
+        )
         sys.exit(2)
 
 
@@ -51,6 +76,15 @@ def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
             )
 
 
+def _no_room(error: Optional[BaseException]) -> Optional[int]:
+    """Return the error number of a full disk that led to `error`, if there is one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None
+
+
 @contextlib.contextmanager
 def atomic_write(path: PathLike, mode: str = "w") -> Iterator[Any]:
     """Open a temporary file beside `path`, and rename it to `path` on success.
@@ -72,9 +106,12 @@ def atomic_write(path: PathLike, mode: str = "w") -> Iterator[Any]:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        full = _no_room(error)
+        if full is not None:  # writing to a stream does not say which file it is
+            raise OSError(full, os.strerror(full), str(path)) from error
         raise
 
 

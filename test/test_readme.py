@@ -25,6 +25,7 @@ BLOCKS = re.findall(
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
 SHELL = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 RECIPE = [line for line in SHELL if line.startswith("./run.sh")]
+SWEEP = next(line for line in SHELL if "espnet_prune.bin.sweep" in line)
 
 
 def run(command, folder, **kwargs):
@@ -92,6 +93,7 @@ def test_other_commands(tmp_path):
         "cd egs2/an4/asr_prune1",
         command,
         coarse,
+        SWEEP,
     }
     assert {line for line in SHELL if line and line not in RECIPE} == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
@@ -100,6 +102,16 @@ def test_other_commands(tmp_path):
     np.savez(tmp_path / "similarity_svcca.npz", matrix=np.ones((13, 13)))
     done = run([sys.executable, *coarse.split()[1:]], tmp_path)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 10
+
+
+def test_sweep():
+    """The sweep of the README is one that the recipe's configurations allow."""
+    from espnet_prune.bin import sweep
+
+    args = sweep.get_parser().parse_args(shlex.split(SWEEP)[3:])
+    for path in args.prune_configs:
+        assert (ROOT / "egs2" / "an4" / "asr_prune1" / path).is_file()
+    assert len(args.sparsities) == 3
 
 
 def test_configurations():

@@ -153,13 +153,15 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
     return parsed
 
 
-def main(cmd: Optional[List[str]] = None) -> None:
-    """Run the command.
+def main(cmd: Optional[List[str]] = None) -> argparse.Namespace:
+    """Run the command; return its options.
 
     Raises:
         UserError: Bad input; nothing of an earlier training is overwritten.
     """
     parser = get_parser()
+    from torch.multiprocessing import ProcessExitedException
+
     from espnet_prune.train import precheck
     from espnet_prune.train.task import PruneASRTask
 
@@ -168,7 +170,13 @@ def main(cmd: Optional[List[str]] = None) -> None:
         precheck.check_files(args)
         precheck.check_confs(args, PruneASRTask)
         precheck.check_data(args)
-    PruneASRTask.main(args=args)
+    try:
+        PruneASRTask.main(args=args)
+    except ProcessExitedException as error:
+        if error.exit_code != 2:
+            raise
+        sys.exit(2)  # the rank has already told what is wrong
+    return args
 
 
 if __name__ == "__main__":

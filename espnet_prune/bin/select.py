@@ -36,6 +36,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -157,8 +158,13 @@ def check_feasible(model: Any, conf: Mapping[str, Any]) -> None:
 
 
 def train(args: argparse.Namespace, conf: Mapping[str, Any], extra: List[str]) -> Path:
-    """Train the gates with the weights; return the directory of the training."""
+    """Train the gates with the weights; return the directory of the training.
+
+    Raises:
+        SystemExit: In all but the first of several processes; that one goes on.
+    """
     from espnet_prune.bin.asr_train import main as asr_train
+    from espnet_prune.train.ranks import is_main
 
     output_dir = Path(args.output_dir) / "train"
     own = dict(conf.get("train_conf") or {})
@@ -173,7 +179,9 @@ def train(args: argparse.Namespace, conf: Mapping[str, Any], extra: List[str]) -
     write_yaml(own, config)
     options += ["--config", str(config), "--output_dir", str(output_dir)]
     options += ["--ngpu", str(args.ngpu), "--resume", "true"]
-    asr_train([*options, *extra])
+    options += ["--multiprocessing_distributed", "true"]
+    if not is_main(asr_train([*options, *extra])):
+        sys.exit(0)
     return output_dir
 
 
@@ -254,7 +262,7 @@ def check_extra(extra: List[str], method: str) -> None:
         UserError: An option that is neither ours nor about training data, for a method
             that trains nothing.
     """
-    data = ("--train_", "--valid_", "--fold_length")
+    data = ("--train_", "--valid_", "--fold_length", "--dist_")
     for option in extra:
         if method != "l0" and option.startswith("--") and not option.startswith(data):
             raise UserError(f"unknown option {option}; method {method} trains nothing")
@@ -288,6 +296,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
     conf = read_conf(args)
     check_extra(extra, conf["method"])
     setup_logging()
+    if conf["method"] != "l0" and os.environ.get("SLURM_PROCID", "0") != "0":
+        return  # only a training can use several nodes
     if args.coarse_only:
         print_candidates(args, conf)
         return

@@ -102,11 +102,26 @@ def logit_kl(
     log_q = F.log_softmax(student / temperature, dim=-1)
     divergence = (log_p.exp() * (log_p - log_q)).sum(-1)
     if blank_id >= 0:
-        weight = 1.0 - teacher.softmax(-1)[:, blank_id]
+        weight = position_weights(teacher, blank_id)
         divergence = (divergence * weight).sum() / weight.sum().clamp_min(1e-6)
     else:
         divergence = divergence.mean()
     return temperature**2 * divergence
+
+
+def position_weights(teacher: torch.Tensor, blank_id: int = -1) -> torch.Tensor:
+    """Return how much each position counts in `logit_kl`.
+
+    Args:
+        teacher: Logits of valid positions (N, V).
+        blank_id: See `logit_kl`.
+
+    Returns:
+        torch.Tensor: (N,).
+    """
+    if blank_id < 0:
+        return teacher.new_ones(len(teacher), dtype=torch.float)
+    return 1.0 - teacher.float().softmax(-1)[:, blank_id]
 
 
 def pairwise_mse(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:

@@ -95,6 +95,11 @@ def _reporter(states: Mapping[str, Any]) -> Any:
     return reporter
 
 
+def last_epoch(states: Mapping[str, Any]) -> int:
+    """Return the epoch after which a checkpoint was written, 0 if there is none."""
+    return _reporter(states).get_epoch() if states else 0
+
+
 def keep_stopped(states: Mapping[str, Any], options: Any) -> None:
     """End a resumed run that had already met its criterion for early stopping.
 
@@ -124,8 +129,7 @@ def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
         states: The loaded checkpoint.
         options: The trainer's options.
     """
-    reporter = _reporter(states)
-    epoch = reporter.get_epoch()
+    reporter, epoch = _reporter(states), last_epoch(states)
     name = f"{epoch}epoch.pth"
     atomic_torch_save(states["model"], output_dir / name)
     _link(name, output_dir / "latest.pth")

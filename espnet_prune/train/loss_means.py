@@ -3,7 +3,7 @@
 
 """Losses of different units on one scale."""
 
-from typing import Dict, Sequence
+from typing import Dict, Optional, Sequence
 
 import torch
 
@@ -35,15 +35,19 @@ class LossMeans(torch.nn.Module):
         self.register_buffer("mean", torch.zeros(size), persistent=False)
         self.register_buffer("count", torch.zeros(size), persistent=False)
 
-    def forward(self, name: str, loss: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, name: str, loss: torch.Tensor, whole: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """Return `loss` on a scale where its recent mean is 1.
 
         Args:
             name: One of the names given to the constructor.
             loss: Scalar. A value that is not finite does not enter the mean.
+            whole: What enters the mean instead: the loss of the whole batch, where
+                `loss` belongs to one rank's shard of it.
         """
         i = self.names.index(name)
-        value = loss.detach().float().abs()
+        value = (loss if whole is None else whole).detach().float().abs()
         finite = torch.isfinite(value)
         count = self.count[i] + finite
         keep = torch.clamp(1.0 - 1.0 / count.clamp_min(1.0), max=self.momentum)

@@ -18,6 +18,7 @@ from espnet_prune.distill.teacher import Teacher, TeacherOutput
 from espnet_prune.structure import BLOCK_FIELDS
 from espnet_prune.train.hooks import GateHook, SideState, TrainHook
 from espnet_prune.train.loss_means import LossMeans
+from espnet_prune.train.ranks import Part, mean_over_ranks, share
 from espnet_prune.utils import UserError, load_tensors
 
 PARTS = ("asr", "layer", "ctc", "att")
@@ -134,16 +135,19 @@ class PruneASRModel(ESPnetASRModel):
                 self.encode(speech, speech_lengths)
                 stats, weight = {}, speech.new_tensor(speech.size(0))
         answer = self._ask(seen)
-        parts = {"asr": loss.mean()} if conf.labels else {}
+        found = {"asr": Part(loss.mean(), weight.sum())} if conf.labels else {}
         with torch.autocast(speech.device.type, enabled=False):
             if answer is not None:
-                parts.update(self._distill(seen, answer))
-            if not conf.labels:
-                stats["loss"] = parts["layer"].detach()
+                found.update(self._distill(seen, answer))
             if not training:
-                return force_gatherable((parts["layer"], stats, weight), speech.device)
-            total = self._weigh(parts)
-            extra = {f"kd_{k}": v.detach() for k, v in parts.items() if k != "asr"}
+                loss = found["layer"].value
+                stats["loss"] = loss.detach()
+                return force_gatherable((loss, stats, weight), speech.device)
+            parts, whole = share(found, weight.sum())
+            if not conf.labels:
+                stats["loss"] = whole["layer"]
+            total = self._weigh(parts, whole)
+            extra = {f"kd_{k}": v for k, v in whole.items() if k != "asr"}
             if self.gates is not None:
                 penalty, gate_stats = self.gates.regulariser()
                 total = total + penalty
@@ -153,13 +157,15 @@ class PruneASRModel(ESPnetASRModel):
         self.last_stats = stats
         return force_gatherable((total, stats, weight), speech.device)
 
-    def _weigh(self, parts: Dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the weighted sum of the losses, each a scalar."""
+    def _weigh(
+        self, parts: Dict[str, torch.Tensor], whole: Dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the weighted sum of the losses; see `share` for both arguments."""
         conf = self.distill_conf
         total = torch.zeros((), device=next(iter(parts.values())).device)
         weights = {name: getattr(conf, f"w_{name}") for name in parts}
         for name, part in parts.items():
-            scaled = self.means(name, part) if conf.normalise else part
+            scaled = self.means(name, part, whole[name]) if conf.normalise else part
             total = total + weights[name] * scaled.float()
         if conf.normalise and sum(weights.values()) > 0:
             # about 1, however many terms: the budget's penalty is tuned to that
@@ -186,32 +192,32 @@ class PruneASRModel(ESPnetASRModel):
             )
         return answer
 
-    def _distill(self, seen: Capture, answer: TeacherOutput) -> Dict[str, torch.Tensor]:
-        """Return the distillation losses that have a weight, each a scalar."""
+    def _distill(self, seen: Capture, answer: TeacherOutput) -> Dict[str, Part]:
+        """Return the distillation losses that have a weight."""
         conf = self.distill_conf
         parts = {}
         if answer.hidden is not None:
             parts["layer"] = self._hidden(seen, answer)
         if answer.ctc_logits is not None and seen.ctc_logits is not None:
             mask = losses.valid_mask(seen.lengths, seen.ctc_logits.size(1))
-            parts["ctc"] = losses.logit_kl(
-                seen.ctc_logits,
-                answer.ctc_logits,
-                mask,
-                conf.temperature,
-                self.blank_id if conf.blank_weight else -1,
+            blank = self.blank_id if conf.blank_weight else -1
+            loss = losses.logit_kl(
+                seen.ctc_logits, answer.ctc_logits, mask, conf.temperature, blank
             )
+            weights = losses.position_weights(answer.ctc_logits[mask], blank)
+            parts["ctc"] = Part(loss, weights.sum().clamp_min(1e-6))
         if answer.decoder_logits is not None and seen.decoder_logits is not None:
             mask = losses.valid_mask(
                 seen.decoder_inputs[1], seen.decoder_logits.size(1)
             )
-            parts["att"] = losses.logit_kl(
+            loss = losses.logit_kl(
                 seen.decoder_logits, answer.decoder_logits, mask, conf.temperature
             )
+            parts["att"] = Part(loss, mask.sum())
         return parts
 
-    def _hidden(self, seen: Capture, answer: TeacherOutput) -> torch.Tensor:
-        """Return the loss on hidden states, a scalar."""
+    def _hidden(self, seen: Capture, answer: TeacherOutput) -> Part:
+        """Return the loss on hidden states."""
         mask = losses.valid_mask(seen.lengths, seen.blocks[0].size(1))
         pairs = [
             (self._project(seen.blocks[j][mask], "blocks"), answer.hidden[i])
@@ -220,9 +226,11 @@ class PruneASRModel(ESPnetASRModel):
         if answer.block_input is not None:
             entering = self._project(seen.block_input[mask], "input")
             pairs.append((entering, answer.block_input[0]))
-        if not pairs:
-            return seen.blocks[-1].float().sum() * 0.0
-        return losses.hidden_loss(pairs, self.distill_conf.distance)
+        if pairs:
+            loss = losses.hidden_loss(pairs, self.distill_conf.distance)
+        else:
+            loss = seen.blocks[-1].float().sum() * 0.0
+        return Part(loss, mask.sum())
 
     def _project(self, hidden: torch.Tensor, name: str) -> torch.Tensor:
         if self.projections is None:
@@ -245,6 +253,8 @@ class PruneASRModel(ESPnetASRModel):
             distance = losses.pairwise_mse(
                 answer.hidden, losses.gather_valid(blocks, mask)
             )
+            # all ranks match the same blocks
+            distance = mean_over_ranks(distance, mask.sum())
         if self.distill_conf.matching == "nearest":
             return matching.match_nearest(distance, exists)
         return matching.match_in_order(distance, exists)

@@ -9,7 +9,9 @@ and that import registers our encoders there too.
 
 import argparse
 import copy
+import functools
 import logging
+import multiprocessing
 from pathlib import Path
 from typing import List, Optional, Tuple, Union
 
@@ -32,7 +34,7 @@ from espnet_prune.train.checkpoint import (  # noqa: E402
 )
 from espnet_prune.train.model import PruneASRModel  # noqa: E402
 from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
-from espnet_prune.utils import UserError, load_tensors  # noqa: E402
+from espnet_prune.utils import UserError, load_tensors, run_main  # noqa: E402
 
 model_choices.classes["prune"] = PruneASRModel
 
@@ -108,7 +110,10 @@ class PruneASRTask(ASRTask):
         """Train or collect statistics in this process."""
         # denormal numbers, common behind closing gates, are slow on CPUs
         torch.set_flush_denormal(True)
-        super().main_worker(args)
+        if multiprocessing.parent_process() is None:
+            super().main_worker(args)
+        else:  # one of several ranks on this node: bad input is told there, too
+            run_main(functools.partial(super().main_worker, args))
 
     @classmethod
     def build_model(cls, args: argparse.Namespace):

@@ -19,11 +19,13 @@ from espnet_prune.train.checkpoint import (
     CHECKPOINT,
     atomic_saves,
     keep_stopped,
+    last_epoch,
     load_checkpoint,
     remove_leftovers,
     repair,
 )
 from espnet_prune.train.hooks import Run
+from espnet_prune.train.ranks import check_agreement
 
 
 def hold_rates(optimizers: Sequence[Any], schedulers: Sequence[Any]) -> None:
@@ -106,7 +108,7 @@ class PruneTrainer(Trainer):
         """Train, from the checkpoint if there is one and `resume` is set.
 
         Raises:
-            UserError: The checkpoint is corrupt.
+            UserError: The checkpoint is corrupt, or not the same on all ranks.
         """
         output_dir = Path(trainer_options.output_dir)
         run = Run(
@@ -124,6 +126,11 @@ class PruneTrainer(Trainer):
             if run.main:
                 repair(output_dir, run.states, trainer_options)
             keep_stopped(run.states, trainer_options)
+        check_agreement(
+            last_epoch(run.states),
+            str(output_dir),
+            "cuda" if distributed_option.ngpu > 0 else "cpu",
+        )
         hold_rates(optimizers, schedulers)
         handle = optimizers[0].register_step_post_hook(lambda *unused: run.call("step"))
         PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()

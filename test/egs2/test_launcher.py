@@ -133,6 +133,7 @@ def test_logs_are_kept(tmp_path):
         (("x.log",), "a log file and a command are needed"),
         (("--backend", "pbs", "x.log", "true"), "unknown backend 'pbs'"),
         (("--gpu", "one", "x.log", "true"), "is no number"),
+        (("--num_nodes", "2", "x.log", "true"), "--backend slurm"),
     ],
 )
 def test_bad_command_lines(tmp_path, words, message):

@@ -1,6 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
+import errno
 import os
 
 import pytest
@@ -56,3 +57,61 @@ def test_user_error_is_exit_code_2(capsys):
         utils.run_main(main)
     assert error.value.code == 2
     assert capsys.readouterr().err == ("espnet_prune: error: x.yaml: unknown key 'y'\n")
+
+
+@pytest.mark.parametrize("save", ["json", "tensors"])
+def test_a_full_disk_is_told_and_leaves_the_old_file(
+    tmp_path, monkeypatch, capsys, save
+):
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    class Full:
+        """A file on a full disk."""
+
+        def __init__(self, stream):
+            self.stream = stream
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.stream.close()
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    fdopen = os.fdopen
+    monkeypatch.setattr(os, "fdopen", lambda *args: Full(fdopen(*args)))
+
+    def main():
+        if save == "json":
+            utils.write_json([1, 2], path)
+        else:
+            utils.atomic_torch_save({"x": torch.zeros(9)}, path)
+
+    with pytest.raises(SystemExit, match="2"):
+        utils.run_main(main)
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"espnet_prune: error: {path}: No space left on device; make"
+    )
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
+
+
+def test_a_directory_that_cannot_be_written_is_told(tmp_path, monkeypatch, capsys):
+    def mkstemp(dir, **names):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{dir}/b.json")
+
+    monkeypatch.setattr(utils.tempfile, "mkstemp", mkstemp)
+    with pytest.raises(SystemExit, match="2"):
+        utils.run_main(lambda: utils.write_json({}, tmp_path / "b.json"))
+    told = capsys.readouterr().err
+    assert f"{tmp_path}/b.json: Read-only file system; give another" in told
+    # other errors of the system are not the user's
+    monkeypatch.setattr(utils.tempfile, "mkstemp", lambda **names: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        utils.run_main(lambda: utils.write_json({}, tmp_path / "b.json"))

@@ -7,6 +7,7 @@
 # form; without that file the built-in one is used. See scripts/run.py --help.
 
 cmd_backend=${cmd_backend:-local}
+num_nodes=${num_nodes:-1}    # slurm only: machines for one training, NGPU GPUs each
 
 case "${cmd_backend}" in
     local) _run="scripts/run.py" ;;
@@ -19,5 +20,5 @@ case "${cmd_backend}" in
 esac
 
 export train_cmd="${_run}"   # data, statistics, cutting, measuring
-export cuda_cmd="${_run}"    # training
+export cuda_cmd="${_run} --num_nodes ${num_nodes}" # training
 export decode_cmd="${_run}"  # decoding

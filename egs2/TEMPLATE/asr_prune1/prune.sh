@@ -222,7 +222,7 @@ if begin 14 "${dense_exp}" "Measure" "${dense_exp}/config.yaml" "${_dense}" "${_
     need "${_dense}"
     ${python} -m espnet_prune.bin.cost --model_config "${dense_exp}/config.yaml" \
         --output "${dense_exp}/cost.json"
-    [ -z "${_layers}" ] || ${python} -m espnet_prune.bin.similarity \
+    [ -z "${_layers}" ] || ${train_cmd} "${dense_exp}"/similarity.log ${python} -m espnet_prune.bin.similarity \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" --output_dir "${dense_exp}"
     finish
 fi

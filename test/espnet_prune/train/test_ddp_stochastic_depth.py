@@ -3,12 +3,10 @@
 
 """Stochastic depth in two processes that skip different blocks."""
 
-import os
-import signal
-import time
-
 import torch
 import yaml
+
+from test.espnet_prune.train.two import in_two_processes, rank_options
 
 CONF = dict(
     output_size=16,
@@ -35,46 +33,15 @@ def ctc_config(tiny, name, **encoder):
     )
 
 
-def in_two_processes(train, command, meeting, seconds=120):
-    """Train as ranks 0 and 1; return the exit statuses, -1 for one that hung."""
-    children = []
-    for rank in (0, 1):
-        options = {
-            "dist_backend": "gloo",
-            "dist_init_method": f"file://{meeting}",
-            "dist_world_size": "2",
-            "dist_rank": str(rank),
-        }
-        words = [w for k, v in options.items() for w in (f"--{k}", v)]
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                train([*command, *words])
-                status = 0
-            finally:
-                os._exit(status)
-        children.append(pid)
-    deadline, statuses = time.monotonic() + seconds, {}
-    while len(statuses) < 2 and time.monotonic() < deadline:
-        for pid in children:
-            if pid not in statuses:
-                done, status = os.waitpid(pid, os.WNOHANG)
-                if done:
-                    statuses[pid] = status
-        time.sleep(0.1)
-    for pid in children:
-        if pid not in statuses:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-    return [statuses.get(pid, -1) for pid in children]
-
-
 def test_two_processes_with_stochastic_depth(tiny, train):
     output = tiny.root / "two_sd"
     command = ["--config", ctc_config(tiny, "two_sd"), "--output_dir", str(output)]
     command += tiny.options
-    assert in_two_processes(train, command, tiny.root / "meeting_sd") == [0, 0]
+
+    def work(rank):
+        train([*command, *rank_options(rank, tiny.root / "meeting_sd")])
+
+    assert in_two_processes(work) == [0, 0]
     config = yaml.safe_load((output / "config.yaml").read_text())
     assert config["unused_parameters"] is True
     state = torch.load(output / "valid.cer_ctc.ave.pth", weights_only=True)

@@ -3,12 +3,10 @@
 
 """Kill a training anywhere: it ends like one that ran through."""
 
-import json
 import os
 import signal
 from pathlib import Path
 
-import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from test.espnet_prune.train.gated import command, same
@@ -106,37 +104,6 @@ def test_killed_distillation_averages_the_same_models(tiny, dense, train):
         train(command(tiny, dense, output, **changes))
         assert same(whole / "valid.acc.ave.pth", output / "valid.acc.ave.pth")
         assert {p.name for p in output.iterdir()} == {p.name for p in whole.iterdir()}
-
-
-def test_two_processes_train_and_resume(tiny, dense, train):
-    """Distributed training on the CPU, then one more epoch from its checkpoint."""
-    output = tiny.root / "two"
-    for epochs in (1, 2):
-        meeting = tiny.root / f"meeting{epochs}"
-        children = []
-        for rank in (0, 1):
-            options = {
-                "dist_backend": "gloo",
-                "dist_init_method": f"file://{meeting}",
-                "dist_world_size": "2",
-                "dist_rank": str(rank),
-            }
-            words = [w for k, v in options.items() for w in (f"--{k}", v)]
-            cmd = [*command(tiny, dense, output, epochs=epochs), *words]
-            pid = os.fork()
-            if pid == 0:
-                status = 1
-                try:
-                    train(cmd)
-                    status = 0
-                finally:
-                    os._exit(status)
-            children.append(pid)
-        assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
-    states = torch.load(output / "gates.pth", weights_only=True)
-    assert float(states["lagrangian.step"]) == 6
-    lines = (output / "select.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [0, 2, 4]
 
 
 def test_stopped_early_stays_stopped(tiny, dense, train, caplog):

@@ -18,6 +18,8 @@ Options of either backend:
                            for slurm: no limit)
     --num_threads N --gpu N --mem M --time T --name NAME
                            what slurm is asked for; the local backend ignores them
+    --num_nodes N          slurm only: run the command, a training, on N nodes at once:
+                           by srun, with ESPnet's options for distributed training
     --config FILE          slurm only: how these become sbatch options, in the form
                            of Kaldi's slurm.conf
     --show REGEX           print the log lines that match, while the jobs run
@@ -35,12 +37,13 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 VALUED = (
     "backend max_jobs_run num_threads gpu mem time name config show count total "
-    "keep_logs"
+    "keep_logs num_nodes"
 )
 SLURM_CONF = """
 command sbatch --export=PATH
@@ -51,7 +54,9 @@ option num_threads=* --cpus-per-task $0
 default gpu=0
 option gpu=0
 option gpu=* --gres=gpu:$0
+option num_nodes=1
 """
+NODES = ("num_nodes", "*", ["--nodes", "$0", "--ntasks-per-node", "1"])
 
 
 class UsageError(ValueError):
@@ -113,6 +118,18 @@ def footer(code: int, start: float, threads: str) -> str:
     )
 
 
+def on_nodes(command: List[str], log: Path, gpu: int) -> List[str]:
+    """The command as one task on every node, as `espnet2.bin.launch` starts it.
+
+    The tasks find each other through a file, which all nodes must see. When one ends
+    with an error, the others are killed.
+    """
+    meeting = log.parent.absolute() / f".dist_init_{uuid.uuid4()}"
+    words = ["srun", "--export=ALL", "--kill-on-bad-exit=1", *command]
+    words += ["--dist_launcher", "slurm", "--dist_init_method", f"file://{meeting}"]
+    return words + ([] if gpu else ["--dist_backend", "gloo"])
+
+
 def rotate(log: Path, keep: int) -> None:
     """Rename LOG to LOG.1, LOG.1 to LOG.2, and so on; at most `keep` remain."""
     for i in range(keep, 0, -1):
@@ -124,7 +141,7 @@ def rotate(log: Path, keep: int) -> None:
 def error_line(log: Path) -> str:
     """The last line of a log by which a command has explained its exit code 2."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    found = [line for line in lines if re.match(r"[\w.]+: error: ", line)]
+    found = [line for line in lines if re.match(r"(?!srun|slurm)[\w.]+: error: ", line)]
     return found[-1] if found else ""
 
 
@@ -238,6 +255,7 @@ def slurm_options(text: str, options: Dict[str, str]) -> Tuple[List[str], List[s
         elif words[0] == "option":
             name, _, value = words[1].partition("=")
             rules.append((name, value, words[2:]))
+    rules.append(NODES)
     asked.update(options)
     result: List[str] = []
     for name, value in asked.items():
@@ -253,10 +271,9 @@ def run_slurm(
 ) -> List[int]:
     """Submit the shell lines as one job array and wait; returns their exit codes."""
     conf = Path(options["config"]).read_text() if "config" in options else SLURM_CONF
-    command, extra = slurm_options(conf, options)
     work = logs[0].parent / "q"
     work.mkdir(parents=True, exist_ok=True)
-    stem = f"{logs[0].stem}.{os.getpid()}"
+    stem = f"{logs[0].stem}.{os.getpid()}.{time.time():.0f}"
     script, threads = work / f"{stem}.sh", options.get("num_threads", "1")
     cases, ends = [], []
     for i, (line, log) in enumerate(zip(lines, logs), 1):
@@ -283,25 +300,47 @@ def run_slurm(
         'echo "${code}" > "${end}"\n'
         "exit ${code}\n"
     )
+    command, extra = slurm_options(conf, options)
     array = f"1-{len(lines)}"
     if "max_jobs_run" in options:
         array += f"%{int(options['max_jobs_run'])}"
-    submit = command + extra + ["--wait", f"--array={array}", "--open-mode=append"]
-    submit += [f"--output={work / (stem + '.sbatch.log')}", str(script)]
-    process = subprocess.Popen(submit, stdout=subprocess.DEVNULL)
-    while process.poll() is None:
-        time.sleep(0.5)
-        watcher.poll()
-    deadline = time.time() + 30  # a shared file system may lag behind
+    submit = command + extra + ["--parsable", "--wait", f"--array={array}"]
+    submit += ["--open-mode=append", f"--output={work / (stem + '.sbatch.log')}"]
+    # in a session of its own, so that Ctrl-C reaches only this program
+    process = subprocess.Popen(
+        [*submit, script], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+    def stop(signum, frame):
+        raise SystemExit(128 + signum)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    job, deadline = "", None
     codes: List[Optional[int]] = [None] * len(ends)
-    while None in codes:
-        for i, end in enumerate(ends):
-            if codes[i] is None and end.exists() and end.read_text().strip():
-                codes[i] = int(end.read_text())
-        if process.returncode != 0 or time.time() > deadline:
-            break
-        if None in codes:
-            time.sleep(0.5)
+    try:
+        job = process.stdout.readline().strip().split(";")[0]
+        while None in codes:
+            for i, end in enumerate(ends):
+                if codes[i] is None and end.exists() and end.read_text().strip():
+                    codes[i] = int(end.read_text())
+            watcher.poll()
+            if process.poll() is not None:
+                grace = 1 if process.returncode else 30  # file systems lag behind
+                deadline = deadline or time.time() + grace
+                if time.time() > deadline:
+                    break
+            if None in codes:
+                time.sleep(0.5)
+    except SystemExit:
+        job = job or process.stdout.readline().strip().split(";")[0]
+        if job:
+            subprocess.call(["scancel", job])
+            print(f"run.py: job {job} was cancelled", file=sys.stderr)
+        raise
+    finally:
+        process.kill()  # it would only go on waiting
+        process.wait()
     watcher.poll()
     return [(process.returncode or 1) if code is None else code for code in codes]
 
@@ -318,12 +357,17 @@ def main(argv: Optional[List[str]] = None) -> int:
         if backend not in ("local", "slurm"):
             raise UsageError(f"unknown backend '{backend}' (local or slurm)")
         watcher_options = {k: options.pop(k, None) for k in ("show", "count", "total")}
-        for name in ("max_jobs_run", "num_threads", "gpu", "keep_logs"):
+        for name in ("max_jobs_run", "num_threads", "gpu", "keep_logs", "num_nodes"):
             if not options.get(name, "1").isdigit():
                 raise UsageError(f"--{name} '{options[name]}' is no number")
+        nodes = int(options.get("num_nodes", 1))
+        if nodes > 1 and (backend != "slurm" or jobs is not None):
+            raise UsageError("--num_nodes is for one training and --backend slurm")
     except UsageError as e:
         print(f"run.py: error: {e}", file=sys.stderr)
         return 2
+    if nodes > 1:
+        command = on_nodes(command, Path(log), int(options.get("gpu", 0)))
     line = shell_line(command)
     numbers = [""] if jobs is None else [str(n) for n in jobs]
     lines = [line.replace("JOB", n) if n else line for n in numbers]
@@ -336,7 +380,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     run = run_local if backend == "local" else run_slurm
     codes = run(lines, logs, options, watcher)
     failed = [i for i, code in enumerate(codes) if code]
-    if failed and codes[failed[0]] == 2 and error_line(logs[failed[0]]):
+    # of several nodes the others were killed, which is the code that srun gives
+    told = failed and (codes[failed[0]] == 2 or nodes > 1)
+    if told and error_line(logs[failed[0]]):
         print(error_line(logs[failed[0]]), file=sys.stderr)
         return 2
     if failed and len(codes) == 1:

@@ -11,12 +11,58 @@ log() {
     echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${fname}:${BASH_LINENO[0]}:${FUNCNAME[1]}) $*"
 }
 
-# shellcheck disable=SC2154  # stage, stop_stage and skip_stages are options
+# shellcheck disable=SC2154  # stage, dense_exp and so on are options
 wanted() { # STAGE: is it to be run?
     [ "$1" -ge "${stage}" ] && [ "$1" -le "${stop_stage}" ] &&
         [[ " ${skip_stages} " != *" $1 "* ]]
 }
 
+# DIR/.lock says who works in DIR: "PID HOST". The kernel holds the lock as long as this
+# script or a job of it lives; where another host's locks are not seen, its name is.
+declare -A _locks=()
+
+# shellcheck disable=SC2093,SC2094
+lock() { # DIR [wait]: take it, or end and say who has it
+    local file=$1/.lock fd owner=
+    [ -z "${_locks[$1]:-}" ] || return 0
+    { mkdir -p "$1" && : >> "${file}"; } ||
+        _die "$1 cannot be written: give another directory, or make room there"
+    command -v flock > /dev/null || return 0
+    exec {fd}>> "${file}"
+    if ! flock -n "${fd}"; then
+        owner=$(cat "${file}")
+        [ "${2:-}" = wait ] || _in_use "$1" "${owner}"
+        log "$1 is in use by process ${owner}: waiting for it"
+        flock "${fd}"
+    fi
+    owner=$(cat "${file}")
+    if [ -n "${owner}" ] && [ "${owner#* }" != "$(hostname)" ]; then
+        _in_use "$1" "${owner}"
+    elif [ -n "${owner}" ]; then
+        log "Process ${owner} died while it worked in $1: going on from there"
+    fi
+    echo "$$ $(hostname)" > "${file}"
+    _locks[$1]=${fd}
+}
+
+_in_use() { # DIR "PID HOST"
+    _die "$1 is in use by process ${2% *} on ${2#* }, or by a job of it:" \
+        "wait for it, or give another directory (if nothing runs there, remove $1/.lock)"
+}
+
+unlock() { # DIR...
+    local dir fd
+    for dir in "$@"; do
+        if [ -z "${dir}" ] || [ -z "${_locks[${dir}]:-}" ]; then continue; fi
+        fd=${_locks[${dir}]}
+        : > "${dir}/.lock"
+        exec {fd}>&-
+        unset "_locks[${dir}]"
+    done
+}
+trap 'unlock "${!_locks[@]}"' EXIT
+
+# shellcheck disable=SC2154
 begin() { # STAGE DIR TITLE INPUT...: an input is a file (its content counts) or a value
     local n=$1 dir=$2 title=$3 input
     shift 3
@@ -27,6 +73,16 @@ begin() { # STAGE DIR TITLE INPUT...: an input is a file (its content counts) or
     done | sha256sum | cut -d' ' -f1)
     if [ "$(cat "${marker}" 2> /dev/null)" = "${signature}" ]; then
         log "Stage ${n}: ${title}: finished before in ${dir}, skipped"
+        return 1
+    fi
+    case "${n}" in
+        11) locked=${dense_exp} && lock "${locked}" ;;
+        15 | 16 | 17 | 18 | 19) locked= && lock "${prune_exp}" ;; # up to the end
+        *) locked=${dir} && lock "${locked}" wait ;;              # several runs need it
+    esac
+    if [ "$(cat "${marker}" 2> /dev/null)" = "${signature}" ]; then
+        log "Stage ${n}: ${title}: finished by another run, skipped"
+        unlock "${locked}"
         return 1
     fi
     log "Stage ${n}: ${title}"
@@ -40,7 +96,7 @@ resume() { # keep what an interrupted run has left, unless its configuration was
         [ -f "${marker/done/begun}" ]; then
         while [ -e "${dir}/old.${old}" ]; do old=$((old + 1)); done
         mkdir "${dir}/old.${old}"
-        find "${dir}" -mindepth 1 -maxdepth 1 ! -name 'old.*' ! -name '*_asr_model_*' \
+        find "${dir}" -mindepth 1 -maxdepth 1 ! -name 'old.*' ! -name .lock ! -name '*_asr_model_*' \
             ! -name select ! -name cut -exec mv -t "${dir}/old.${old}" {} +
         log "The configuration has changed: the earlier result is in ${dir}/old.${old}"
     fi
@@ -52,6 +108,7 @@ finish() { # the stage is done
     mkdir -p "$(dirname "${marker}")"
     echo "${signature}" > "${marker}.tmp"
     mv "${marker}.tmp" "${marker}"
+    unlock "${locked}"
     log "Stage ${marker##*stage}: done in $((SECONDS - started)) s"
 }
 

@@ -10,16 +10,13 @@ skipped and an interrupted one goes on. All configurations are written to EXPDIR
 """
 
 import argparse
-import concurrent.futures
 import copy
-import logging
-import subprocess
-import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import compare_table
 
+from espnet_prune.report.side_by_side import require_all, run_side_by_side
 from espnet_prune.utils import (
     UserError,
     check_keys,
@@ -187,68 +184,22 @@ def plan(args: argparse.Namespace, confs: Dict[str, Path]) -> List[Job]:
     return jobs
 
 
-def run_job(job: Job, common: Sequence[str], logs: Path) -> bool:
-    """Run one job; returns whether it went well."""
-    logs.mkdir(parents=True, exist_ok=True)
-    with open(logs / f"{job.name}.log", "a", encoding="utf-8") as log:
-        command = ["./prune.sh", *common, *job.options]
-        return subprocess.call(command, stdout=log, stderr=log) == 0
-
-
 def run_all(args: argparse.Namespace, jobs: Sequence[Job]) -> List[Job]:
     """Run the jobs side by side, a dense model before what depends on it.
 
     Returns:
         The jobs that failed, or that could not start.
     """
-    start, logs = time.time(), args.expdir / "log"
-    waiting, failed, done = list(jobs), [], []
-    running: Dict[concurrent.futures.Future, Job] = {}
-    with concurrent.futures.ThreadPoolExecutor(args.max_jobs) as pool:
-        while waiting or running:
-            finished = {job.seed for job in done if job.method == "dense"}
-            for job in list(waiting):
-                if len(running) >= args.max_jobs:
-                    break
-                free = job.method.startswith(("dense", "scratch"))
-                if free or job.seed in finished:
-                    waiting.remove(job)
-                    logging.info("%s: started", job.name)
-                    future = pool.submit(run_job, job, args.common, logs)
-                    running[future] = job
-            if not running:  # what is left waits for a model that failed
-                return failed + waiting
-            ended, _ = concurrent.futures.wait(
-                running, return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            for future in ended:
-                job = running.pop(future)
-                (done if future.result() else failed).append(job)
-                passed = time.time() - start
-                left = passed * len(waiting + list(running.values()))
-                logging.info(
-                    "%s: %s; %d of %d jobs, %.0f min passed, about %.0f min left",
-                    job.name,
-                    "done" if future.result() else f"FAILED, see {logs}/{job.name}.log",
-                    len(done) + len(failed),
-                    len(jobs),
-                    passed / 60,
-                    left / max(len(done) + len(failed), 1) / 60,
-                )
-    return failed
 
+    def ready(job: Job, done: Sequence[Job]) -> bool:
+        free = job.method.startswith(("dense", "scratch"))
+        return free or job.seed in {j.seed for j in done if j.method == "dense"}
 
-def require_all(failed: Sequence[Job], expdir: Path) -> None:
-    """Tell which jobs did not finish.
+    def command(job: Job) -> List[str]:
+        return ["./prune.sh", *args.common, *job.options]
 
-    Raises:
-        UserError: There are some.
-    """
-    if failed:
-        raise UserError(
-            f"{len(failed)} jobs did not finish: {', '.join(j.name for j in failed)}; "
-            f"their logs are in {expdir}/log"
-        )
+    logs = args.expdir / "log"
+    return run_side_by_side(jobs, command, ready, args.max_jobs, logs)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -290,7 +241,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         args.bootstrap,
     )
     print(table)
-    require_all(failed, args.expdir)
+    require_all(failed, args.expdir / "log")
 
 
 if __name__ == "__main__":

@@ -300,7 +300,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         stream.write("\n".join(lines) + "\n")
     write_json(result, args.expdir / "depth.json")
     print("\n".join(lines))
-    compare.require_all(failed, args.expdir)
+    compare.require_all(failed, args.expdir / "log")
 
 
 if __name__ == "__main__":
