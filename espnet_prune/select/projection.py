@@ -3,7 +3,10 @@
 
 """The projection of scores to masks that meet a budget in integers."""
 
+import collections
+import itertools
 from typing import (
+    Counter,
     Dict,
     Iterable,
     List,
@@ -20,6 +23,9 @@ import torch
 from espnet_prune.measure.cost import PARTS, WHOLE
 from espnet_prune.select.budget import TOLERANCE, Budget, Pricing, least
 from espnet_prune.units import UnitGraph
+
+# how many vectors about the threshold, and how many groups of each, may be traded
+NEAR = 8
 
 
 class Group(NamedTuple):
@@ -38,10 +44,12 @@ def project(
     """Turn scores into masks of 0 and 1 that meet every target of the budget.
 
     One threshold over all units of a part that has a target, then one over all units:
-    they are removed in the order of their scores until the cost fits, and the last
-    ones are chosen so that as much as possible of the budget is used. A module with a
-    negative score starts closed; its units count as removed first, and are the first
-    to return when more than asked for is gone.
+    they are removed in the order of their scores until the cost fits, then those that
+    still fit come back. Where that leaves a part short of its target, a few units about
+    the threshold are traded for others, because one channel of a front end can cost
+    more than the tolerance. A module with a negative score starts closed; its units
+    count as removed first, and are the first to return when more than asked for is
+    gone.
 
     The result is maximal: none of the removed units could come back to a module that
     is open. Closed modules open again only where a part would otherwise stay further
@@ -67,8 +75,10 @@ def project(
             rest = [g for g in order if part in (WHOLE, pricing.parts[g.name])]
             rest = [group for group in rest if group not in gone]
             gone.update(rest[: _fewest(state, gone, rest, targets)])
+    left = _use_up(state, [group for group in order if group in gone])
+    left = _use_up(state, _trade(state, order, set(left)))
     masks = {name: torch.ones(graph[name].size) for name in scores}
-    for name, units in _use_up(state, [group for group in order if group in gone]):
+    for name, units in left:
         masks[name][list(units)] = 0.0
     return {name: mask for name, mask in graph.close(masks).items() if name in scores}
 
@@ -126,7 +136,7 @@ def _removal_order(
         # a closed module takes its units along: they go before all others
         if unit.module in scores and float(scores[unit.module]) < 0:
             score = score - 1e6 + float(scores[unit.module]) * 1e3
-        ranked = score.argsort(stable=True).tolist()
+        ranked, values = score.argsort(stable=True).tolist(), score.tolist()
         # the first group takes what does not divide, so that multiples remain
         size = round_to if unit.size > round_to else 1
         first = unit.size % size or size
@@ -135,9 +145,8 @@ def _removal_order(
         if least(unit, round_to):
             groups = groups[:-1]
         for units in groups:
-            steps.append(
-                (float(score[units].mean()), rank, Group(unit.name, tuple(units)))
-            )
+            mean = sum(values[i] for i in units) / len(units)
+            steps.append((mean, rank, Group(unit.name, tuple(units))))
     steps.sort(key=lambda step: step[:2])
     return [group for _, _, group in steps]
 
@@ -166,13 +175,13 @@ class _State:
 
     def __init__(self, pricing: Pricing) -> None:
         self.pricing = pricing
-        self.removed: Dict[str, int] = {}
+        self.removed: Counter[str] = collections.Counter()
 
     def remove(self, groups: Iterable[Group]) -> None:
         """Start from these groups gone, all others there."""
-        self.removed = {}
+        self.removed = collections.Counter()
         for name, units in groups:
-            self.removed[name] = self.removed.get(name, 0) + len(units)
+            self.removed[name] += len(units)
 
     def counts(self) -> Dict[str, int]:
         """Return what is left of every vector that has lost a unit."""
@@ -193,15 +202,17 @@ class _State:
         self.removed[group.name] += len(group.units)
         return False
 
-    def used_up(self, part: str) -> bool:
-        """Say whether a target that covers a part is met within its tolerance."""
-        costs = self.pricing.costs(self.counts())
-        return any(
-            cost >= (1.0 - TOLERANCE[target.kind]) * limit
-            for target, cost, limit in zip(
-                self.pricing.budget, costs, self.pricing.limits
-            )
-            if target.covers(part)
+    def fill(self, part: str) -> float:
+        """Return how near a part is to its targets; 1 or more: within tolerance."""
+        pricing = self.pricing
+        rows = zip(pricing.budget, pricing.costs(self.counts()), pricing.limits)
+        return max(
+            (
+                cost / ((1.0 - TOLERANCE[target.kind]) * limit)
+                for target, cost, limit in rows
+                if target.covers(part)
+            ),
+            default=1.0,
         )
 
 
@@ -234,9 +245,10 @@ def _use_up(state: _State, gone: List[Group]) -> List[Group]:
                 tried.add(key)
             stay.append(group)
         left = stay
+        short = {part for part in PARTS if state.fill(part) < 1.0}
         for group in lost:
             key = (group.name, len(group.units))
-            if key in tried or state.used_up(parts[group.name]):
+            if key in tried or parts[group.name] not in short:
                 continue
             if state.bring_back(group):
                 left.remove(group)
@@ -246,3 +258,60 @@ def _use_up(state: _State, gone: List[Group]) -> List[Group]:
             return left
         # the module is open now, and its other units cost less than the first
         tried = {key for key in tried if key[0] != group.name}
+
+
+def _trade(state: _State, order: List[Group], gone: Set[Group]) -> List[Group]:
+    """Trade units of two vectors where a part is not within its tolerance.
+
+    Some units of one vector return and as few as possible of another go instead; the
+    smallest trade that brings the part within its tolerance is taken, or the one that
+    comes nearest. Only the vectors next to the threshold are tried.
+
+    Args:
+        state: The state with `gone` removed.
+        order: All groups, the first to go first.
+        gone: The groups that are gone.
+
+    Returns:
+        The groups that are gone now, the first to go first.
+    """
+    for part in PARTS:
+        start = min(state.fill(part), 1.0)
+        if start >= 1.0:
+            continue
+        here = [group for group in order if state.pricing.parts[group.name] == part]
+        back = _by_vector(group for group in reversed(here) if group in gone)
+        away = _by_vector(group for group in here if group not in gone)
+        best: Tuple[float, Set[Group]] = (start, gone)
+        most = NEAR  # groups that return
+        for returning, going in itertools.product(back, away):
+            if returning[0].name == going[0].name:
+                continue
+            state.remove(gone)
+            trial, spare = set(gone), going[::-1]
+            for number, group in enumerate(returning[:most], start=1):
+                state.removed[group.name] -= len(group.units)
+                trial.remove(group)
+                while spare and not state.met():
+                    other = spare.pop()
+                    state.removed[other.name] += len(other.units)
+                    trial.add(other)
+                if not state.met():
+                    break
+                fill = min(state.fill(part), 1.0)
+                if fill > best[0] or fill == 1.0:
+                    best = (fill, set(trial))
+                if fill == 1.0:
+                    most = number - 1  # only a smaller trade is better now
+                    break
+        gone = best[1]
+        state.remove(gone)
+    return [group for group in order if group in gone]
+
+
+def _by_vector(groups: Iterable[Group]) -> List[List[Group]]:
+    """Sort groups by their vector; only the first few vectors."""
+    found: Dict[str, List[Group]] = {}
+    for group in groups:
+        found.setdefault(group.name, []).append(group)
+    return list(found.values())[:NEAR]
