@@ -105,7 +105,10 @@ def test_other_commands(tmp_path):
 def test_configuration():
     """The YAML of the README is one that `select` takes."""
     from espnet_prune.bin.select import COMMON, METHODS
+    from espnet_prune.select.budget import Budget
 
-    (text,) = [text for kind, text in BLOCKS if kind == "yaml"]
+    text, forms = [text for kind, text in BLOCKS if kind == "yaml"]
     conf = yaml.safe_load(text)
     assert set(conf) <= {*COMMON, *METHODS["l0"]}
+    for line in (text.splitlines()[1], *forms.splitlines()):
+        assert Budget.from_conf(yaml.safe_load(line)["budget"]).names
