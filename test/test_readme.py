@@ -118,8 +118,11 @@ def test_configurations():
     """The YAML of the README is what `select` takes."""
     from espnet_prune.bin.select import COMMON, METHODS
     from espnet_prune.distill.config import DistillConf
+    from espnet_prune.select.budget import Budget
 
     for text in [text for kind, text in BLOCKS if kind == "yaml"]:
-        conf = yaml.safe_load(text)
-        assert set(conf) <= {*COMMON, *METHODS["l0"]}
-        DistillConf.from_dict(conf.get("distill_conf"))
+        for line in text.splitlines():
+            conf = yaml.safe_load(line)
+            assert set(conf) <= {*COMMON, *METHODS["l0"]}
+            DistillConf.from_dict(conf.get("distill_conf"))
+            assert Budget.from_conf(conf.get("budget", {})).names

@@ -2,7 +2,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Price an encoder: parameters and MACs, per kind of unit and in all.
+"""Price an encoder: parameters and MACs, per kind of unit, per part and in all.
 
 Of an experiment (--model_config) or of a structure.json (--structure).
 """
@@ -102,6 +102,13 @@ def table(report: Dict[str, Any]) -> str:
             f"{row['macs'] / first['macs']:>8.1%} "
             f"{row['params_of_one']:>9,} {row['macs_of_one'] / 1e6:>8.3f} MMACs"
         )
+    lines.append("")
+    for part, of in first["parts"].items():
+        lines.append(
+            f"{'part ' + part:<28} {'':>7} "
+            f"{of['params'] / report['encoder_params']:>8.1%} "
+            f"{of['macs'] / first['macs']:>8.1%}"
+        )
     return "\n".join(lines)
 
 
@@ -125,7 +132,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         model = build_model(config)
         structure = Structure.dense(model.encoder)
         total = sum(p.numel() for p in model.parameters())
-    from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.cost import PARTS, cost
 
     report = {
         "encoder_params": cost(structure).params,
@@ -134,6 +141,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
             {
                 "frames": frames,
                 "macs": cost(structure, frames).macs,
+                "parts": {part: vars(cost(structure, frames, part)) for part in PARTS},
                 "kinds": shares(structure, frames),
             }
             for frames in args.frames

@@ -7,7 +7,7 @@
 The YAML of --config:
 
     method: l0                  # or layers, or magnitude
-    budget: {kind: params, sparsity: 0.5}   # or macs; frames: 1000 (10 s)
+    budget: {kind: params, sparsity: 0.5}   # or macs; see below
     units: [head, ffn_unit, conv_channel, cgmlp_channel, subsampling_channel, module]
     round_to: 1                 # keep multiples of this many units
     l0_conf: {ramp_steps: 500}  # l0 only: see espnet_prune.Gates
@@ -23,6 +23,13 @@ The YAML of --config:
         max_evaluations: 12     # comflp with refine, in all
         depth_table: false      # iterative: write depth_table.json beside the model
 
+Forms of the budget, each an upper bound on what stays; MACs are counted for `frames`
+input frames, by default 1000 (10 s at a hop of 10 ms):
+    {kind: macs, sparsity: 0.5, frames: 1000}      # of the whole encoder
+    {kind: params, cnn: 0.4, transformer: 0.6}     # convolutional front end, the rest
+    [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    # all at once
+A part that no target covers is left whole. Method layers takes the first form only.
+
 Other options on the command line go to the training (data, shape files, ngpu, ...).
 Writes structure.json, masks.pth, cost.json and, for l0, select.jsonl, weights.pth and
 the training in train/; for layers tried.tsv, candidates.tsv, the similarity matrix and
@@ -33,7 +40,6 @@ With --coarse_only a stored matrix is searched, without any model:
 """
 
 import argparse
-import dataclasses
 import json
 import logging
 import os
@@ -79,7 +85,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs; layers uses one")
     parser.add_argument("--seed", type=int, help="overrides the YAML")
-    parser.add_argument("--sparsity", type=float, help="overrides the YAML's budget")
+    parser.add_argument(
+        "--sparsity",
+        type=float,
+        help="overrides that of the YAML's budget of the whole encoder",
+    )
     group = parser.add_argument_group("method: layers")
     group.add_argument("--num_remove", type=int, help="overrides the YAML")
     group.add_argument("--search", help="overrides the YAML")
@@ -103,7 +113,7 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
     """Read and check the YAML, and what the command line overrides.
 
     Raises:
-        UserError: Unknown method or key.
+        UserError: Unknown method or key, or --sparsity for a budget of several targets.
     """
     where = args.config or "command line"
     conf = read_yaml(args.config) if args.config else {"method": "layers"}
@@ -112,11 +122,14 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
     method = conf.setdefault("method", "l0")
     check_keys([method], METHODS, f"{where}: method")
     check_keys(conf, COMMON + METHODS[method], where)
-    budget = dict(conf.get("budget") or {})
+    if conf.get("budget") is None:
+        conf["budget"] = {}
     if args.sparsity is not None:
-        budget["sparsity"] = args.sparsity
+        from espnet_prune.select.budget import Budget
+
+        Budget.from_conf(conf["budget"]).whole("--sparsity")
+        conf["budget"] = {**conf["budget"], "sparsity": args.sparsity}
         conf.pop("num_remove", None)
-    conf["budget"] = budget
     if args.seed is not None:
         conf["seed"] = args.seed
     conf.setdefault("seed", 0)
@@ -133,7 +146,7 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
 def gate_conf(conf: Mapping[str, Any]) -> Dict[str, Any]:
     """Return the arguments of `attach_gates` that the YAML means."""
     own = dict(conf.get("l0_conf") or {})
-    own["budget"] = dict(conf["budget"])
+    own["budget"] = conf["budget"]
     own["seed"] = conf["seed"]
     for key in ("units", "round_to"):
         if key in conf:
@@ -152,7 +165,8 @@ def check_feasible(model: Any, conf: Mapping[str, Any]) -> None:
 
     budget = Budget.from_conf(conf["budget"])
     units = tuple(conf.get("units") or UNIT_KINDS)
-    check_reachable(unit_graph(model.encoder), units, budget)
+    round_to = conf.get("round_to", 1)
+    check_reachable(unit_graph(model.encoder), units, budget, round_to)
     if conf["method"] == "l0":
         attach_gates(model.encoder, **gate_conf(conf)).detach_hooks()
 
@@ -193,10 +207,9 @@ def finish_l0(train_dir: Path, output_dir: Path) -> Tuple[Any, Dict[str, Any]]:
     # the ramp may end beyond the last step; the budget asked for is what counts
     gates.lagrangian.step.fill_(float(gates.lagrangian.ramp_steps))
     structure, masks = gates.structure(), gates.masks()
-    reached = float(gates.sparsity().detach())
-    logging.info(
-        f"expected sparsity {reached:.4f}, target {gates.lagrangian.final_target}"
-    )
+    expected = gates.sparsity().tolist()
+    for target, share in zip(gates.budget, expected):
+        logging.info(f"{target}: {share:.4f} expected by the gates")
     atomic_torch_save(
         load_tensors(train_dir / "weights.pth"), output_dir / "weights.pth"
     )
@@ -211,7 +224,6 @@ def select_widths(
 ) -> Tuple[Any, Dict[str, Any], Dict[str, Any]]:
     """Select units by gates or by magnitude; return Structure, masks and a record."""
     from espnet_prune import unit_graph
-    from espnet_prune.measure.cost import cost
     from espnet_prune.select.budget import UNIT_KINDS, Budget
     from espnet_prune.select.magnitude import magnitude
 
@@ -225,10 +237,11 @@ def select_widths(
         units = tuple(conf.get("units") or UNIT_KINDS)
         masks = magnitude(model.encoder, graph, budget, units, conf.get("round_to", 1))
         structure = graph.structure(masks)
-    dense, kept = cost(graph.dense, budget.frames), cost(structure, budget.frames)
-    reached = 1 - getattr(kept, budget.kind) / getattr(dense, budget.kind)
-    logging.info(f"{budget.kind}: {reached:.4f} removed, {budget.sparsity} asked for")
-    return structure, masks, {"budget": dataclasses.asdict(budget), "reached": reached}
+    reached = budget.reached(graph.dense, structure)
+    for target, share in zip(budget, reached):
+        logging.info(f"{target}: {share:.4f} removed")
+    record = {"budget": budget.conf(), "reached": budget.keyed(reached)}
+    return structure, masks, record
 
 
 def select_blocks(

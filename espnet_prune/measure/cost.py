@@ -7,6 +7,12 @@ The variables are the numbers of units kept. With integers the polynomial prices
 Structure exactly; with the expected counts of gates it is the differentiable budget
 of L0 pruning; both run through the same terms.
 
+An encoder has two parts, and every term belongs to one of them, so they sum to the
+whole. "cnn" is a front end whose channels can be removed, with the Linear that takes
+its last channels to the width of the encoder: what that Linear costs depends on those
+channels alone. "transformer" is all the rest: blocks, positions, norms, and a front
+end without such channels. No term mixes variables of both.
+
 Counted are matrix products and convolutions. Softmax, norms, activations, biases and
 embeddings are not, as in torch.utils.flop_counter on the math attention path.
 """
@@ -19,6 +25,8 @@ import torch
 from espnet_prune.structure import SEQUENTIAL, Structure
 
 Term = Tuple[int, int, Tuple[str, ...]]  # parameters, MACs, variables multiplied
+PARTS = ("cnn", "transformer")
+WHOLE = "encoder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +53,22 @@ class CostModel:
     Attributes:
         variables: Full count of every variable, by the name of its unit.
         terms: The polynomial: parameters, MACs, names of the factors.
+        parts: Part that every variable belongs to.
     """
 
     def __init__(self, dense: Structure, frames: int = 1000) -> None:
         self.variables: Dict[str, int] = {}
         self.terms: List[Term] = []
         time = self._front_end(dense, frames)
+        # the part "cnn" is what stands here by now, if it has variables at all
+        front = set(self.variables)
+        self._front_terms = len(self.terms) if front else 0
         for i in range(len(dense.kept_blocks)):
             self._block(dense, i, time)
         dims = dense.dims
         per_frame, fixed = dims.other_macs
         self.terms.append((dims.other_params, per_frame * time + fixed, ()))
+        self.parts = {name: PARTS[name not in front] for name in self.variables}
 
     def _front_end(self, dense: Structure, time: int) -> int:
         """Add the subsampling; return the number of frames after it."""
@@ -179,11 +192,18 @@ class CostModel:
         macs = 2 * time * d * d if dims.concat_after else 0
         self.terms.append((params, macs, ()))
 
-    def exact(self, counts: Mapping[str, int]) -> Cost:
+    def terms_of(self, part: str = WHOLE) -> List[Term]:
+        """Return the terms of a part, or of the whole encoder."""
+        if part == WHOLE:
+            return self.terms
+        front, rest = self.terms[: self._front_terms], self.terms[self._front_terms :]
+        return {"cnn": front, "transformer": rest}[part]
+
+    def exact(self, counts: Mapping[str, int], part: str = WHOLE) -> Cost:
         """Price integer counts; a variable without an entry is full."""
         values = {**self.variables, **counts}
         params = macs = 0
-        for term_params, term_macs, names in self.terms:
+        for term_params, term_macs, names in self.terms_of(part):
             product = 1
             for name in names:
                 product *= int(values[name])
@@ -200,16 +220,19 @@ class ExpectedCost:
         names: Names of the variables that the vector holds, in its order; the
             others stay full.
         kind: "params" or "macs".
+        part: "cnn", "transformer", or "encoder" for both.
 
     Attributes:
         full: Cost with every variable full.
     """
 
-    def __init__(self, model: CostModel, names: List[str], kind: str) -> None:
+    def __init__(
+        self, model: CostModel, names: List[str], kind: str, part: str = WHOLE
+    ) -> None:
         position = {name: i for i, name in enumerate(names)}
         one = len(names)  # index of a constant 1 behind the vector
         merged: Dict[Tuple[int, ...], float] = {}
-        for params, macs, factors in model.terms:
+        for params, macs, factors in model.terms_of(part):
             coefficient = float(params if kind == "params" else macs)
             index = []
             for name in factors:
@@ -223,7 +246,7 @@ class ExpectedCost:
         rows = [key + (one,) * (width - len(key)) for key in merged]
         self._index = torch.tensor(rows)
         self._coefficients = torch.tensor(list(merged.values()), dtype=torch.float64)
-        self.full = float(getattr(model.exact({}), kind))
+        self.full = float(getattr(model.exact({}, part), kind))
 
     def __call__(self, counts: torch.Tensor) -> torch.Tensor:
         """Return the expected cost; counts (len(names),) -> scalar, float64."""
@@ -234,13 +257,16 @@ class ExpectedCost:
         return (values[self._index].prod(dim=1) * self._coefficients).sum()
 
 
-def cost(structure_or_encoder: Union[Structure, Any], frames: int = 1000) -> Cost:
+def cost(
+    structure_or_encoder: Union[Structure, Any], frames: int = 1000, part: str = WHOLE
+) -> Cost:
     """Price an encoder, or a Structure.
 
     Args:
         structure_or_encoder: A Structure, or an encoder (priced as it stands; masks
             that are not cut cost nothing less).
         frames: Input feature frames; with a 10 ms hop 1000 frames are 10 seconds.
+        part: "cnn", "transformer", or "encoder" for both.
 
     Returns:
         Parameters and MACs of the encoder for one utterance.
@@ -248,4 +274,4 @@ def cost(structure_or_encoder: Union[Structure, Any], frames: int = 1000) -> Cos
     structure = structure_or_encoder
     if not isinstance(structure, Structure):
         structure = Structure.dense(structure)
-    return CostModel(structure, frames).exact({})
+    return CostModel(structure, frames).exact({}, part)

@@ -63,18 +63,27 @@ def structure_figure(dense: Mapping[str, Any], kept: Mapping[str, Any]) -> Any:
 
 
 def selection_figure(lines: Sequence[Mapping[str, Any]]) -> Any:
-    """Target and reached sparsity over the steps of the selection.
+    """Target and reached sparsity over the steps, a colour per target of the budget.
 
     Args:
-        lines: Content of select.jsonl, with step, target and reached.
+        lines: Content of select.jsonl, with step, target and reached; of several
+            targets with their names, as in target_macs and reached_macs.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.0, 2.6), layout="constrained")
     axis = figure.subplots()
     steps = [line["step"] for line in lines]
-    for key, style in (("target", "--"), ("reached", "-")):
-        axis.plot(steps, [line[key] for line in lines], style, label=key)
+    found = [key[len("reached") :] for key in lines[0] if key.startswith("reached")]
+    for i, name in enumerate(found):
+        for key, style in (("target", "--"), ("reached", "-")):
+            axis.plot(
+                steps,
+                [line[key + name] for line in lines],
+                style,
+                color=f"C{i}",
+                label=(key + name).replace("_", " "),
+            )
     axis.set_xlabel("step", fontsize=8)
     axis.set_ylabel("share removed", fontsize=8)
     axis.tick_params(labelsize=7)

@@ -1,15 +1,27 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Budgets, and the projection of scores to the exact integer budget."""
+"""Budgets: what an encoder, or a part of it, may cost.
+
+A budget is a set of targets, each an upper bound on one cost:
+
+    {kind: params, sparsity: 0.5}                    the whole encoder
+    {kind: params, cnn: 0.4, transformer: 0.6}       a target per part
+    [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    all at once
+
+The parts are those of `espnet_prune.measure.cost`; they share no unit, so that each is
+brought to its target on its own. A part that no target covers is left whole. L0
+selection leads every target to equality as far as they go together; what is selected
+in the end costs at most what each target allows, and comes within its tolerance for at
+least the one that binds.
+"""
 
 import dataclasses
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
-import torch
-
-from espnet_prune.measure.cost import CostModel
-from espnet_prune.units import UnitGraph
+from espnet_prune.measure.cost import PARTS, WHOLE, CostModel, cost
+from espnet_prune.structure import Structure
+from espnet_prune.units import Unit, UnitGraph
 from espnet_prune.utils import UserError, check_keys
 
 KINDS = ("params", "macs")
@@ -25,165 +37,262 @@ UNIT_KINDS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Budget:
-    """How much of the encoder has to go.
+class Target:
+    """How much of one cost has to go.
 
     Attributes:
         kind: "params" or "macs".
-        sparsity: Share of the dense encoder's cost that is removed, 0 to 1.
-        frames: Length in input frames at which MACs are counted.
+        sparsity: Share of the dense cost that is removed, 0 to 1.
+        frames: Length in input frames at which MACs are counted; with a hop of 10 ms
+            1000 frames are 10 seconds. Parameters do not depend on it.
+        part: "cnn", "transformer", or "encoder" for both.
     """
 
     kind: str = "params"
     sparsity: float = 0.5
     frames: int = 1000
+    part: str = WHOLE
+
+    def __str__(self) -> str:
+        words = f"sparsity {self.sparsity} of {self.kind}"
+        return words if self.part == WHOLE else f"{words} of the {self.part} part"
+
+    def covers(self, part: str) -> bool:
+        """Say whether units of a part count."""
+        return self.part in (WHOLE, part)
+
+    def conf(self) -> Dict[str, Any]:
+        """Return the target as a configuration writes it."""
+        key = "sparsity" if self.part == WHOLE else self.part
+        return {"kind": self.kind, key: self.sparsity, "frames": self.frames}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Targets that hold at once.
+
+    Attributes:
+        targets: At least one.
+    """
+
+    targets: Tuple[Target, ...]
 
     @classmethod
-    def from_conf(cls, conf: Mapping[str, Any]) -> "Budget":
-        """Read `budget:` of a configuration.
+    def of(cls, kind: str, sparsity: float, frames: int = 1000) -> "Budget":
+        """Return the budget of one target for the whole encoder."""
+        return cls((Target(kind, sparsity, frames),))
+
+    @classmethod
+    def from_conf(
+        cls, conf: Union[Mapping[str, Any], Sequence[Mapping[str, Any]]]
+    ) -> "Budget":
+        """Read `budget:` of a configuration, in any of its forms.
 
         Raises:
-            UserError: Unknown key or kind, or a sparsity outside (0, 1).
+            UserError: Not a mapping or a list of them, an unknown key or kind, a
+                sparsity outside (0, 1), a length that is too short, the sparsity of
+                the whole beside that of a part, or the same target twice.
         """
-        check_keys(conf, [f.name for f in dataclasses.fields(cls)], "budget")
-        budget = cls(**conf)
-        if budget.kind not in KINDS:
-            raise UserError(f"budget: kind '{budget.kind}' is not one of {KINDS}")
-        if not isinstance(budget.sparsity, float) or not 0 < budget.sparsity < 1:
+        entries = conf if isinstance(conf, (list, tuple)) else [conf]
+        if not entries:
+            raise UserError("budget: the list is empty; give at least one target")
+        targets = tuple(target for entry in entries for target in _read(entry))
+        asked = [dataclasses.replace(t, sparsity=0.0) for t in targets]
+        asked = [dataclasses.replace(t, frames=0) if _fixed(t) else t for t in asked]
+        for target, key in zip(targets, asked):
+            if asked.count(key) > 1:
+                raise UserError(
+                    f"budget: {target.kind} of the {target.part} is asked for twice; "
+                    "leave one out"
+                )
+        return cls(targets)
+
+    @property
+    def names(self) -> List[str]:
+        """Short names of the targets, each once: "params", "cnn_macs", ..."""
+        parts = [t.kind if t.part == WHOLE else f"{t.part}_{t.kind}" for t in self]
+        return [
+            f"{name}_{target.frames}" if parts.count(name) > 1 else name
+            for name, target in zip(parts, self)
+        ]
+
+    def __iter__(self) -> Any:
+        return iter(self.targets)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def conf(self) -> Any:
+        """Return what `from_conf` reads: a mapping, or a list of several."""
+        confs = [target.conf() for target in self]
+        return confs if len(confs) > 1 else confs[0]
+
+    def keyed(self, values: Sequence[Any]) -> Any:
+        """Return the value of the only target, or the values by name if several."""
+        return dict(zip(self.names, values)) if len(self) > 1 else values[0]
+
+    def scaled(self, share: float) -> "Budget":
+        """Return the budget with a share of every sparsity, as on a ramp to it."""
+        return Budget(
+            tuple(dataclasses.replace(t, sparsity=share * t.sparsity) for t in self)
+        )
+
+    def whole(self, user: str) -> Target:
+        """Return the one target, of the whole encoder.
+
+        Args:
+            user: What can honour no other, for the message.
+
+        Raises:
+            UserError: There are several, or one of a part.
+        """
+        if len(self) > 1 or self.targets[0].part != WHOLE:
             raise UserError(
-                f"budget: sparsity {budget.sparsity!r} must be a number between 0 and "
-                "1, such as 0.5 to remove half"
+                f"budget: {user} goes with one sparsity of the whole encoder, not with "
+                "parts or a list; write {kind: ..., sparsity: ...}"
             )
-        if not isinstance(budget.frames, int) or budget.frames < 20:
-            raise UserError(f"budget: frames {budget.frames!r} must be at least 20")
-        return budget
+        return self.targets[0]
 
-    def cost_of(self, model: CostModel, counts: Mapping[str, int]) -> int:
-        """Return the cost, in this budget's unit, of integer counts."""
-        return getattr(model.exact(counts), self.kind)
+    def reached(self, dense: Structure, kept: Structure) -> List[float]:
+        """Return the share that is gone, per target."""
+        shares = []
+        for t in self:
+            full, left = (cost(s, t.frames, t.part) for s in (dense, kept))
+            shares.append(1.0 - getattr(left, t.kind) / getattr(full, t.kind))
+        return shares
 
 
-def check_reachable(graph: UnitGraph, kinds: Tuple[str, ...], budget: Budget) -> None:
-    """Refuse a budget below what can be removed.
+def _fixed(target: Target) -> bool:
+    return target.kind == "params"
 
-    Raises:
-        UserError: With every unit of `kinds` gone the encoder is still too large;
-            the sentence names the floor and what holds it up.
-    """
-    check_keys(kinds, UNIT_KINDS, "units")
-    model = CostModel(graph.dense, budget.frames)
-    full = budget.cost_of(model, {})
-    least = {unit.name: unit.minimum for unit in graph.of_kinds(kinds)}
-    floor = budget.cost_of(model, least)
-    if floor > (1.0 - budget.sparsity) * full:
-        fixed = sorted({unit.kind for unit in graph if unit.kind not in kinds})
-        held = (
-            f"units of kind {', '.join(fixed)} are not pruned"
-            if fixed
-            else ("the rest are norms and the output layer of the subsampling")
-        )
+
+def _read(conf: Any) -> List[Target]:
+    """Return the targets of one entry."""
+    if not isinstance(conf, Mapping):
         raise UserError(
-            f"budget: sparsity {budget.sparsity} of {budget.kind} cannot be reached; "
-            f"at most {1 - floor / full:.3f} can be removed, because {held}"
+            f"budget: {conf!r} is not a mapping such as {{kind: params, sparsity: 0.5}}"
         )
+    check_keys(conf, ("kind", "sparsity", "frames", *PARTS), "budget")
+    kind, frames = conf.get("kind", "params"), conf.get("frames", 1000)
+    if kind not in KINDS:
+        raise UserError(f"budget: kind '{kind}' is not one of {KINDS}")
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 20:
+        raise UserError(f"budget: frames {frames!r} must be at least 20")
+    shares = {part: conf[part] for part in PARTS if part in conf}
+    if shares and "sparsity" in conf:
+        raise UserError(
+            f"budget: sparsity is that of the whole encoder and {min(shares)} that of "
+            "a part; give one or the other, or a list of both"
+        )
+    shares = shares or {"sparsity": conf.get("sparsity", 0.5)}
+    for key, share in shares.items():
+        if not isinstance(share, float) or not 0 < share < 1:
+            raise UserError(
+                f"budget: {key} {share!r} must be a number between 0 and 1, such as "
+                "0.5 to remove half"
+            )
+    return [
+        Target(kind, share, frames, key if key in PARTS else WHOLE)
+        for key, share in shares.items()
+    ]
 
 
-def project(
-    graph: UnitGraph,
-    scores: Mapping[str, torch.Tensor],
-    budget: Budget,
-    round_to: int = 1,
-) -> Dict[str, torch.Tensor]:
-    """Turn scores into masks of 0 and 1 that meet the budget.
-
-    One threshold over all units: units are removed in the order of their scores until
-    the cost fits, and the last ones are chosen so that as much as possible of the
-    budget is used. A module with a negative score starts closed; its units count as
-    removed first, and are the first to return when more than asked for is gone.
+class Pricing:
+    """The costs that a budget bounds, at any number of kept units.
 
     Args:
         graph: The units.
-        scores: Score (size,) per unit name; higher stays longer. Only units listed
-            here can go.
         budget: The budget.
-        round_to: Keep a multiple of this many units in every vector that has more.
 
-    Returns:
-        Masks of 0 and 1 per unit name, for every unit in `scores`.
+    Attributes:
+        full: Cost of the dense encoder per target.
+        limits: What is allowed per target.
+        parts: Part that every variable belongs to.
     """
-    model = CostModel(graph.dense, budget.frames)
-    target = (1.0 - budget.sparsity) * budget.cost_of(model, {})
-    order = _removal_order(graph, scores, round_to)
 
-    def masks_after(steps: int) -> Dict[str, torch.Tensor]:
-        masks = {name: torch.ones(graph[name].size) for name in scores}
-        for name, units in order[:steps]:
-            masks[name][units] = 0.0
-        return graph.close(masks)
+    def __init__(self, graph: UnitGraph, budget: Budget) -> None:
+        models = {t.frames: CostModel(graph.dense, t.frames) for t in budget}
+        self.graph, self.budget = graph, budget
+        self._pairs = [(u.name, u.module) for u in graph if u.module is not None]
+        self.models = [models[target.frames] for target in budget]
+        self.full = self.costs({})
+        self.limits = [(1.0 - t.sparsity) * n for t, n in zip(budget, self.full)]
+        self.parts = self.models[0].parts
 
-    def cost_after(steps: int) -> int:
-        return budget.cost_of(model, _counts(graph, masks_after(steps)))
+    def costs(self, counts: Mapping[str, int]) -> List[int]:
+        """Return the cost of integer counts per target; missing counts are full."""
+        counts = self.closed(counts)
+        return [
+            getattr(model.exact(counts, target.part), target.kind)
+            for model, target in zip(self.models, self.budget)
+        ]
 
-    low, high = 0, len(order)
-    while low < high:  # the fewest removals that fit
-        middle = (low + high) // 2
-        if cost_after(middle) <= target:
-            high = middle
-        else:
-            low = middle + 1
-    masks = masks_after(low)
-    _use_up(graph, model, budget, target, order[:low], masks)
-    return {name: mask for name, mask in graph.close(masks).items() if name in scores}
+    def closed(self, counts: Mapping[str, int]) -> Dict[str, int]:
+        """Return counts where modules and their units are there or gone together."""
+        closed = dict(counts)
+        for name, module in self._pairs:
+            if closed.get(name) == 0 or closed.get(module) == 0:
+                closed[name] = closed[module] = 0
+        return closed
 
-
-def _removal_order(
-    graph: UnitGraph, scores: Mapping[str, torch.Tensor], round_to: int
-) -> List[Tuple[str, List[int]]]:
-    """List groups of units, the first to go first."""
-    steps: List[Tuple[float, int, str, List[int]]] = []
-    for rank, unit in enumerate(graph):
-        if unit.name not in scores or unit.kind == "module":
-            continue
-        score = scores[unit.name].double()
-        # a closed module takes its units along: they go before all others
-        if unit.module in scores and float(scores[unit.module]) < 0:
-            score = score - 1e6 + float(scores[unit.module]) * 1e3
-        ranked = score.argsort(stable=True).tolist()
-        # the first group takes what does not divide, so that multiples remain
-        size = round_to if unit.size > round_to else 1
-        first = unit.size % size or size
-        groups = [ranked[:first]]
-        groups += [ranked[i : i + size] for i in range(first, unit.size, size)]
-        if unit.minimum:
-            groups = groups[:-1]
-        for units in groups:
-            steps.append((float(score[units].mean()), rank, unit.name, units))
-    steps.sort(key=lambda step: step[:2])
-    return [(name, units) for _, _, name, units in steps]
+    def units(self, kinds: Sequence[str]) -> List[Unit]:
+        """Return the units of some kinds, in parts that a target covers."""
+        found = self.graph.of_kinds(tuple(kinds))
+        covered = {p for p in PARTS if any(t.covers(p) for t in self.budget)}
+        return [unit for unit in found if self.parts[unit.name] in covered]
 
 
-def _counts(graph: UnitGraph, masks: Mapping[str, torch.Tensor]) -> Dict[str, int]:
-    return {name: int((mask != 0).sum()) for name, mask in masks.items()}
+def least(unit: Unit, round_to: int = 1) -> int:
+    """Return how many units of a vector stay at least."""
+    return unit.minimum * (round_to if unit.size > round_to else 1)
 
 
-def _use_up(
-    graph: UnitGraph,
-    model: CostModel,
-    budget: Budget,
-    target: float,
-    removed: List[Tuple[str, List[int]]],
-    masks: Dict[str, torch.Tensor],
+def check_reachable(
+    graph: UnitGraph, kinds: Tuple[str, ...], budget: Budget, round_to: int = 1
 ) -> None:
-    """Bring units back, the last removed first, while the budget has room."""
-    counts = _counts(graph, masks)
-    slack = TOLERANCE[budget.kind] * target / 10
-    for name, units in reversed(removed):
-        if target - budget.cost_of(model, counts) <= slack:
-            break
-        unit = graph[name]
-        if unit.module and not counts[unit.module]:
-            continue  # would bring a whole module back for one unit
-        trial = {**counts, name: counts[name] + len(units)}
-        if budget.cost_of(model, trial) <= target:
-            masks[name][units] = 1.0
-            counts = trial
+    """Refuse a budget below what can be removed.
+
+    Costs fall with every unit, so targets that can be met one by one can be met all
+    at once.
+
+    Raises:
+        UserError: A part that the encoder does not have, `round_to` is no number of
+            units, or with every unit of `kinds` gone the encoder or the part is still
+            too large; the sentence names the floor and what holds it up.
+    """
+    check_keys(kinds, UNIT_KINDS, "units")
+    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
+        raise UserError(f"round_to {round_to!r} must be a positive number of units")
+    pricing = Pricing(graph, budget)
+    for target in budget:
+        if target.part != WHOLE and target.part not in pricing.parts.values():
+            raise UserError(
+                f"budget: {target.part} {target.sparsity} cannot be reached; this "
+                f"encoder has no units in that part, so leave {target.part} out"
+            )
+    floor = {unit.name: least(unit, round_to) for unit in graph.of_kinds(kinds)}
+    rows = zip(budget, pricing.costs(floor), pricing.limits, pricing.full)
+    for target, left, limit, full in rows:
+        if left > limit:
+            raise UserError(
+                f"budget: {target} cannot be reached; at most {1 - left / full:.3f} "
+                f"can be removed ({left:,} of {full:,} stay), because "
+                f"{_held_up(pricing, target, kinds, round_to)}"
+            )
+
+
+def _held_up(
+    pricing: Pricing, target: Target, kinds: Tuple[str, ...], round_to: int
+) -> str:
+    """Say what keeps a part above its target."""
+    units = [unit for unit in pricing.graph if target.covers(pricing.parts[unit.name])]
+    fixed = sorted({unit.kind for unit in units if unit.kind not in kinds})
+    if fixed:
+        return f"units of kind {', '.join(fixed)} are not pruned"
+    reasons = []
+    if any(unit.minimum for unit in units):
+        kept = max(least(unit, round_to) for unit in units)
+        reasons.append(f"every convolution of the front end keeps {kept} channel(s)")
+    if target.part != "cnn":
+        reasons.append("norms and other layers without units stay")
+    return " and ".join(reasons)

@@ -8,7 +8,8 @@ from typing import Dict, Tuple
 import torch
 from torch import nn
 
-from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable, project
+from espnet_prune.select.budget import UNIT_KINDS, Budget, Pricing, check_reachable
+from espnet_prune.select.projection import project
 from espnet_prune.units import UnitGraph, unit_norms
 
 
@@ -29,20 +30,20 @@ def magnitude(
         encoder: The trained encoder.
         graph: Its units.
         budget: What the encoder may cost.
-        units: Kinds of units that may go.
+        units: Kinds of units that may go, in the parts that the budget covers.
         round_to: Keep a multiple of this many units in every vector.
 
     Returns:
         Masks of 0 and 1 per unit name.
 
     Raises:
-        UserError: A budget below what can be removed, an unknown kind.
+        UserError: See `check_reachable`.
     """
-    check_reachable(graph, tuple(units), budget)
-    norms = unit_norms(encoder, graph)
+    check_reachable(graph, tuple(units), budget, round_to)
+    norms, pricing = unit_norms(encoder, graph), Pricing(graph, budget)
     scores = {}
     for kind in units:
-        found = graph.of_kinds((kind,))
+        found = pricing.units((kind,))
         if kind == "module":
             scores.update({unit.name: torch.ones(1) for unit in found})
         elif found:

@@ -167,4 +167,5 @@ def _gate_keys() -> List[str]:
     names = [
         name for f in (attach_gates, Gates, Lagrangian) for name in _parameters(f)[0]
     ]
-    return [name for name in names if name not in ("encoder", "graph", "target")]
+    given = ("encoder", "graph", "targets", "one_sided")
+    return [name for name in names if name not in given]

@@ -58,6 +58,9 @@ def test_the_configurations_differ_only_where_they_should(compare):
     assert conf["l0_kd_50"].pop("distill_conf") == {"w_ctc": 1.0}
     assert conf["l0_kd_50"] == conf["l0_50"]
     assert set(conf["magnitude_50"]) == {"method", "budget"}
+    write_yaml({**read_yaml("prune.yaml"), "budget": {"cnn": 0.5}}, "prune.yaml")
+    with pytest.raises(UserError, match="compare.sh goes with one sparsity"):
+        compare.write_confs(args, 10)
     # the same number of epochs after the dense model, and a teacher only for l0_kd
     assert conf["recover_l0_kd"].pop("distill_conf") == {"w_ctc": 1.0}
     assert conf["recover_l0_kd"] == conf["recover_l0"]

@@ -241,6 +241,9 @@ def test_commands_refuse_bad_input(models, tmp_path, monkeypatch):
         ({"method": "l1"}, "did you mean 'l0'"),
         ({"methd": "l0"}, "did you mean 'method'"),
         ({"budget": {"sparsity": 0.999}}, "at most"),
+        ({"budget": {"cnn": 0.9999}}, "of the cnn part.*at most"),
+        ({"budget": {"cnn": 0.4, "sparsity": 0.4}}, "one or the other"),
+        ({"method": "layers", "budget": {"cnn": 0.4}}, "method layers goes with one"),
         ({"l0_conf": {"ramp_steps": 5, "gate_lr": 0.1}}, "ramp_steps"),
     ):
         with pytest.raises(UserError, match=words):
@@ -254,6 +257,9 @@ def test_commands_refuse_bad_input(models, tmp_path, monkeypatch):
             ["--model_config", str(other[0]), "--model_file", str(other[1])]
             + ["--select_dir", str(pruned / "select"), "--output_dir", str(tmp_path)]
         )
+    with pytest.raises(UserError, match="--sparsity goes with one sparsity"):
+        prune({"budget": [{"sparsity": 0.3}, {"cnn": 0.3}]}, "--sparsity", "0.5")
+    assert not (tmp_path / "out").exists()
     prune({"method": "magnitude", "budget": {"sparsity": 0.3}})
     before = (pruned / "cut" / "model.pth").read_bytes()
     with pytest.raises(UserError, match="another structure"):

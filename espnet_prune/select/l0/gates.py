@@ -6,13 +6,13 @@
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import nn
 
 from espnet_prune.measure.cost import CostModel, ExpectedCost
-from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable, project
+from espnet_prune.select.budget import UNIT_KINDS, Budget, Pricing, check_reachable
 from espnet_prune.select.l0.hard_concrete import (
     SHIFT,
     initial_theta,
@@ -21,6 +21,7 @@ from espnet_prune.select.l0.hard_concrete import (
     soft_value,
 )
 from espnet_prune.select.l0.lagrangian import Lagrangian
+from espnet_prune.select.projection import implied, project
 from espnet_prune.structure import Structure
 from espnet_prune.units import MaskHooks, UnitGraph, unit_graph
 from espnet_prune.utils import PathLike, UserError, atomic_write
@@ -30,14 +31,14 @@ class Gates(nn.Module):
     """All gates of an encoder as one parameter vector, and their budget.
 
     While training, one mask is drawn per mini-batch; in eval mode the masks are
-    deterministic and meet the current target exactly. Masks multiply through forward
+    deterministic and meet the current targets exactly. Masks multiply through forward
     hooks; the encoder itself is not changed.
 
     Args:
         encoder: The encoder to prune.
         graph: Its units.
         budget: What the encoder may cost in the end.
-        units: Kinds of units that get a gate.
+        units: Kinds of units that get a gate, in the parts that the budget covers.
         drop: Initial drop rate, or one per kind.
         mask: "soft" keeps the trained value of open gates, to be folded into the
             weights; "hard" sets it to 1.
@@ -48,7 +49,7 @@ class Gates(nn.Module):
         **lagrangian: See `Lagrangian`.
 
     Raises:
-        UserError: A budget below what can be removed, an unknown kind, a bad value.
+        UserError: See `check_reachable` and `Lagrangian`; or a bad value.
     """
 
     def __init__(
@@ -65,23 +66,28 @@ class Gates(nn.Module):
         log_interval: int = 20,
         **lagrangian: Any,
     ) -> None:
-        check_reachable(graph, tuple(units), budget)
+        check_reachable(graph, tuple(units), budget, round_to)
         if mask not in ("soft", "hard"):
             raise UserError(f"l0_conf: mask '{mask}' must be soft or hard")
         super().__init__()
         self.graph, self.budget = graph, budget
         self.mask, self.clamp, self.round_to = mask, clamp, round_to
         self.seed, self.log_interval = seed, log_interval
-        self.lagrangian = Lagrangian(budget.sparsity, **lagrangian)
-        self.names = [unit.name for unit in graph.of_kinds(tuple(units))]
+        self.names = [unit.name for unit in Pricing(graph, budget).units(units)]
+        self.lagrangian = Lagrangian(
+            [target.sparsity for target in budget],
+            implied(graph, self.names, budget, round_to),
+            **lagrangian,
+        )
         self.sizes = [graph[name].size for name in self.names]
         self.theta = nn.Parameter(self._initial(drop))
         self._segments = torch.repeat_interleave(
             torch.arange(len(self.sizes)), torch.tensor(self.sizes)
         )
-        self._expected = ExpectedCost(
-            CostModel(graph.dense, budget.frames), self.names, budget.kind
-        )
+        self._expected = [
+            ExpectedCost(CostModel(graph.dense, t.frames), self.names, t.kind, t.part)
+            for t in budget
+        ]
         self._micro_batch = 0
         self._cache: Optional[Tuple[Tuple[int, float], Dict[str, torch.Tensor]]] = None
         self._notes: Dict[str, float] = {}
@@ -127,13 +133,15 @@ class Gates(nn.Module):
         self.hooks.values = dict(zip(self.names, z.split(self.sizes)))
 
     def sparsity(self) -> torch.Tensor:
-        """Return the expected share of the encoder's cost that is gone; ()."""
+        """Return the expected share of the cost that is gone, per target; (targets,)."""
         with _fp32(self.theta):
             probability = open_probability(self.theta.float())
             counts = probability.new_zeros(len(self.sizes)).index_add(
                 0, self._segments.to(probability.device), probability
             )
-            return 1.0 - self._expected(counts) / self._expected.full
+            return torch.stack(
+                [1.0 - cost(counts) / cost.full for cost in self._expected]
+            )
 
     def regulariser(self) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
         """Return the Lagrangian () and its parts, to be added to the training loss.
@@ -142,30 +150,40 @@ class Gates(nn.Module):
             FloatingPointError: Gates are no longer finite.
         """
         reached = self.sparsity()
-        if not bool(torch.isfinite(reached)):
+        if not bool(torch.isfinite(reached).all()):
             raise FloatingPointError("gates are not finite; lower the learning rate")
-        device = self.theta.device
-        stats = {
-            "sparsity": reached.detach().float(),
-            "target": torch.tensor(self.lagrangian.target(), device=device),
-            "multiplier": self.lagrangian.multiplier.detach().float().clone(),
-        }
+        found = reached.detach()
+        stats = self._by_target(
+            sparsity=found.float(),
+            target=found.new_tensor(self.lagrangian.targets()).float(),
+            multiplier=self.lagrangian.multiplier.detach().float().clone(),
+        )
         return self.lagrangian.loss(reached).float(), stats
+
+    def _by_target(self, **values: Sequence[Any]) -> Dict[str, Any]:
+        """Give every target its key: the plain one if it is the only one."""
+        if len(self.budget) == 1:
+            return {key: row[0] for key, row in values.items()}
+        return {
+            f"{key}_{name}": value
+            for key, row in values.items()
+            for name, value in zip(self.budget.names, row)
+        }
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Clamp, ascend, ramp; once per optimiser step that was really taken."""
         self.theta.clamp_(-self.clamp, self.clamp)
-        reached = float(self.sparsity())
+        reached = self.sparsity()
         step = int(self.lagrangian.step)
         if self._log is not None and step % self.log_interval == 0:
-            line = {
-                "step": step,
-                "target": round(self.lagrangian.target(), 5),
-                "reached": round(reached, 5),
-                "multiplier": round(float(self.lagrangian.multiplier), 5),
-                **{key: round(value, 5) for key, value in self._notes.items()},
-            }
+            values = self._by_target(
+                target=self.lagrangian.targets(),
+                reached=reached.tolist(),
+                multiplier=self.lagrangian.multiplier.tolist(),
+            )
+            values.update(self._notes)
+            line = {"step": step, **{k: round(v, 5) for k, v in values.items()}}
             with open(self._log, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
         self.lagrangian.after_step(reached)
@@ -197,7 +215,7 @@ class Gates(nn.Module):
 
     @torch.no_grad()
     def masks(self) -> Dict[str, torch.Tensor]:
-        """Return the deterministic masks, which meet the current target exactly.
+        """Return the deterministic masks, which meet the current targets exactly.
 
         Entries are 0 for what is removed, and otherwise 1 or the soft value. The
         expected counts only steer; here one threshold over all gates decides, and
@@ -205,22 +223,23 @@ class Gates(nn.Module):
         """
         # identity of the content, so that loading or moving weights is noticed
         key = (self.theta._version, float(self.theta.double().sum()))
-        key = (*key, self.lagrangian.target())
+        key = (*key, self.lagrangian.share())
         if self._cache is None or self._cache[0] != key:
             self._cache = (key, self._project())
         return {name: mask.clone() for name, mask in self._cache[1].items()}
 
     def _project(self) -> Dict[str, torch.Tensor]:
         theta = dict(zip(self.names, self.theta.detach().float().split(self.sizes)))
-        target = self.lagrangian.target()
-        if target > 0:
+        share = self.lagrangian.share()
+        if share > 0:
             # a module's gate is closed when it is more often 0 than not
             scores = {
                 name: value.cpu() + (SHIFT if self.graph[name].kind == "module" else 0)
                 for name, value in theta.items()
             }
-            budget = Budget(self.budget.kind, target, self.budget.frames)
-            masks = project(self.graph, scores, budget, self.round_to)
+            masks = project(
+                self.graph, scores, self.budget.scaled(share), self.round_to
+            )
         else:
             masks = {name: torch.ones_like(value) for name, value in theta.items()}
         if self.mask == "soft":
@@ -269,14 +288,13 @@ def _fp32(like: torch.Tensor) -> Iterator[None]:
         yield
 
 
-def attach_gates(
-    encoder: nn.Module, *, budget: Optional[Mapping[str, Any]] = None, **conf: Any
-) -> Gates:
+def attach_gates(encoder: nn.Module, *, budget: Any = None, **conf: Any) -> Gates:
     """Put gates on an encoder.
 
     Args:
         encoder: An encoder that `unit_graph` knows, stock or pruned.
-        budget: {"kind": "params" | "macs", "sparsity": 0.5, "frames": 1000}.
+        budget: {"kind": "params" | "macs", "sparsity": 0.5, "frames": 1000}, or a
+            sparsity per part, or a list; see `espnet_prune.select.budget`.
         **conf: See `Gates` and `Lagrangian`, e.g. `ramp_steps`, `units`, `mask`.
 
     Returns:
@@ -287,4 +305,6 @@ def attach_gates(
         UserError: See `Gates`.
     """
     graph = unit_graph(encoder)
-    return Gates(encoder, graph, Budget.from_conf(budget or {}), **conf)
+    return Gates(
+        encoder, graph, Budget.from_conf({} if budget is None else budget), **conf
+    )

@@ -1,17 +1,22 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Augmented Lagrangian that leads the expected sparsity along a ramp to its target.
+"""Augmented Lagrangian that leads expected sparsities along a ramp to their targets.
 
-The penalty is `multiplier * v + penalty / 2 * v**2` with v = reached - target. The
-quadratic weight is fixed and the multiplier integrates slowly by explicit dual ascent.
-Adam on the multiplier would normalise the violation away, and integration alone runs
-away: a gate needs many steps to travel from open to closed, meanwhile the multiplier
-winds up, and then all gates close at once.
+For every target the penalty is `multiplier * v + penalty / 2 * v**2` with
+v = reached - target, and a multiplier of its own. The quadratic weight is fixed and the
+multiplier integrates slowly by explicit dual ascent. Adam on the multiplier would
+normalise the violation away, and integration alone runs away: a gate needs many steps
+to travel from open to closed, meanwhile the multiplier winds up, and then all gates
+close at once.
+
+A target that others imply is one-sided: it pulls gates shut while too little is gone,
+and leaves them alone when more is gone than it asks for (the augmented Lagrangian of an
+inequality; Bertsekas, 1982, "Constrained Optimization and Lagrange Multiplier Methods").
 """
 
 import math
-from typing import Optional
+from typing import List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -26,12 +31,13 @@ class Lagrangian(nn.Module):
     """State of the budget controller. Floats are buffers, so a resume goes on exactly.
 
     Args:
-        target: Sparsity to reach, 0 to 1.
-        ramp_steps: Optimiser steps over which the target rises linearly from 0.
+        targets: Sparsities to reach, 0 to 1.
+        one_sided: Which of them may be exceeded; None for none.
+        ramp_steps: Optimiser steps over which the targets rise linearly from 0.
         gate_lr: Learning rate of the gates; derived from the ramp if None.
         penalty: Weight of the quadratic term.
-        dual_rate: Step size of the multiplier; derived from `gate_lr` if None.
-        integrate_within: The multiplier rests while |v| is larger than this.
+        dual_rate: Step size of the multipliers; derived from `gate_lr` if None.
+        integrate_within: A multiplier rests while |v| is larger than this.
 
     Raises:
         UserError: The ramp is too short for the gates to follow.
@@ -39,7 +45,8 @@ class Lagrangian(nn.Module):
 
     def __init__(
         self,
-        target: float,
+        targets: Sequence[float],
+        one_sided: Optional[Sequence[bool]] = None,
         ramp_steps: int = 500,
         gate_lr: Optional[float] = None,
         penalty: float = 50.0,
@@ -58,28 +65,42 @@ class Lagrangian(nn.Module):
                 f"{self.gate_lr:g}: a gate moves {TRAVEL} to close and at most gate_lr "
                 f"per step; use at least {math.ceil(2 * TRAVEL / self.gate_lr)} steps"
             )
-        self.final_target = target
+        self.final_targets = [float(target) for target in targets]
+        self.one_sided = list(one_sided or [False] * len(self.final_targets))
         self.ramp_steps = ramp_steps
         self.penalty = penalty
         # 0.3 per step goes well with a gate that moves 0.2 per step
         self.dual_rate = 1.5 * self.gate_lr if dual_rate is None else dual_rate
         self.integrate_within = integrate_within
-        for name in ("multiplier", "step"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+        number = len(self.final_targets)
+        self.register_buffer("multiplier", torch.zeros(number, dtype=torch.float64))
+        self.register_buffer("step", torch.zeros((), dtype=torch.float64))
 
-    def target(self) -> float:
-        """Return the sparsity asked for at this step."""
-        return self.final_target * min(1.0, float(self.step) / self.ramp_steps)
+    def share(self) -> float:
+        """Return how far along the ramp this step is, 0 to 1."""
+        return min(1.0, float(self.step) / self.ramp_steps)
+
+    def targets(self) -> List[float]:
+        """Return the sparsities asked for at this step."""
+        return [self.share() * target for target in self.final_targets]
 
     def loss(self, reached: torch.Tensor) -> torch.Tensor:
-        """Return the penalty; reached () -> ()."""
-        violation = reached - self.target()
-        multiplier = float(self.multiplier)
-        return multiplier * violation + 0.5 * self.penalty * violation.square()
+        """Return the penalty; reached (targets,) -> ()."""
+        violation = reached - reached.new_tensor(self.targets())
+        multiplier = self.multiplier.to(reached)
+        pressure = multiplier + self.penalty * violation.detach()
+        active = (pressure < 0) | ~self._may_exceed()
+        terms = multiplier * violation + 0.5 * self.penalty * violation.square()
+        return (terms * active).sum()
 
-    def after_step(self, reached: float) -> None:
+    def after_step(self, reached: torch.Tensor) -> None:
         """Dual ascent and one step along the ramp, after an optimiser step."""
-        violation = reached - self.target()
-        if abs(violation) <= self.integrate_within:
-            self.multiplier += self.dual_rate * violation
+        violation = reached - reached.new_tensor(self.targets())
+        near = violation.abs() <= self.integrate_within
+        self.multiplier += self.dual_rate * violation * near
+        exceed = self._may_exceed()
+        self.multiplier[exceed] = self.multiplier[exceed].clamp(max=0.0)
         self.step += 1.0
+
+    def _may_exceed(self) -> torch.Tensor:
+        return torch.tensor(self.one_sided, device=self.multiplier.device)

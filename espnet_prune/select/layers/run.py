@@ -47,13 +47,12 @@ def coarse_only(
     ]
 
 
-def number_to_remove(
-    dense: Structure, num_remove: Optional[int], budget: Optional[Mapping[str, Any]]
-) -> int:
+def number_to_remove(dense: Structure, num_remove: Optional[int], budget: Any) -> int:
     """Return how many blocks go: as given, or the fewest that meet a budget.
 
     Raises:
-        UserError: Neither or both are given, or too many blocks would have to go.
+        UserError: Neither or both are given, the budget is not one sparsity of the
+            whole encoder, or too many blocks would have to go.
     """
     number = len(dense.kept_blocks)
     if (num_remove is None) == (not budget):
@@ -63,7 +62,7 @@ def number_to_remove(
         return num_remove
     from espnet_prune.measure.cost import cost
 
-    wanted = Budget.from_conf(budget)
+    wanted = Budget.from_conf(budget).whole("method layers")
     full = getattr(cost(dense, wanted.frames), wanted.kind)
 
     def share(position: int) -> float:

@@ -8,7 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune import Structure, cost, cut
-from espnet_prune.measure.cost import CostModel, ExpectedCost
+from espnet_prune.measure.cost import PARTS, Cost, CostModel, ExpectedCost
+from espnet_prune.units.modules import subsampling_out
 from test.espnet_prune.encoder_zoo import MEL, VARIANTS, build, stock_class
 
 
@@ -95,3 +96,39 @@ def test_every_unit_costs_something():
     )
     ExpectedCost(model, names, "macs")(counts).backward()
     assert (counts.grad > 0).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_parts_sum_to_the_whole_and_share_nothing(variant):
+    encoder = build(variant)
+    for keep in (None, 0.5):
+        if keep is not None:
+            encoder = cut(encoder, Structure.random(encoder, 3, keep))
+        whole, parts = cost(encoder, 203), [cost(encoder, 203, p) for p in PARTS]
+        assert whole == Cost(sum(p.params for p in parts), sum(p.macs for p in parts))
+        # "cnn" is the convolutions and the Linear behind them, all of it
+        model = CostModel(Structure.dense(encoder), 203)
+        front = []
+        if "cnn" in model.parts.values():
+            front = [encoder.embed.conv]
+            front += [encoder.embed.get_submodule(subsampling_out(encoder.embed))]
+        numel = sum(p.numel() for module in front for p in module.parameters())
+        assert parts[0].params == numel
+    for part in PARTS:
+        for _, _, names in model.terms_of(part):
+            assert {model.parts[name] for name in names} <= {part}
+
+
+def test_expected_cost_of_a_part():
+    model = CostModel(Structure.dense(build("latest")), 200)
+    names = list(model.variables)
+    counts = torch.tensor(
+        [float(model.variables[name]) for name in names], requires_grad=True
+    )
+    for kind in ("params", "macs"):
+        for part in PARTS:
+            expected = ExpectedCost(model, names, kind, part)(counts)
+            assert float(expected.detach()) == getattr(model.exact({}, part), kind)
+            (gradient,) = torch.autograd.grad(expected, counts)
+            own = torch.tensor([model.parts[name] == part for name in names])
+            assert (gradient[own] > 0).all() and (gradient[~own] == 0).all()

@@ -29,6 +29,7 @@ KEPT = {
     "conv_channels": [9],
     "subsampling_channels": [20, 16],
 }
+KEYS = ("target", "reached", "multiplier")
 
 
 def figures(name, params, ms, rate, measures=("wer", "cer")):
@@ -85,6 +86,14 @@ def test_figures_are_valid_svg_and_show_the_counts():
     assert picture == svg(structure_figure(DENSE, KEPT))
     lines = [{"step": n, "target": n / 10, "reached": n / 11} for n in range(5)]
     ElementTree.fromstring(svg(selection_figure(lines)))
+    names = ("cnn_params", "transformer_params")
+    several = [
+        {"step": n, **{f"{key}_{name}": n / 10 for name in names for key in KEYS}}
+        for n in range(5)
+    ]
+    picture = svg(selection_figure(several))
+    for name in names:
+        assert f"reached {name}".replace("_", " ") in picture
 
 
 def test_a_missing_stage_is_told(tmp_path):
@@ -104,7 +113,8 @@ def test_report_command(tmp_path, monkeypatch, capsys):
     (pruned / "select").mkdir()
     (pruned / "select" / "select.jsonl").write_text(
         "".join(
-            json.dumps({"step": n, "target": 0.5, "reached": 0.4}) + "\n"
+            json.dumps({"step": n, "target_cnn_macs": 0.5, "reached_cnn_macs": 0.4})
+            + "\n"
             for n in (1, 2)
         )
     )

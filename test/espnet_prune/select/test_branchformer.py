@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from espnet_prune import attach_gates, cost, cut, unit_graph
-from espnet_prune.select.budget import UNIT_KINDS, Budget, project
+from espnet_prune.select.budget import UNIT_KINDS, Budget
 from espnet_prune.select.magnitude import magnitude
+from espnet_prune.select.projection import project
 from test.espnet_prune.encoder_zoo import MEL, VARIANTS, randomise, stock_class
 
 SOME = ["e_branchformer", "branchformer", "branchformer_learned"]
@@ -29,7 +30,7 @@ def test_projection_and_magnitude_meet_the_budget(variant, kind, tolerance):
     generator = torch.Generator().manual_seed(0)
     scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
     for sparsity in (0.3, 0.6):
-        budget = Budget(kind, sparsity, 400)
+        budget = Budget.of(kind, sparsity, 400)
         found = project(graph, scores, budget), magnitude(encoder, graph, budget)
         for masks in found:
             structure = graph.structure(masks)

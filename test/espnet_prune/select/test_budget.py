@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from espnet_prune import cost, unit_graph
-from espnet_prune.select.budget import UNIT_KINDS, Budget, project
+from espnet_prune.select.budget import UNIT_KINDS, Budget
 from espnet_prune.select.magnitude import magnitude
+from espnet_prune.select.projection import project
 from test.espnet_prune.encoder_zoo import LATEST, randomise, stock_class
 
 
@@ -24,7 +25,7 @@ def test_projection_meets_the_budget(encoder, kind, tolerance, sparsity, seed):
     graph = unit_graph(encoder)
     generator = torch.Generator().manual_seed(seed)
     scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
-    budget = Budget(kind, sparsity, 400)
+    budget = Budget.of(kind, sparsity, 400)
     structure = graph.structure(project(graph, scores, budget))
     full, kept = (getattr(cost(s, 400), kind) for s in (graph.dense, structure))
     target = (1 - sparsity) * full
@@ -36,7 +37,7 @@ def test_scores_decide(encoder):
     scores = {u.name: torch.ones(u.size) for u in graph}
     low = "encoders.2.feed_forward.units"
     scores[low][10:200] = 0.0
-    masks = project(graph, scores, Budget("params", 0.02, 400))
+    masks = project(graph, scores, Budget.of("params", 0.02, 400))
     assert 0 < int((masks[low] == 0).sum()) <= 190
     assert masks[low][:10].all() and masks[low][200:].all()
     assert all(mask.all() for name, mask in masks.items() if name != low)
@@ -47,7 +48,7 @@ def test_a_closed_module_goes_first_and_whole(encoder):
     scores = {u.name: torch.ones(u.size) for u in graph}
     scores["encoders.1.feed_forward"] = torch.tensor([-3.0])
     share = 1.1 * 2 * 64 * 256 / cost(graph.dense).params
-    masks = project(graph, scores, Budget("params", share, 400))
+    masks = project(graph, scores, Budget.of("params", share, 400))
     assert not masks["encoders.1.feed_forward"].any()
     assert not masks["encoders.1.feed_forward.units"].any()
 
@@ -56,7 +57,7 @@ def test_widths_are_multiples(encoder):
     graph = unit_graph(encoder)
     generator = torch.Generator().manual_seed(0)
     scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
-    masks = project(graph, scores, Budget("params", 0.5, 400), round_to=8)
+    masks = project(graph, scores, Budget.of("params", 0.5, 400), round_to=8)
     structure = graph.structure(masks)
     for field in ("linear_units", "macaron_linear_units", "conv_channels"):
         assert all(n % 8 == 0 for n in getattr(structure, field))
@@ -73,7 +74,7 @@ def test_magnitude_keeps_the_largest(encoder, kind):
         encoder.encoders[0].feed_forward.w_1.weight[8] *= 0
         encoder.encoders[0].feed_forward.w_1.bias[8] *= 0
         encoder.encoders[0].feed_forward.w_2.weight[:, 8] *= 0
-    masks = magnitude(encoder, graph, Budget(kind, 0.6, 400), UNIT_KINDS)
+    masks = magnitude(encoder, graph, Budget.of(kind, 0.6, 400), UNIT_KINDS)
     assert masks[name][7] == 1 and masks[name][8] == 0
     structure = graph.structure(masks)
     full, kept = (getattr(cost(s, 400), kind) for s in (graph.dense, structure))

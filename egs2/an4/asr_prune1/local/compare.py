@@ -17,6 +17,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import compare_table
 
 from espnet_prune.report.side_by_side import require_all, run_side_by_side
+from espnet_prune.select.budget import Budget
 from espnet_prune.utils import (
     UserError,
     check_keys,
@@ -130,6 +131,7 @@ def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
         "recover_l0": plain,
         "recover_magnitude": stretch(plain, total),
     }
+    Budget.from_conf(prune.get("budget") or {}).whole("compare.sh")
     for size in args.sizes:
         for method in args.methods:
             name = f"{method}_{size}"

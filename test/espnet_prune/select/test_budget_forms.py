@@ -1,0 +1,156 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""What may stand under `budget:`, and what is said when it may not."""
+
+import pytest
+import torch
+
+from espnet_prune import UserError, unit_graph
+from espnet_prune.select.budget import UNIT_KINDS, Budget, Target, check_reachable
+from espnet_prune.select.layers.run import number_to_remove
+from test.espnet_prune.encoder_zoo import LATEST, build, stock_class
+
+PARTS = {"kind": "params", "cnn": 0.4, "transformer": 0.6}
+BOTH = [{"kind": "params", "sparsity": 0.5}, {"kind": "macs", "sparsity": 0.3}]
+
+
+@pytest.mark.parametrize(
+    "conf,names,targets",
+    [
+        ({}, ["params"], [Target("params", 0.5, 1000)]),
+        (
+            {"kind": "macs", "sparsity": 0.3, "frames": 500},
+            ["macs"],
+            [Target("macs", 0.3, 500)],
+        ),
+        (
+            PARTS,
+            ["cnn_params", "transformer_params"],
+            [
+                Target("params", 0.4, part="cnn"),
+                Target("params", 0.6, part="transformer"),
+            ],
+        ),
+        (BOTH, ["params", "macs"], [Target("params", 0.5), Target("macs", 0.3)]),
+        (
+            [
+                {"kind": "macs", "cnn": 0.4},
+                {"kind": "macs", "frames": 100, "sparsity": 0.2},
+                {"kind": "macs", "frames": 3000, "sparsity": 0.3},
+            ],
+            ["cnn_macs", "macs_100", "macs_3000"],
+            [
+                Target("macs", 0.4, 1000, "cnn"),
+                Target("macs", 0.2, 100),
+                Target("macs", 0.3, 3000),
+            ],
+        ),
+    ],
+)
+def test_forms(conf, names, targets):
+    budget = Budget.from_conf(conf)
+    assert budget.names == names
+    assert list(budget) == targets
+    assert Budget.from_conf(budget.conf()) == budget
+    half = [target.sparsity for target in budget.scaled(0.5)]
+    assert half == [target.sparsity / 2 for target in targets]
+
+
+@pytest.mark.parametrize(
+    "conf,words",
+    [
+        (0.5, "not a mapping"),
+        ([0.5], "not a mapping"),
+        ([], "the list is empty"),
+        ({"cnm": 0.4}, "did you mean 'cnn'"),
+        ({"kind": ["params"]}, "is not one of"),
+        ({"frames": True}, "frames True must be"),
+        ({"frames": 10}, "frames 10 must be at least 20"),
+        ({"cnn": 1.4}, "cnn 1.4 must be a number between 0 and 1"),
+        ({"transformer": "half"}, "transformer 'half' must be a number"),
+        ({"sparsity": float("nan")}, "must be a number between 0 and 1"),
+        ({"sparsity": 0.5, "cnn": 0.4}, "sparsity is that of the whole.*or a list"),
+        ([*BOTH, {"frames": 200}], "params of the encoder is asked for twice"),
+        ([PARTS, {"cnn": 0.1}], "params of the cnn is asked for twice"),
+    ],
+)
+def test_bad_forms(conf, words):
+    with pytest.raises(UserError, match=words) as caught:
+        Budget.from_conf(conf)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("conf", [PARTS, BOTH, {"transformer": 0.5}])
+def test_block_searches_take_the_plain_form_only(conf):
+    dense = unit_graph(build("latest")).dense
+    with pytest.raises(UserError, match="method layers goes with one sparsity"):
+        number_to_remove(dense, None, conf)
+    assert number_to_remove(dense, None, {"sparsity": 0.2}) == 1
+
+
+@pytest.mark.parametrize(
+    "conf,kinds,round_to,words",
+    [
+        # the floor, and what holds it up
+        (
+            {"cnn": 0.999, "transformer": 0.5},
+            UNIT_KINDS,
+            1,
+            r"0.999 of params of the cnn part cannot be reached; at most 0.9\d+ can be "
+            r"removed \([\d,]+ of [\d,]+ stay\).*every convolution.*keeps 1 channel",
+        ),
+        ({"cnn": 0.9}, UNIT_KINDS, 8, "keeps 8 channel"),
+        (
+            {"transformer": 0.999},
+            UNIT_KINDS,
+            1,
+            "of the transformer part.*because norms and other layers",
+        ),
+        (
+            {"cnn": 0.5, "transformer": 0.5},
+            ("ffn_unit", "module"),
+            1,
+            "of the cnn part.*subsampling_channel are not pruned",
+        ),
+        (
+            {"transformer": 0.9},
+            ("subsampling_channel",),
+            1,
+            "conv_channel, ffn_unit, head, module are not pruned",
+        ),
+        (
+            [{"kind": "params"}, {"kind": "macs", "sparsity": 0.9999}],
+            UNIT_KINDS,
+            1,
+            "of macs cannot.*every convolution.* and norms",
+        ),
+        ({}, UNIT_KINDS, 0, "round_to 0 must be a positive number"),
+    ],
+)
+def test_out_of_reach(conf, kinds, round_to, words):
+    graph = unit_graph(build("latest"))
+    with pytest.raises(UserError, match=words) as caught:
+        check_reachable(graph, kinds, Budget.from_conf(conf), round_to)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_encoder_without_that_part():
+    graph = unit_graph(build("linear"))
+    words = "cnn 0.4 cannot be reached; this encoder has no units in that part"
+    with pytest.raises(UserError, match=words):
+        check_reachable(graph, UNIT_KINDS, Budget.from_conf(PARTS))
+    check_reachable(graph, UNIT_KINDS, Budget.from_conf({"transformer": 0.6}))
+
+
+def test_the_floor_is_reached():
+    """What is said to be the most that can be removed can be removed."""
+    with torch.device("meta"):
+        graph = unit_graph(stock_class("conformer")(80, **LATEST))
+    for part in ("cnn", "transformer", "sparsity"):
+        with pytest.raises(UserError) as caught:
+            check_reachable(graph, UNIT_KINDS, Budget.from_conf({part: 0.99999}))
+        most = float(str(caught.value).split("at most ")[1].split()[0])
+        check_reachable(graph, UNIT_KINDS, Budget.from_conf({part: most - 0.001}))
+        with pytest.raises(UserError):
+            check_reachable(graph, UNIT_KINDS, Budget.from_conf({part: most + 0.001}))
