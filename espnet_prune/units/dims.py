@@ -20,7 +20,9 @@ from espnet_prune.compat import (
     TransformerEncoderLayer,
 )
 from espnet_prune.structure import SEQUENTIAL, Dims
+from espnet_prune.units.gated import GatedAttention
 from espnet_prune.units.modules import subsampling_out
+from espnet_prune.units.wave import WaveEmbed, wave_norm
 from espnet_prune.utils import UserError
 
 _FAMILIES = (
@@ -29,6 +31,8 @@ _FAMILIES = (
     ("branchformer", BranchformerEncoderLayer),
     ("e_branchformer", EBranchformerEncoderLayer),
 )
+# raw speech at 16 kHz: what counts as one frame in a cost
+FRAME_SAMPLES = 160
 
 
 def read_dims(encoder: nn.Module) -> Dims:
@@ -42,8 +46,10 @@ def read_dims(encoder: nn.Module) -> Dims:
     if not found:
         raise UserError(
             f"{type(encoder).__name__} has no pruning adapter; use a Conformer, "
-            "Transformer, Branchformer or E-Branchformer encoder"
+            "Transformer, Branchformer, E-Branchformer or pruned_wav2vec2 encoder"
         )
+    if isinstance(encoder.embed, WaveEmbed):
+        found = ["wav2vec2"]  # its blocks are those of another family
     # narrowing may remove every attention; it leaves the dimensions it started from
     dims = getattr(encoder, "dense_dims", None)
     if dims is None:
@@ -56,6 +62,16 @@ def read_dims(encoder: nn.Module) -> Dims:
 def _read_embed(encoder: nn.Module) -> Dict[str, Any]:
     embed, convs, conv1ds = encoder.embed, (), ()
     size = encoder.output_size()
+    if isinstance(embed, WaveEmbed):
+        layers = embed.extractor.conv_layers
+        return dict(
+            input_size=1,
+            output_size=size,
+            waves=tuple((layer.kernel_size, layer.stride) for layer in layers),
+            wave_norm=wave_norm(embed),
+            wave_bias=layers[0].conv.bias is not None,
+            frame_samples=FRAME_SAMPLES,
+        )
     if isinstance(embed, CONV2D_SUBSAMPLINGS):
         found = [m for m in embed.conv if isinstance(m, nn.Conv2d)]
         convs = tuple((m.kernel_size[0], m.stride[0]) for m in found)
@@ -81,7 +97,7 @@ def _read_attention(attention: Any) -> Dict[str, Any]:
         return dict(head_dim=0, attention="none")
     if isinstance(attention, FastSelfAttention):
         return dict(head_dim=attention.attention_head_size, attention="fast")
-    kind = "abs"
+    kind = "gated" if isinstance(attention, GatedAttention) else "abs"
     if isinstance(attention, LegacyRelPositionMultiHeadedAttention):
         kind = "legacy_rel"
     elif isinstance(attention, RelPositionMultiHeadedAttention):
@@ -167,6 +183,8 @@ def _read_others(encoder: nn.Module) -> Tuple[int, int, int]:
     counted = ["encoders."]
     if isinstance(encoder.embed, CONV2D_SUBSAMPLINGS):
         counted += ["embed.conv.", f"embed.{subsampling_out(encoder.embed)}."]
+    elif isinstance(encoder.embed, WaveEmbed):
+        counted += ["embed.extractor.", "embed.projection."]
     params = sum(
         p.numel()
         for name, p in encoder.named_parameters()
@@ -178,8 +196,13 @@ def _read_others(encoder: nn.Module) -> Tuple[int, int, int]:
             continue
         if name + "." in counted:
             continue
+        convs = []
         if isinstance(module, ConvolutionalPositionalEmbedding):
-            for conv in module.convs:
+            convs = module.convs
+        elif isinstance(module, WaveEmbed):
+            convs = [module.pos_conv.conv]
+        if convs:
+            for conv in convs:
                 k = conv.kernel_size[0]
                 macs = conv.in_channels * conv.out_channels // conv.groups * k
                 per_frame += macs
