@@ -103,9 +103,15 @@ def test_other_commands(tmp_path):
 
 
 def test_configuration():
-    """The YAML of the README is one that `select` takes."""
-    from espnet_prune.bin.select import COMMON, METHODS
+    """The YAML of the README is one that `select` takes, or builds an encoder."""
+    import torch
 
-    (text,) = [text for kind, text in BLOCKS if kind == "yaml"]
-    conf = yaml.safe_load(text)
-    assert set(conf) <= {*COMMON, *METHODS["l0"]}
+    from espnet_prune.bin.select import COMMON, METHODS
+    from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
+
+    select, train = [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"]
+    assert set(select) <= {*COMMON, *METHODS["l0"]}
+    assert train["encoder"] == "pruned_wav2vec2" and train["input_size"] == 1
+    assert train["encoder_conf"].pop("weights") == "HUBERT_BASE"
+    with torch.device("meta"):
+        PrunedWav2Vec2Encoder(1, **train["encoder_conf"])

@@ -31,6 +31,8 @@ _FAMILIES = (
     ("branchformer", BranchformerEncoderLayer),
     ("e_branchformer", EBranchformerEncoderLayer),
 )
+# frontends of ESPnet that are whole self-supervised models
+SSL_FRONTENDS = ("S3prlFrontend", "HuggingFaceFrontend", "ESPnetSSLFrontend")
 # raw speech at 16 kHz: what counts as one frame in a cost
 FRAME_SAMPLES = 160
 
@@ -39,8 +41,9 @@ def read_dims(encoder: nn.Module) -> Dims:
     """Return the fixed dimensions of an encoder.
 
     Raises:
-        UserError: An encoder class that has no adapter.
+        UserError: An encoder class that has no adapter, or a self-supervised frontend.
     """
+    refuse_frontend(encoder)
     blocks = getattr(encoder, "encoders", None)
     found = [name for name, kind in _FAMILIES if blocks and isinstance(blocks[0], kind)]
     if not found:
@@ -57,6 +60,25 @@ def read_dims(encoder: nn.Module) -> Dims:
         dims = Dims(encoder=found[0], **_read_embed(encoder), **read(encoder))
     params, per_frame, fixed = _read_others(encoder)
     return dataclasses.replace(dims, other_params=params, other_macs=(per_frame, fixed))
+
+
+def refuse_frontend(model: Any) -> None:
+    """Say how to prune a self-supervised model that ESPnet runs as frontend.
+
+    Args:
+        model: An encoder, a frontend, or a model with a frontend.
+
+    Raises:
+        UserError: The frontend is of that kind.
+    """
+    kind = type(getattr(model, "frontend", model)).__name__
+    if kind in SSL_FRONTENDS:
+        raise UserError(
+            f"{kind} cannot be pruned where it is; make its model the encoder: set "
+            "frontend: null, input_size: 1, encoder: pruned_wav2vec2 and in "
+            "encoder_conf model and weights, and train once more (README, "
+            "Self-supervised encoders)"
+        )
 
 
 def _read_embed(encoder: nn.Module) -> Dict[str, Any]:
