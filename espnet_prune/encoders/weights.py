@@ -28,7 +28,10 @@ State = Dict[str, torch.Tensor]
 Renames = Tuple[Tuple[str, str], ...]
 
 # what comes with a model beside its encoder
-_HEADS = r"(aux|lm_head|proj|final_proj|project_\w+|quantizer|label_embs_concat)\b.*"
+_HEADS = (
+    r"(aux|lm_head|logit_generator|proj|final_proj|project_\w+|quantizer|"
+    r"label_embs_concat)\b.*"
+)
 _PREFIX = r"^(model|w2v_encoder|w2v_model|wav2vec2|hubert|wavlm)\."
 
 _FAIRSEQ: Renames = (
@@ -71,7 +74,7 @@ _OURS: Renames = (
     (r"\.attention\.gru_rel_pos_const$", ".self_attn.gate_scale"),
     (r"\.feed_forward\.intermediate_dense\.", ".feed_forward.w_1."),
     (r"\.feed_forward\.output_dense\.", ".feed_forward.w_2."),
-    (r"^masked_spec_embed$", "embed.mask_embedding"),
+    (r"^(masked_spec_embed|mask_generator\.mask_embedding)$", "embed.mask_embedding"),
 )
 
 # key of a Hugging Face config.json -> key of encoder_conf
@@ -150,8 +153,8 @@ def to_ours(state: Mapping[str, torch.Tensor], conf: SpeechModel) -> State:
     last = "after_norm" if conf.normalize_before else "embed.norm"
     norms = (
         (r"^encoder\.transformer\.layer_norm\.", f"{last}."),
-        (r"(layers\.\d+)\.layer_norm\.", rf"\1.{first}."),
-        (r"(layers\.\d+)\.final_layer_norm\.", rf"\1.{second}."),
+        (r"(transformer\.layers\.\d+)\.layer_norm\.", rf"\1.{first}."),
+        (r"(transformer\.layers\.\d+)\.final_layer_norm\.", rf"\1.{second}."),
     )
     found = _renamed(found, norms + _OURS)
     return {

@@ -81,12 +81,18 @@ def fairseq_names(state, gated):
     """Rename as fairseq and WavLM's authors do."""
     found = {}
     for key, value in state.items():
-        key = key.replace("encoder.transformer.pos_conv_embed.conv", "encoder.pos_conv.0")
+        key = key.replace(
+            "encoder.transformer.pos_conv_embed.conv", "encoder.pos_conv.0"
+        )
         key = key.replace("encoder.feature_projection.projection", "post_extract_proj")
         key = key.replace("encoder.feature_projection.layer_norm", "layer_norm")
         key = key.replace("encoder.transformer.", "encoder.")
         key = re.sub(r"(conv_layers\.\d+)\.conv", r"\1.0", key)
-        norm = r"\1.2" if "conv_layers.1.layer_norm.bias" not in str(list(state)) else r"\1.2.1"
+        norm = (
+            r"\1.2"
+            if "conv_layers.1.layer_norm.bias" not in str(list(state))
+            else r"\1.2.1"
+        )
         key = re.sub(r"(conv_layers\.\d+)\.layer_norm", norm, key)
         key = key.replace("parametrizations.weight.original0", "weight_g")
         key = key.replace("parametrizations.weight.original1", "weight_v")
@@ -98,7 +104,9 @@ def fairseq_names(state, gated):
             key = key.replace("rel_attn_embed", "relative_attention_bias")
             key = key.replace("gru_rel_pos_linear", "grep_linear")
             key = key.replace("gru_rel_pos_const", "grep_a")
-            key = key.replace("attention.", "self_attn.").replace("relative_self_attn.", "relative_attention_")
+            key = key.replace("attention.", "self_attn.").replace(
+                "relative_self_attn.", "relative_attention_"
+            )
         if ".in_proj_" in key:
             for name, part in zip("qkv", value.chunk(3)):
                 found[key.replace("in_proj_", f"{name}_proj.")] = part
@@ -114,12 +122,16 @@ def hugging_face_names(state, prefix):
         key = key.replace("encoder.feature_projection.", "feature_projection.")
         if ".in_proj_" in key:
             for name, part in zip("qkv", value.chunk(3)):
-                own = key.replace("attention.attention.in_proj_", f"attention.{name}_proj.")
+                own = key.replace(
+                    "attention.attention.in_proj_", f"attention.{name}_proj."
+                )
                 found[f"{prefix}.{own}"] = part
         elif key.startswith("aux."):
             found[key.replace("aux", "lm_head")] = value
         else:
-            found[f"{prefix}.{key.replace('attention.attention.', 'attention.')}"] = value
+            found[f"{prefix}.{key.replace('attention.attention.', 'attention.')}"] = (
+                value
+            )
     found[f"{prefix}.masked_spec_embed"] = torch.full((16,), 0.25)
     return found
 
@@ -204,7 +216,11 @@ def test_weights_of_another_model_are_refused(tmp_path):
     for folder, variant, reason in (
         (whisper, "base", "of type 'whisper'; only wav2vec2, hubert, wavlm"),
         (wide, "base", "set attention_heads: 2 in encoder_conf"),
-        (convs, "base", r"set conv_layers: \[\[12, 10, 5\], \[10, 8, 8\], \[14, 4, 8\]"),
+        (
+            convs,
+            "base",
+            r"set conv_layers: \[\[12, 10, 5\], \[10, 8, 8\], \[14, 4, 8\]",
+        ),
         (good, "wavlm", "set model in encoder_conf to a wav2vec2 or hubert one"),
         (good, "large", "set pos_conv_kernel: 8|normalize_before: false"),
     ):
