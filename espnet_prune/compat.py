@@ -64,6 +64,7 @@ Conv2dSubsampling1 = _subsampling.Conv2dSubsampling1
 Conv2dSubsampling2 = _subsampling.Conv2dSubsampling2
 Conv2dSubsampling6 = _subsampling.Conv2dSubsampling6
 Conv2dSubsampling8 = _subsampling.Conv2dSubsampling8
+TooShortUttError = _subsampling.TooShortUttError
 CONV2D_SUBSAMPLINGS = (
     Conv2dSubsampling,
     Conv2dSubsampling1,

@@ -8,6 +8,7 @@ config decodes with random weights. Everything here checks every key and shape.
 """
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
@@ -31,6 +32,9 @@ def read_model_config(config: PathLike) -> Dict[str, Any]:
 def build_model(args: Mapping[str, Any]) -> nn.Module:
     """Build the ESPnet ASR model that a config describes, with random weights.
 
+    Published weights that the encoder was once made of (`encoder_conf: weights`) are
+    not read.
+
     Args:
         args: Content of config.yaml; pruned encoders are known.
 
@@ -48,6 +52,9 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
     espnet_prune.register()
     from espnet2.tasks.asr import ASRTask
 
+    args = dict(args)
+    if (args.get("encoder_conf") or {}).get("weights") is not None:
+        args["encoder_conf"] = {**args["encoder_conf"], "weights": None}
     return ASRTask.build_model(argparse.Namespace(**args))
 
 
@@ -66,6 +73,24 @@ def state_problems(model: nn.Module, state: Mapping[str, Any]) -> List[str]:
     return problems
 
 
+def _note_frontend(model: nn.Module) -> None:
+    """Say that a self-supervised frontend is not part of the encoder.
+
+    Raises:
+        UserError: There is no encoder but that frontend.
+    """
+    from espnet_prune.units.dims import SSL_FRONTENDS, refuse_frontend
+
+    if getattr(model, "encoder", None) is None:
+        refuse_frontend(model)
+    kind = type(getattr(model, "frontend", None)).__name__
+    if kind in SSL_FRONTENDS:
+        logging.warning(
+            f"{kind} is no part of the encoder: it is neither counted nor pruned; see "
+            "'Self-supervised encoders' in the README"
+        )
+
+
 def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]:
     """Build a model and load its weights, every key and every shape.
 
@@ -73,7 +98,8 @@ def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]
         The `ESPnetASRModel` in eval mode, and the content of its config.
 
     Raises:
-        UserError: A file is missing or corrupt, or the two do not belong together.
+        UserError: A file is missing or corrupt, the two do not belong together, or
+            there is no encoder behind a self-supervised frontend.
     """
     args = read_model_config(config)
     state = load_tensors(model_file)
@@ -85,4 +111,5 @@ def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]
             "and the checkpoint of one experiment"
         )
     model.load_state_dict(state, strict=True)
+    _note_frontend(model)
     return model.eval(), args

@@ -25,12 +25,14 @@ def _encoders() -> Dict[str, type]:
     from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
     from espnet_prune.encoders.pruned_e_branchformer import PrunedEBranchformerEncoder
     from espnet_prune.encoders.pruned_transformer import PrunedTransformerEncoder
+    from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
 
     return {
         "pruned_branchformer": PrunedBranchformerEncoder,
         "pruned_e_branchformer": PrunedEBranchformerEncoder,
         "pruned_conformer": PrunedConformerEncoder,
         "pruned_transformer": PrunedTransformerEncoder,
+        "pruned_wav2vec2": PrunedWav2Vec2Encoder,
     }
 
 

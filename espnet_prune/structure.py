@@ -28,8 +28,10 @@ BLOCK_FIELDS = (
     "cgmlp_units",
     "linear_units",
 )
+# lists of the front end, one entry per convolution
+FRONT_FIELDS = ("subsampling_channels", "wave_channels")
 # families whose modules run one after the other; the others have two branches
-SEQUENTIAL = ("conformer", "transformer")
+SEQUENTIAL = ("conformer", "transformer", "wav2vec2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +39,13 @@ class Dims:
     """What pruning does not change, as far as costs depend on it.
 
     Attributes:
-        encoder: Family of the encoder: "conformer", "transformer", "branchformer" or
-            "e_branchformer".
-        input_size: Feature dimension of the input, e.g. 80 mel bins.
+        encoder: Family of the encoder: "conformer", "transformer", "branchformer",
+            "e_branchformer" or "wav2vec2" (HuBERT and WavLM too).
+        input_size: Feature dimension of the input, e.g. 80 mel bins; 1 for speech.
         output_size: Width of the residual stream (d).
         head_dim: Width of one attention head (k).
-        attention: "abs", "rel" (latest) or "legacy_rel"; "fast" (Fastformer's, whose
-            heads are no units) or "none".
+        attention: "abs", "rel" (latest), "legacy_rel" or "gated" (WavLM's); "fast"
+            (Fastformer's, whose heads are no units) or "none".
         qk_norm: Whether queries and keys are normalised per head.
         ffn_kernels: Kernel sizes of the two feed-forward layers; (1, 1) if linear.
         cnn_kernel: Kernel size of the depthwise convolution, 0 without one.
@@ -57,6 +59,11 @@ class Dims:
         concat_after: Whether attention input and output are concatenated.
         convs: (kernel, stride) of every Conv2d of the subsampling, or empty.
         conv1ds: (in, out, kernel, stride) of a Conv1d subsampling, or empty.
+        waves: (kernel, stride) of every convolution over raw speech, or empty.
+        wave_norm: "group" (after the first of them) or "layer" (after each), or "".
+        wave_bias: Whether those convolutions have a bias.
+        frame_samples: Samples of input that count as one frame of 10 ms: 160 where
+            raw speech at 16 kHz comes in, 1 where features do.
         other_params: Parameters outside blocks and Conv2d subsampling.
         other_macs: Multiply-accumulates outside them: per encoder frame, and fixed.
     """
@@ -78,6 +85,10 @@ class Dims:
     concat_after: bool = False
     convs: Tuple[Tuple[int, int], ...] = ()
     conv1ds: Tuple[Tuple[int, int, int, int], ...] = ()
+    waves: Tuple[Tuple[int, int], ...] = ()
+    wave_norm: str = ""
+    wave_bias: bool = False
+    frame_samples: int = 1
     other_params: int = 0
     other_macs: Tuple[int, int] = (0, 0)
 
@@ -100,7 +111,12 @@ class Structure:
     None that this kind of encoder never had it. `kept_blocks` are the indices that
     the blocks had in the dense model. `cgmlp_units` counts channels after the gating,
     half of ESPnet's `cgmlp_linear_units`. `subsampling_channels` has one entry per
-    Conv2d.
+    Conv2d, `wave_channels` one per convolution over raw speech.
+
+    Counts say all that a rebuilt encoder must know, but for one thing: a head of WavLM
+    reads its own column of a table and its own part of the block's input. So
+    `remaining_heads` holds, for these encoders only, the indices that the heads of each
+    block had in the dense model; None leaves open which heads stay.
     """
 
     dims: Dims
@@ -111,6 +127,8 @@ class Structure:
     conv_channels: Optional[List[int]] = None
     cgmlp_units: Optional[List[int]] = None
     subsampling_channels: Optional[List[int]] = None
+    wave_channels: Optional[List[int]] = None
+    remaining_heads: Optional[List[List[int]]] = None
 
     def __post_init__(self) -> None:
         for field, counts in self.fields():
@@ -125,10 +143,22 @@ class Structure:
                 )
         if list(self.kept_blocks) != sorted(set(self.kept_blocks)):
             raise UserError("structure: kept_blocks must rise strictly")
+        if self.remaining_heads is not None:
+            self._check_heads(self.remaining_heads)
+
+    def _check_heads(self, heads: List[List[int]]) -> None:
+        counts = self.attention_heads or []
+        if [len(indices) for indices in heads] != list(counts):
+            raise UserError(
+                f"structure: remaining_heads must list {counts} heads, as "
+                "attention_heads says"
+            )
+        if any(list(indices) != sorted(set(indices)) for indices in heads):
+            raise UserError("structure: remaining_heads must rise strictly")
 
     def fields(self) -> List[Tuple[str, List[int]]]:
         """Return (name, counts) of every list that this kind of encoder has."""
-        names = BLOCK_FIELDS + ("subsampling_channels",)
+        names = BLOCK_FIELDS + FRONT_FIELDS
         pairs = [(name, getattr(self, name)) for name in names]
         return [(name, counts) for name, counts in pairs if counts is not None]
 
@@ -159,7 +189,8 @@ class Structure:
 
         # with concat_after the attention is no plain residual, so one head must stay
         removable = {"attention_heads": not dense.dims.concat_after}
-        removable["subsampling_channels"] = False
+        removable.update(dict.fromkeys(FRONT_FIELDS, False))
+        drawn.remaining_heads = None
         for field, counts in drawn.fields():
             for i, size in enumerate(counts):
                 gone = removable.get(field, True) and rng.random() < (1.0 - keep) / 4
@@ -170,6 +201,8 @@ class Structure:
         """Return what `encoder_conf: {structure: ...}` of a pruned model carries."""
         widths = {field: list(counts) for field, counts in self.fields()}
         widths["kept_blocks"] = list(self.kept_blocks)
+        if self.remaining_heads is not None:
+            widths["remaining_heads"] = [list(heads) for heads in self.remaining_heads]
         return widths
 
     def with_widths(self, widths: Mapping[str, Any]) -> "Structure":
@@ -180,7 +213,10 @@ class Structure:
                 than there are, or none where at least one must stay.
         """
         own = dict(self.fields())
-        check_keys(widths, [*own, "kept_blocks"], "structure")
+        known = [*own, "kept_blocks"]
+        if self.dims.attention == "gated":
+            known.append("remaining_heads")
+        check_keys(widths, known, "structure")
         kept = list(widths.get("kept_blocks", self.kept_blocks))
         missing = [block for block in kept if block not in self.kept_blocks]
         if missing or not kept:
@@ -201,7 +237,7 @@ class Structure:
                 )
             for i, (n, size) in enumerate(zip(given, full)):
                 least = int(
-                    field == "subsampling_channels"
+                    field in FRONT_FIELDS
                     or (field == "attention_heads" and self.dims.concat_after)
                 )
                 if not least <= n <= size:
@@ -209,7 +245,31 @@ class Structure:
                         f"structure: {field}[{i}] is {n}, this encoder allows "
                         f"{least} to {size}"
                     )
-        return Structure(dims=self.dims, kept_blocks=kept, **values)
+        heads = self._heads(widths, values.get("attention_heads") or [], position)
+        return Structure(
+            dims=self.dims, kept_blocks=kept, remaining_heads=heads, **values
+        )
+
+    def _heads(
+        self, widths: Mapping[str, Any], counts: List[int], position: List[int]
+    ) -> Optional[List[List[int]]]:
+        """Return which heads remain, as far as `widths` or the counts decide it."""
+        given = widths.get("remaining_heads")
+        own = None
+        if self.remaining_heads is not None:
+            own = [self.remaining_heads[i] for i in position]
+        if given is None:
+            if own is None or any(n not in (0, len(h)) for n, h in zip(counts, own)):
+                return None
+            return [list(heads) if n else [] for n, heads in zip(counts, own)]
+        if own is not None and (
+            len(given) != len(own)
+            or any(set(some) - set(heads) for some, heads in zip(given, own))
+        ):
+            raise UserError(
+                f"structure: remaining_heads {given} are not among the encoder's {own}"
+            )
+        return [list(heads) for heads in given]
 
     def to_dict(self) -> Dict[str, Any]:
         """Return plain data; `from_dict` gives an equal Structure back."""
@@ -255,12 +315,16 @@ class Structure:
         return cls.from_dict(data["structure"])
 
     def diff(self, other: "Structure") -> Dict[str, Tuple[Any, Any]]:
-        """Return the lists that differ, as {field: (own, other's)}."""
+        """Return the lists that differ, as {field: (own, other's)}.
+
+        Heads that one of the two leaves open do not differ.
+        """
         mine, theirs = self.to_dict(), other.to_dict()
         return {
             key: (mine.get(key), theirs.get(key))
             for key in {**mine, **theirs}
             if mine.get(key) != theirs.get(key)
+            and (key != "remaining_heads" or (key in mine and key in theirs))
         }
 
     def summary(self) -> str:
@@ -270,7 +334,9 @@ class Structure:
         for i, block in enumerate(self.kept_blocks):
             row = " ".join(f"{counts[i] or '-':>20}" for _, counts in fields)
             lines.append(f"{block:>5} {row}")
-        if self.subsampling_channels is not None:
-            channels = ", ".join(map(str, self.subsampling_channels))
-            lines.append(f"subsampling channels: {channels}")
+        for field in FRONT_FIELDS:
+            channels = getattr(self, field)
+            if channels is not None:
+                numbers = ", ".join(map(str, channels))
+                lines.append(f"{field.replace('_', ' ')}: {numbers}")
         return "\n".join(lines)

@@ -115,14 +115,24 @@ def test_sweep():
 
 
 def test_configurations():
-    """The YAML of the README is what `select` takes."""
+    """The YAML of the README is what `select` takes, or builds an encoder."""
+    import torch
+
     from espnet_prune.bin.select import COMMON, METHODS
     from espnet_prune.distill.config import DistillConf
+    from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
     from espnet_prune.select.budget import Budget
 
-    for text in [text for kind, text in BLOCKS if kind == "yaml"]:
-        for line in text.splitlines():
-            conf = yaml.safe_load(line)
-            assert set(conf) <= {*COMMON, *METHODS["l0"]}
-            DistillConf.from_dict(conf.get("distill_conf"))
-            assert Budget.from_conf(conf.get("budget", {})).names
+    texts = [text for kind, text in BLOCKS if kind == "yaml"]
+    (train,) = [text for text in texts if text.startswith("frontend: ")]
+    texts.remove(train)
+    for line in "".join(texts).splitlines():
+        conf = yaml.safe_load(line)
+        assert set(conf) <= {*COMMON, *METHODS["l0"]}
+        DistillConf.from_dict(conf.get("distill_conf"))
+        assert Budget.from_conf(conf.get("budget", {})).names
+    train = yaml.safe_load(train)
+    assert train["encoder"] == "pruned_wav2vec2" and train["input_size"] == 1
+    assert train["encoder_conf"].pop("weights") == "HUBERT_BASE"
+    with torch.device("meta"):
+        PrunedWav2Vec2Encoder(1, **train["encoder_conf"])

@@ -72,6 +72,9 @@ def merge_configs(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
         class that it belongs to is the same.
     """
     merged = {key: base[key] for key in MODEL_KEYS if key in base}
+    if "weights" in (merged.get("encoder_conf") or {}):
+        # published weights were for the first training; now --init_param has them
+        merged["encoder_conf"] = {**merged["encoder_conf"], "weights": None}
     for key, value in own.items():
         kind = key[: -len("_conf")]
         same_class = kind not in own or own[kind] == base.get(kind)

@@ -26,7 +26,8 @@ def get_parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         default=[1000, 3000],
-        help="input frames of the utterance; 1000 are 10 s at a hop of 10 ms",
+        help="input frames of the utterance; 1000 are 10 s at a hop of 10 ms, and also "
+        "for raw speech",
     )
     parser.add_argument("--output", help="write JSON to this file")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -48,7 +49,9 @@ def shares(structure: Any, frames: int) -> List[Dict[str, Any]]:
     for name in model.variables:
         last = name.rsplit(".", 1)[-1]
         kind = {"heads": "head", "units": "ffn_unit", "channels": "conv_channel"}
-        if name.startswith("embed."):
+        if name.startswith("embed.extractor."):
+            kinds.setdefault("wave_channel", []).append(name)
+        elif name.startswith("embed."):
             kinds.setdefault("subsampling_channel", []).append(name)
         elif last == "channels" and ".cgmlp." in name:
             kinds.setdefault("cgmlp_channel", []).append(name)

@@ -164,6 +164,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
 
     graph = unit_graph(model.encoder)
     small = cut(model.encoder, structure, masks)
+    structure = Structure.dense(small)  # the heads that stay are named now
     report = compare(
         model.encoder, graph, masks, small, args.trials, args.seed, model.ctc
     )

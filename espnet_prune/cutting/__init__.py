@@ -19,7 +19,10 @@ __all__ = ["cut", "largest"]
 def largest(
     encoder: nn.Module, graph: UnitGraph, structure: Structure
 ) -> Dict[str, torch.Tensor]:
-    """Return masks that keep, per vector, the units with the largest L2 norm."""
+    """Return masks that keep, per vector, the units with the largest L2 norm.
+
+    Heads that the structure names are kept by name.
+    """
     norms = unit_norms(encoder, graph)
     masks = {}
     for unit in graph:
@@ -27,7 +30,9 @@ def largest(
         if unit.kind == "module":
             mask[:] = float(count > 0)
         else:
-            mask[norms[unit.name].topk(count).indices] = 1.0
+            named = graph.named(structure, unit)
+            largest = norms[unit.name].topk(count).indices
+            mask[largest if named is None else named] = 1.0
         masks[unit.name] = mask
     return masks
 

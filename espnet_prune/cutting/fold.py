@@ -16,7 +16,7 @@ def fold(encoder: nn.Module, graph: UnitGraph, masks: Masks) -> None:
     A module's mask scales weight and bias of its last layer. Afterwards the encoder
     gives without masks what it gave with them (0 included).
     """
-    state = dict(encoder.named_parameters())
+    state = {**dict(encoder.named_parameters()), **dict(encoder.named_buffers())}
     for unit in graph:
         mask = masks[unit.name].to(next(iter(state.values())).device)
         if bool((mask == 1).all()):

@@ -27,7 +27,8 @@ def encoder_config(
     and cgMLP; then the model loads in any ESPnet without this package. A Branchformer
     that averages by fixed weights may also lack a branch per block. Blocks keep their
     rates of stochastic depth, except in a stock Transformer, which knows none: the
-    function is the same, but further training skips no blocks.
+    function is the same, but further training skips no blocks. For wav2vec 2.0, HuBERT
+    and WavLM there is no stock class.
 
     Args:
         name: `encoder` of the dense config.
@@ -39,6 +40,9 @@ def encoder_config(
         Class name and arguments.
     """
     conf = dict(conf)
+    if dense.dims.waves:  # ESPnet has no such encoder; and the weights are here now
+        conf.pop("weights", None)
+        return name, {**conf, "structure": kept.widths()}
     stock = next((s for s, pruned in _STOCK.items() if name in (s, pruned)), name)
     if not conf.get("structure") and _is_stock_shaped(dense, kept):
         conf.pop("structure", None)

@@ -17,7 +17,10 @@ TOLERANCE = 1e-5  # fp32, on outputs of order one
 
 
 def random_batch(encoder: nn.Module, size: int, lengths: List[int], seed: int) -> Any:
-    """Return random input (N, T, input_size), zero after each utterance's length."""
+    """Return random input (N, T, input_size), zero after each utterance's length.
+
+    T counts features, or samples for an encoder of raw speech.
+    """
     generator = torch.Generator().manual_seed(seed)
     # a Branchformer's `embed` may be None
     modules = [] if encoder.embed is None else list(encoder.embed.modules())
@@ -68,11 +71,12 @@ def compare(
     # a Branchformer has no intermediate CTC
     knows_ctc = "ctc" in inspect.signature(encoder.forward).parameters
     more = {"ctc": ctc} if knows_ctc else {}
-    worst, batches = 0.0, []
+    worst, batches, dims = 0.0, [], graph.dense.dims
+    least, most = 20 * dims.frame_samples, 180 * dims.frame_samples
     for trial in range(trials):
         count = 1 + trial % 4
-        lengths = torch.randint(20, 180, (count,), generator=generator).tolist()
-        x, lens = random_batch(encoder, graph.dense.dims.input_size, lengths, trial)
+        lengths = torch.randint(least, most, (count,), generator=generator).tolist()
+        x, lens = random_batch(encoder, dims.input_size, lengths, trial)
         with masked(encoder, graph, masks):
             expected, olens, _ = whole(x, lens, **more)
         got, small_olens, _ = small(x, lens, **more)

@@ -76,7 +76,11 @@ def measure_depths(
         names = [dense.kept_blocks[i] for i in place]
         macs[depth] = cost(dense.with_widths({"kept_blocks": names}), FRAMES).macs
     times = measure_latency(
-        views, frames=FRAMES, input_size=dense.dims.input_size, runs=runs
+        views,
+        frames=FRAMES,
+        input_size=dense.dims.input_size,
+        frame_samples=dense.dims.frame_samples,
+        runs=runs,
     )
     return [
         Depth(depth, list(kept), error, macs[depth], times[str(depth)].min_ms)

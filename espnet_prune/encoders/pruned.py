@@ -26,7 +26,7 @@ class Prunable:
         stochastic_depth_rule: "constant", or "linear": block l of L is skipped with
             probability stochastic_depth_rate * l / L.
         layer_drop_rate: Without effect in the stock Conformer and Transformer, and so
-            only 0; an E-Branchformer skips blocks by it.
+            only 0; E-Branchformer and wav2vec 2.0 skip blocks by it.
         **stock: Every argument of the stock encoder, with the dense sizes.
 
     Raises:
@@ -36,8 +36,8 @@ class Prunable:
             that does not fit the dense sizes.
     """
 
-    # what the stock class makes of `layer_drop_rate`: "ignored", "unknown" or "skips";
-    # blocks of the last kind have no stochastic depth
+    # what the stock class makes of `layer_drop_rate`: "ignored", "unknown", "skips", or
+    # "both"; blocks of the third kind have no stochastic depth, of the last they do
     layer_drop = "ignored"
 
     def __init__(
@@ -82,4 +82,10 @@ class Prunable:
             # which units stay does not matter: the weights are loaded afterwards
             graph = unit_graph(self)
             wanted = graph.dense.with_widths(structure)
+            if graph.dense.remaining_heads and wanted.remaining_heads is None:
+                raise UserError(
+                    "structure: remaining_heads is missing, and attention_heads alone "
+                    "does not say which heads of WavLM these are; take structure from "
+                    "the cut model's config.yaml"
+                )
             narrow(self, graph, graph.first(wanted), wanted.kept_blocks)

@@ -48,7 +48,8 @@ class CostModel:
     Args:
         dense: Structure whose counts are the largest values of the variables.
         frames: Length of the utterance in input feature frames; with a 10 ms hop
-            1000 frames are 10 seconds.
+            1000 frames are 10 seconds. Where raw speech comes in, a frame is 10 ms of
+            samples (`Dims.frame_samples`), so that 1000 are 10 seconds there too.
 
     Attributes:
         variables: Full count of every variable, by the name of its unit.
@@ -73,6 +74,8 @@ class CostModel:
     def _front_end(self, dense: Structure, time: int) -> int:
         """Add the subsampling; return the number of frames after it."""
         dims = dense.dims
+        if dims.waves:
+            return self._waves(dense, time * dims.frame_samples)
         bins, before, size = dims.input_size, (), 1
         for i, (kernel, stride) in enumerate(dims.convs):
             time = (time - kernel) // stride + 1
@@ -92,6 +95,26 @@ class CostModel:
         for size, channels, kernel, stride in dims.conv1ds:
             time = (time - kernel) // stride + 1
             self.terms.append((0, time * size * channels * kernel, ()))
+        return time
+
+    def _waves(self, dense: Structure, time: int) -> int:
+        """Add the convolutions over raw speech and the projection after them.
+
+        Every term belongs to the convolutions, but for the projection's bias.
+        """
+        dims = dense.dims
+        before: Tuple[str, ...] = ()
+        for i, (kernel, stride) in enumerate(dims.waves):
+            time = (time - kernel) // stride + 1
+            name = f"embed.extractor.conv_layers.{i}.channels"
+            self.variables[name] = dense.wave_channels[i]
+            normed = dims.wave_norm == "layer" or (dims.wave_norm and i == 0)
+            self.terms.append((kernel, time * kernel, (*before, name)))
+            self.terms.append((int(dims.wave_bias) + 2 * int(normed), 0, (name,)))
+            before = (name,)
+        d = dims.output_size
+        self.terms.append((d + 2, time * d, before))
+        self.terms.append((d, 0, ()))
         return time
 
     def _module(
@@ -115,11 +138,14 @@ class CostModel:
         if dense.attention_heads is None:
             return
         params, macs = 4 * d * k + 3 * k, 4 * time * d * k + 2 * time**2 * k
-        if dims.attention != "abs":
+        const = d + norm + (4 * k if dims.qk_norm else 0)
+        if dims.attention == "gated":
+            # the gate: one Linear(k, 8) for all heads, and a scale for each
+            params, const, macs = params + 1, const + 8 * k + 8, macs + 8 * time * k
+        elif dims.attention != "abs":
             params += d * k + 2 * k
             steps = 2 * time - 1 if dims.attention == "rel" else time
             macs += steps * d * k + time * steps * k
-        const = d + norm + (4 * k if dims.qk_norm else 0)
         heads = dense.attention_heads[i]
         self._module(name, "heads", heads, const, (params, macs))
 
@@ -265,7 +291,8 @@ def cost(
     Args:
         structure_or_encoder: A Structure, or an encoder (priced as it stands; masks
             that are not cut cost nothing less).
-        frames: Input feature frames; with a 10 ms hop 1000 frames are 10 seconds.
+        frames: Input feature frames; with a 10 ms hop 1000 frames are 10 seconds. Raw
+            speech is counted in frames of 10 ms too.
         part: "cnn", "transformer", or "encoder" for both.
 
     Returns:

@@ -34,6 +34,7 @@ def measure_latency(
     *,
     frames: int = 1000,
     input_size: int = 80,
+    frame_samples: int = 1,
     runs: int = 15,
     warmup: int = 2,
     threads: int = 1,
@@ -45,10 +46,11 @@ def measure_latency(
         encoders: ESPnet encoders by name; they are put into eval mode.
         frames: Length of the utterance in feature frames; 1000 are 10 s.
         input_size: Feature dimension.
+        frame_samples: Samples in a frame, for encoders of raw speech.
         runs: Measured runs of each encoder.
         warmup: Runs of each encoder before.
         threads: Threads that torch may use; the former number is set again after.
-        seed: Seed of the random features (1, frames, input_size).
+        seed: Seed of the random input (1, frames * frame_samples, input_size).
 
     Returns:
         The times by name, in the order given.
@@ -59,8 +61,9 @@ def measure_latency(
     if runs < 1 or threads < 1:
         raise ValueError("runs and threads must be at least 1")
     generator = torch.Generator().manual_seed(seed)
-    feats = torch.randn(1, frames, input_size, generator=generator)
-    lengths = torch.tensor([frames])
+    length = frames * frame_samples
+    feats = torch.randn(1, length, input_size, generator=generator)
+    lengths = torch.tensor([length])
     times: Dict[str, List[float]] = {name: [] for name in encoders}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
+from espnet_prune.structure import FRONT_FIELDS
 from espnet_prune.utils import atomic_write
 
 TITLES = {
@@ -55,9 +56,10 @@ def structure_figure(dense: Mapping[str, Any], kept: Mapping[str, Any]) -> Any:
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
     label = "block"
-    if dense.get("subsampling_channels"):
-        label += f"    (subsampling channels: {kept['subsampling_channels']}"
-        label += f" of {dense['subsampling_channels']})"
+    for field in FRONT_FIELDS:
+        if dense.get(field):
+            label += f"    ({field.replace('_', ' ')}: {kept[field]}"
+            label += f" of {dense[field]})"
     axes[-1].set_xlabel(label, fontsize=8)
     return figure
 

@@ -77,11 +77,12 @@ def measure(
 
     models = {row.name: load_model(row.config, row.model)[0] for row in rows}
     structures = {n: Structure.dense(m.encoder) for n, m in models.items()}
-    size = structures[rows[0].name].dims.input_size
+    dims = structures[rows[0].name].dims
     latency = measure_latency(
         {name: model.encoder for name, model in models.items()},
         frames=frames,
-        input_size=size,
+        input_size=dims.input_size,
+        frame_samples=dims.frame_samples,
         runs=runs,
     )
     result = []

@@ -32,6 +32,7 @@ UNIT_KINDS = (
     "conv_channel",
     "cgmlp_channel",
     "subsampling_channel",
+    "wave_channel",
     "module",
 )
 

@@ -28,6 +28,7 @@ from espnet2.utils.types import str_or_none  # noqa: E402
 from espnet_prune.distill.config import DistillConf  # noqa: E402
 from espnet_prune.distill.teacher import load_teacher  # noqa: E402
 from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
+from espnet_prune.models import build_model  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
@@ -235,7 +236,7 @@ def load_gated(exp_dir: Union[Path, str]) -> Tuple[torch.nn.Module, torch.nn.Mod
     l0_conf.setdefault("seed", args.seed)
     weights = load_tensors(exp_dir / "weights.pth")
     states = load_tensors(exp_dir / "gates.pth")
-    model = ASRTask.build_model(args)
+    model = build_model(vars(args))
     model.load_state_dict(weights, strict=True)
     gates = espnet_prune.attach_gates(model.encoder, **l0_conf)
     gates.load_state_dict(states, strict=True)

@@ -7,7 +7,7 @@ from typing import Any, List, Optional
 
 from torch import nn
 
-from espnet_prune.compat import CONV2D_SUBSAMPLINGS
+from espnet_prune.compat import CONV2D_SUBSAMPLINGS, ConformerEncoderLayer
 from espnet_prune.structure import SEQUENTIAL, Dims, Structure
 from espnet_prune.units.branches import TWO_BRANCHES, branch_units
 from espnet_prune.units.dims import read_dims
@@ -22,6 +22,7 @@ from espnet_prune.units.modules import (
 )
 from espnet_prune.units.narrow import narrow
 from espnet_prune.units.norms import unit_norms
+from espnet_prune.units.wave import WaveEmbed, wave_units
 
 __all__ = [
     "MaskHooks",
@@ -45,21 +46,23 @@ def unit_graph(encoder: nn.Module) -> UnitGraph:
 
     Args:
         encoder: A Conformer, Transformer, Branchformer or E-Branchformer encoder,
-            stock or already pruned.
+            stock or already pruned, or a `pruned_wav2vec2`.
 
     Raises:
         UserError: An encoder class that has no adapter.
     """
     dims = read_dims(encoder)
-    conformer = dims.encoder == "conformer"
     units = []
     if isinstance(encoder.embed, CONV2D_SUBSAMPLINGS):
         units += subsampling_units("embed", encoder.embed)
+    elif isinstance(encoder.embed, WaveEmbed):
+        units += wave_units("embed", encoder.embed)
     for i, block in enumerate(encoder.encoders):
         path = f"encoders.{i}"
         if isinstance(block, TWO_BRANCHES):
             units += branch_units(path, block, i)
             continue
+        conformer = isinstance(block, ConformerEncoderLayer)
 
         def norm(name: str) -> Optional[str]:
             # a norm before a module goes with it, one after it stays
@@ -118,10 +121,16 @@ def structure_of(encoder: nn.Module, dims: Optional[Dims] = None) -> Structure:
         heads = counts(name, lambda m: m.h)
     if dims.cgmlp_kernel:
         cgmlp = counts("cgmlp", lambda m: m.channel_proj2.in_features)
-    subsampling = None
+    subsampling = waves = None
     if isinstance(encoder.embed, CONV2D_SUBSAMPLINGS):
         convs = [m for m in encoder.embed.conv if isinstance(m, nn.Conv2d)]
         subsampling = [conv.out_channels for conv in convs]
+    elif isinstance(encoder.embed, WaveEmbed):
+        layers = encoder.embed.extractor.conv_layers
+        waves = [layer.conv.out_channels for layer in layers]
+    remaining = None
+    if dims.attention == "gated":
+        remaining = [list(getattr(b.self_attn, "heads", [])) for b in blocks]
     return Structure(
         dims=dims,
         kept_blocks=list(getattr(encoder, "kept_blocks", range(len(blocks)))),
@@ -133,4 +142,6 @@ def structure_of(encoder: nn.Module, dims: Optional[Dims] = None) -> Structure:
         conv_channels=widths("conv_module", lambda m: m.depthwise_conv.weight.size(0)),
         cgmlp_units=cgmlp,
         subsampling_channels=subsampling,
+        wave_channels=waves,
+        remaining_heads=remaining,
     )

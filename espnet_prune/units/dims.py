@@ -20,7 +20,9 @@ from espnet_prune.compat import (
     TransformerEncoderLayer,
 )
 from espnet_prune.structure import SEQUENTIAL, Dims
+from espnet_prune.units.gated import GatedAttention
 from espnet_prune.units.modules import subsampling_out
+from espnet_prune.units.wave import WaveEmbed, wave_norm
 from espnet_prune.utils import UserError
 
 _FAMILIES = (
@@ -29,21 +31,28 @@ _FAMILIES = (
     ("branchformer", BranchformerEncoderLayer),
     ("e_branchformer", EBranchformerEncoderLayer),
 )
+# frontends of ESPnet that are whole self-supervised models
+SSL_FRONTENDS = ("S3prlFrontend", "HuggingFaceFrontend", "ESPnetSSLFrontend")
+# raw speech at 16 kHz: what counts as one frame in a cost
+FRAME_SAMPLES = 160
 
 
 def read_dims(encoder: nn.Module) -> Dims:
     """Return the fixed dimensions of an encoder.
 
     Raises:
-        UserError: An encoder class that has no adapter.
+        UserError: An encoder class that has no adapter, or a self-supervised frontend.
     """
+    refuse_frontend(encoder)
     blocks = getattr(encoder, "encoders", None)
     found = [name for name, kind in _FAMILIES if blocks and isinstance(blocks[0], kind)]
     if not found:
         raise UserError(
             f"{type(encoder).__name__} has no pruning adapter; use a Conformer, "
-            "Transformer, Branchformer or E-Branchformer encoder"
+            "Transformer, Branchformer, E-Branchformer or pruned_wav2vec2 encoder"
         )
+    if isinstance(encoder.embed, WaveEmbed):
+        found = ["wav2vec2"]  # its blocks are those of another family
     # narrowing may remove every attention; it leaves the dimensions it started from
     dims = getattr(encoder, "dense_dims", None)
     if dims is None:
@@ -53,9 +62,38 @@ def read_dims(encoder: nn.Module) -> Dims:
     return dataclasses.replace(dims, other_params=params, other_macs=(per_frame, fixed))
 
 
+def refuse_frontend(model: Any) -> None:
+    """Say how to prune a self-supervised model that ESPnet runs as frontend.
+
+    Args:
+        model: An encoder, a frontend, or a model with a frontend.
+
+    Raises:
+        UserError: The frontend is of that kind.
+    """
+    kind = type(getattr(model, "frontend", model)).__name__
+    if kind in SSL_FRONTENDS:
+        raise UserError(
+            f"{kind} cannot be pruned where it is; make its model the encoder: set "
+            "frontend: null, input_size: 1, encoder: pruned_wav2vec2 and in "
+            "encoder_conf model and weights, and train once more (README, "
+            "Self-supervised encoders)"
+        )
+
+
 def _read_embed(encoder: nn.Module) -> Dict[str, Any]:
     embed, convs, conv1ds = encoder.embed, (), ()
     size = encoder.output_size()
+    if isinstance(embed, WaveEmbed):
+        layers = embed.extractor.conv_layers
+        return dict(
+            input_size=1,
+            output_size=size,
+            waves=tuple((layer.kernel_size, layer.stride) for layer in layers),
+            wave_norm=wave_norm(embed),
+            wave_bias=layers[0].conv.bias is not None,
+            frame_samples=FRAME_SAMPLES,
+        )
     if isinstance(embed, CONV2D_SUBSAMPLINGS):
         found = [m for m in embed.conv if isinstance(m, nn.Conv2d)]
         convs = tuple((m.kernel_size[0], m.stride[0]) for m in found)
@@ -81,7 +119,7 @@ def _read_attention(attention: Any) -> Dict[str, Any]:
         return dict(head_dim=0, attention="none")
     if isinstance(attention, FastSelfAttention):
         return dict(head_dim=attention.attention_head_size, attention="fast")
-    kind = "abs"
+    kind = "gated" if isinstance(attention, GatedAttention) else "abs"
     if isinstance(attention, LegacyRelPositionMultiHeadedAttention):
         kind = "legacy_rel"
     elif isinstance(attention, RelPositionMultiHeadedAttention):
@@ -167,6 +205,8 @@ def _read_others(encoder: nn.Module) -> Tuple[int, int, int]:
     counted = ["encoders."]
     if isinstance(encoder.embed, CONV2D_SUBSAMPLINGS):
         counted += ["embed.conv.", f"embed.{subsampling_out(encoder.embed)}."]
+    elif isinstance(encoder.embed, WaveEmbed):
+        counted += ["embed.extractor.", "embed.projection."]
     params = sum(
         p.numel()
         for name, p in encoder.named_parameters()
@@ -178,8 +218,13 @@ def _read_others(encoder: nn.Module) -> Tuple[int, int, int]:
             continue
         if name + "." in counted:
             continue
+        convs = []
         if isinstance(module, ConvolutionalPositionalEmbedding):
-            for conv in module.convs:
+            convs = module.convs
+        elif isinstance(module, WaveEmbed):
+            convs = [module.pos_conv.conv]
+        if convs:
+            for conv in convs:
                 k = conv.kernel_size[0]
                 macs = conv.in_channels * conv.out_channels // conv.groups * k
                 per_frame += macs

@@ -14,7 +14,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 
-from espnet_prune.structure import Structure
+from espnet_prune.structure import FRONT_FIELDS, Structure
 
 Masks = Mapping[str, torch.Tensor]
 
@@ -43,7 +43,7 @@ class MaskPoint:
 
     `when` is "pre" or "post": the mask multiplies the module's input or output;
     "open": the input is multiplied by 1 where the mask is not 0; "norm": the module, a
-    layer norm, takes its statistics over the open units only.
+    layer norm over `dim`, takes its statistics over the open units only.
     """
 
     module: str
@@ -59,7 +59,7 @@ class Unit:
     Attributes:
         name: Name in the graph; a mask of `size` entries is addressed by it.
         kind: "head", "ffn_unit", "conv_channel", "cgmlp_channel",
-            "subsampling_channel" or "module".
+            "subsampling_channel", "wave_channel" or "module".
         size: Number of units in the vector; 1 for a whole module.
         point: Where its mask multiplies.
         field: List of the Structure that counts it; for a module, its units' list.
@@ -161,24 +161,46 @@ class UnitGraph:
             unit = self.units[name]
             if unit.kind != "module":
                 widths[unit.field][unit.index] = int((mask != 0).sum())
+            if unit.kind == "head" and self.dense.remaining_heads is not None:
+                heads = self.dense.remaining_heads[unit.index]
+                widths["remaining_heads"][unit.index] = [
+                    head for head, kept in zip(heads, mask.tolist()) if kept
+                ]
         return self.dense.with_widths(widths)
 
     def first(self, structure: Structure) -> Dict[str, torch.Tensor]:
-        """Return masks that keep the first units of every vector."""
+        """Return masks that keep the first units of every vector.
+
+        Heads that the Structure names are kept by name.
+        """
         masks = {}
         for unit in self:
             count = self.count(structure, unit)
             if unit.kind == "module":
                 count = int(count > 0)
-            mask = torch.zeros(unit.size)
-            mask[:count] = 1.0
+            mask, named = torch.zeros(unit.size), self.named(structure, unit)
+            mask[named if named is not None else slice(count)] = 1.0
             masks[unit.name] = mask
         return masks
+
+    def named(self, structure: Structure, unit: Unit) -> Optional[List[int]]:
+        """Return the positions of the heads that a Structure names, if it does.
+
+        Only WavLM's heads have names, see `Structure`.
+        """
+        names, dense = structure.remaining_heads, self.dense.remaining_heads
+        if unit.kind != "head" or names is None or dense is None:
+            return None
+        block = self.dense.kept_blocks[unit.index]
+        if block not in structure.kept_blocks:
+            return []
+        kept = names[structure.kept_blocks.index(block)]
+        return [dense[unit.index].index(head) for head in kept]
 
     def count(self, structure: Structure, unit: Unit) -> int:
         """Return how many units of a vector a Structure keeps; 0 in a lost block."""
         counts = dict(structure.fields())[unit.field]
-        if unit.field == "subsampling_channels":
+        if unit.field in FRONT_FIELDS:
             return counts[unit.index]
         block = self.dense.kept_blocks[unit.index]
         if block not in structure.kept_blocks:

@@ -71,7 +71,9 @@ class MaskHooks:
             mask = self.values.get(unit.name)
             if mask is None or bool((mask != 0).all()):
                 return output
-            return open_norm(module, args[0], mask != 0).to(output.dtype)
+            x = args[0].transpose(point.dim, -1)
+            normed = open_norm(module, x, mask != 0).to(output.dtype)
+            return normed.transpose(point.dim, -1)
 
         hook.is_mask = True
         return hook

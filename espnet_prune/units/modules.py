@@ -15,6 +15,7 @@ from espnet_prune.compat import (
     MultiLayeredConv1d,
     PositionwiseFeedForward,
 )
+from espnet_prune.units.gated import GatedAttention
 from espnet_prune.units.graph import MaskPoint, Slice, Unit
 
 FEED_FORWARDS = (PositionwiseFeedForward, MultiLayeredConv1d, Conv1dLinear)
@@ -63,6 +64,8 @@ def attention_units(
         producers.append(Slice(f"{name}.linear_pos.weight", 0, k))
         producers.append(Slice(f"{name}.pos_bias_u", 0))
         producers.append(Slice(f"{name}.pos_bias_v", 0))
+    if isinstance(attention, GatedAttention):
+        producers.append(Slice(f"{name}.gate_scale", 0))
     field = "attention_heads"
     heads = Unit(
         name=f"{name}.heads",

@@ -10,6 +10,7 @@ from torch import nn
 
 from espnet_prune.compat import MultiHeadedAttention, MultiSequential
 from espnet_prune.units.branches import close_merge
+from espnet_prune.units.gated import keep_heads
 from espnet_prune.units.graph import Masks, Slice, UnitGraph
 from espnet_prune.units.modules import Removed
 from espnet_prune.utils import UserError
@@ -44,6 +45,10 @@ def narrow(
             continue
         if len(kept) in (0, unit.size):
             continue  # gone with its module, or whole
+        if unit.kind == "head":
+            keep_heads(
+                encoder.get_submodule(unit.point.module.rpartition(".")[0]), kept
+            )
         for part in unit.producers + unit.consumers:
             slices.setdefault((part.tensor, part.dim), []).append((part, kept))
     for (name, dim), parts in slices.items():
@@ -89,6 +94,8 @@ def _rewrite_sizes(module: nn.Module) -> None:
             module.in_channels = module.weight.size(1) * module.groups
     elif isinstance(module, nn.BatchNorm1d):
         module.num_features = len(module.weight)
+    elif isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels:
+        module.num_groups = module.num_channels = len(module.weight)
     elif isinstance(module, nn.LayerNorm) and module.weight is not None:
         module.normalized_shape = tuple(module.weight.shape)
     elif isinstance(module, MultiHeadedAttention):

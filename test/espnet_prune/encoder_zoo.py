@@ -96,12 +96,30 @@ VARIANTS = {
 }
 MEL = 40
 
+SPEECH_SIZES = dict(
+    output_size=16,
+    attention_heads=4,
+    linear_units=24,
+    num_blocks=3,
+    conv_layers=[[12, 10, 5], [10, 8, 8], [14, 8, 8]],
+    pos_conv_kernel=8,
+    pos_conv_groups=4,
+)
+BUCKETS = dict(num_buckets=8, max_distance=20)
+# self-supervised models: raw speech in, no stock class
+SPEECH = {
+    "base": dict(SPEECH_SIZES, model="wav2vec2_base"),
+    "large": dict(SPEECH_SIZES, model="wav2vec2_large_lv60k", pos_conv_kernel=7),
+    "wavlm": dict(SPEECH_SIZES, **BUCKETS, model="wavlm_base"),
+    "wavlm_large": dict(SPEECH_SIZES, **BUCKETS, model="wavlm_large"),
+}
 
 CLASSES = {
     "branchformer": "BranchformerEncoder",
     "conformer": "ConformerEncoder",
     "e_branchformer": "EBranchformerEncoder",
     "transformer": "TransformerEncoder",
+    "wav2vec2": "Wav2Vec2Encoder",
 }
 
 
@@ -135,6 +153,12 @@ def build(variant, seed=0, pruned=False, **more):
     torch.manual_seed(seed)
     make = pruned_class(family) if pruned else stock_class(family)
     return randomise(make(MEL, **{**conf, **more}), seed)
+
+
+def build_speech(variant, seed=0, **more):
+    torch.manual_seed(seed)
+    conf = {**SPEECH[variant], **more}
+    return randomise(pruned_class("wav2vec2")(**conf), seed)
 
 
 def soft_masks(graph, structure, seed=0):

@@ -133,7 +133,7 @@ class Gates(nn.Module):
         self.hooks.values = dict(zip(self.names, z.split(self.sizes)))
 
     def sparsity(self) -> torch.Tensor:
-        """Return the expected share of the cost that is gone, per target; (targets,)."""
+        """Return the expected share that is gone of each target's cost; (targets,)."""
         with _fp32(self.theta):
             probability = open_probability(self.theta.float())
             counts = probability.new_zeros(len(self.sizes)).index_add(

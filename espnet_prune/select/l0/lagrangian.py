@@ -12,7 +12,8 @@ close at once.
 
 A target that others imply is one-sided: it pulls gates shut while too little is gone,
 and leaves them alone when more is gone than it asks for (the augmented Lagrangian of an
-inequality; Bertsekas, 1982, "Constrained Optimization and Lagrange Multiplier Methods").
+inequality; Bertsekas, 1982, "Constrained Optimization and Lagrange Multiplier
+Methods").
 """
 
 import math
