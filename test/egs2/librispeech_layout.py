@@ -5,7 +5,7 @@
 
 """Lay speech out on disk as LibriSpeech does, to run the real recipes on a small corpus.
 
-    python test/egs2/librispeech_layout.py --corpus AN4 --output_dir OUT --train_utts 40
+    python test/egs2/librispeech_layout.py --corpus AN4 --output_dir OUT
     cd egs2/librispeech_100/asr_prune1 && ./run.sh --downloads OUT ...
 
 writes OUT/LibriSpeech/PART/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac, a
@@ -94,15 +94,8 @@ def rename(
 
 
 def write_part(folder: Path, speakers: Sequence[Sequence[Utterance]]) -> None:
-    """Write the audio and the transcripts of one part.
-
-    Raises:
-        UserError: Audio that LibriSpeech could not have.
-    """
+    """Write the audio and the transcripts of one part."""
     for utt in (utt for lines in speakers for utt in lines):
-        info = soundfile.info(str(utt.source))
-        if (info.format, info.samplerate, info.channels) != ("FLAC", 16000, 1):
-            raise UserError(f"{utt.source} is not 16 kHz mono FLAC; convert it first")
         chapter = folder / str(utt.speaker) / str(utt.chapter)
         chapter.mkdir(parents=True, exist_ok=True)
         stem = f"{utt.speaker}-{utt.chapter}"
@@ -112,7 +105,11 @@ def write_part(folder: Path, speakers: Sequence[Sequence[Utterance]]) -> None:
 
 
 def tables(parts: Dict[str, List[List[Utterance]]]) -> Dict[str, str]:
-    """Return the text of SPEAKERS.TXT and CHAPTERS.TXT."""
+    """Return the text of SPEAKERS.TXT and CHAPTERS.TXT.
+
+    Raises:
+        UserError: Audio that LibriSpeech could not have.
+    """
     speakers = [";ID  |SEX| SUBSET           |MINUTES| NAME"]
     chapters = [
         ";ID    |READER|MINUTES| SUBSET           | PROJ.|BOOK ID| TITLE | TITLE"
@@ -121,8 +118,11 @@ def tables(parts: Dict[str, List[List[Utterance]]]) -> Dict[str, str]:
         for lines in people:
             minutes: Dict[int, float] = {}
             for utt in lines:
-                length = soundfile.info(str(utt.source)).duration / 60
-                minutes[utt.chapter] = minutes.get(utt.chapter, 0.0) + length
+                info = soundfile.info(str(utt.source))
+                if (info.format, info.samplerate, info.channels) != ("FLAC", 16000, 1):
+                    raise UserError(f"{utt.source} is not 16 kHz mono FLAC; convert it")
+                length = minutes.get(utt.chapter, 0.0)
+                minutes[utt.chapter] = length + info.duration / 60
             who, sex = lines[0].speaker, lines[0].sex
             total = sum(minutes.values())
             speakers.append(f"{who:<4} | {sex} | {part:<16} | {total:5.2f} | Nobody")
@@ -158,10 +158,11 @@ def lay_out(corpus: Path, output_dir: Path, args: argparse.Namespace) -> None:
             )
         for i, part in enumerate(names):
             parts[part] = people[i :: len(names)]
+    texts = tables(parts)
     for part, people in parts.items():
         write_part(target / part, people)
         print(f"{target / part}: {sum(map(len, people))} utterances")
-    for name, text in tables(parts).items():
+    for name, text in texts.items():
         (target / name).write_text(text, encoding="utf-8")
     (target / "LICENSE.TXT").write_text(f"The audio is that of {corpus}.\n")
 

@@ -101,7 +101,12 @@ def test_options_pass_through_and_the_checkout_is_left_alone(recipe, checkout):
 
 
 def test_a_language_model_is_trained_and_decodes(recipe, checkout):
-    lm = ("--use_lm", "true", "--asr_opts", "--use_ngram true --lm_args '--max_epoch 2'")
+    lm = (
+        "--use_lm",
+        "true",
+        "--asr_opts",
+        "--use_ngram true --lm_args '--max_epoch 2'",
+    )
     done = prepare(recipe, checkout, "--stop_stage", "9", *lm)
     assert done.returncode == 0, done.stdout
     for stage in (6, 7, 8, 9):
@@ -156,12 +161,9 @@ def test_what_cannot_work_is_told(recipe, checkout, options, message):
 @pytest.mark.parametrize("corpus", ["librispeech", "librispeech_100"])
 def test_a_recipe_in_a_checkout_uses_the_corpus_beside_it(checkout, corpus):
     """Copied there with `cp -rL`; as many files and lines as ESPnet accepts at once."""
-    asr1 = (checkout / "egs2" / "toy" / "asr1").rename(
-        checkout / "egs2" / corpus if False else checkout / "egs2" / "toy" / "moved"
-    )
     beside = checkout / "egs2" / corpus / "asr1"
     beside.parent.mkdir()
-    asr1.rename(beside)
+    (checkout / "egs2" / "toy" / "asr1").rename(beside)
     target = beside.parent / "asr_prune1"
     ignore = shutil.ignore_patterns("exp", "dump", "data", "downloads", "__pycache__")
     shutil.copytree(EGS2 / corpus / "asr_prune1", target, ignore=ignore)
@@ -172,9 +174,7 @@ def test_a_recipe_in_a_checkout_uses_the_corpus_beside_it(checkout, corpus):
     env = dict(os.environ, PYTHONPATH=str(ROOT))
     env.pop("ESPNET_ROOT", None)
     command = ["./run.sh", "--stop_stage", "1"]
-    done = subprocess.run(
-        command, cwd=target, env=env, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=target, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = given(target, 1)
     assert found["--dumpdir"] == "../asr_prune1/dump"
