@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the recipes' path.sh: puts the environment that make prepared first on
-# PATH. An environment named in ESPNET_PRUNE_VENV goes before the one of the last make.
+# PATH. An environment named in ESPNET_PRUNE_VENV goes before the one of the last make;
+# without any it is that of the checkout of ESPnet.
 _tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 _venv=${ESPNET_PRUNE_VENV:-}
 if [ -z "${_venv}" ] && [ -f "${_tools}/.venv_path" ]; then
@@ -10,5 +11,7 @@ _venv=${_venv:-${_tools}/venv}
 if [ -x "${_venv}/bin/python" ]; then
     export PATH="${_venv}/bin:${PATH}"
     [ -d "${_venv}/conda-meta" ] || export VIRTUAL_ENV="${_venv}"
+elif [ -f "${ESPNET_ROOT:-${_tools}/espnet}/tools/activate_python.sh" ]; then
+    . "${ESPNET_ROOT:-${_tools}/espnet}/tools/activate_python.sh"
 fi
 unset _tools _venv

@@ -104,7 +104,9 @@ def get_parser() -> argparse.ArgumentParser:
         action="append",
         help="what judges, as in ESPnet; default: the model's validation data",
     )
-    group.add_argument("--cmd", help="launcher of parallel jobs, e.g. scripts/run.py")
+    group.add_argument(
+        "--cmd", help="launcher of parallel jobs, as espnet_prune.bin.run"
+    )
     group.add_argument("--nj", type=int, default=1, help="parallel jobs")
     return parser
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "egs2/TEMPLATE/asr_prune1/scripts/data_prep.py"
+SCRIPT = ROOT / "espnet_prune/bin/data_prep.py"
 TEXTS = ["ONE TWO", "THREE FOUR FIVE", "TWO SIX", "SEVEN ONE"]
 
 

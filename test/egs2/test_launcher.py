@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parents[2] / "egs2/TEMPLATE/asr_prune1/scripts/run.py"
+RUN = Path(__file__).parents[2] / "espnet_prune/bin/run.py"
 
 # plays a cluster: runs the tasks of the array one after another, without PYTHONPATH
 SBATCH = r"""

@@ -14,7 +14,7 @@ import pytest
 
 from test.egs2.slurm import private_slurm
 
-RUN = Path(__file__).parents[2] / "egs2/TEMPLATE/asr_prune1/scripts/run.py"
+RUN = Path(__file__).parents[2] / "espnet_prune/bin/run.py"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ if [ -f "${MAIN_ROOT}/tools/extra_path.sh" ]; then . "${MAIN_ROOT}/tools/extra_p
 
 export LC_ALL=C
 export PYTHONIOENCODING=UTF-8
-export PYTHONPATH="${MAIN_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
+if [ -d "${MAIN_ROOT}/espnet_prune" ]; then # in a checkout of ESPnet it is installed
+    export PYTHONPATH="${MAIN_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
+fi
 export OMP_NUM_THREADS=1  # jobs run side by side, one thread each
 # training allocates the same large tensors in every step: glibc keeps them, instead of
 # giving them back to the kernel each time

@@ -26,8 +26,10 @@ ngpu=0                 # GPUs for training
 gpu_inference=false    # decode on a GPU
 dumpdir=dump           # formatted data
 expdir=exp             # experiments
-espnet_root=           # an ESPnet checkout, default tools/espnet
-data_dir=              # a Kaldi-style corpus with one folder per set, for stage 1
+espnet_root=           # an ESPnet checkout, default this one, ESPNET_ROOT or tools/espnet
+asr_opts=              # options of its asr.sh, stages 1-9, paths as seen from ../asr1
+downloads=             # where the corpora lie that its db.sh looks for in downloads
+data_dir=              # a Kaldi-style corpus with one folder per set, instead of a checkout
 local_data_opts=       # options of local/data.py or of local/data.sh
 train_set=train        # as in data/ (without _sp)
 valid_set=dev          # for the choice of epochs
@@ -43,6 +45,9 @@ use_intent=false       # SLU: a text is an intent, which stays one token, and th
 token_list=            # default data/token_list/TYPE/tokens.txt
 bpemodel=              # default beside the token list
 feats_normalize=global_mvn # global_mvn or utterance_mvn
+use_lm=false           # train a language model with the checkout, and decode with it
+lm_exp=                # a language model of ESPnet, default EXPDIR/lm_TOKENS
+inference_lm=valid.loss.ave.pth # the checkpoint of it
 asr_config=conf/train_asr.yaml # of the dense model
 asr_args=              # more options for the dense training
 asr_tag=               # default the name of asr_config, and the tokens
@@ -59,6 +64,9 @@ decode_cut=true        # decode and score the model before the recovery, too
 tag=                   # default the names of the dense model and of prune_config
 prune_exp=             # default EXPDIR/TAG
 report_args=           # more options for the report
+skip_packing=true      # stage 22: an archive as ESPnet's model zoo unpacks it
+skip_upload_hf=true    # false: on the Hugging Face hub, too, as --hf_repo USER/MODEL
+hf_repo=               # USER/MODEL
 # end of options
 
 _args="$*"
@@ -68,13 +76,15 @@ log "$0 ${_args}"
 . ./path.sh
 . ./cmd.sh
 
-: "${espnet_root:=${MAIN_ROOT}/tools/espnet}"
 _train=${train_set}${speed_perturb_factors:+_sp}
 case "${token_type}" in
     bpe) _tokens=bpe${nbpe} _folder=bpe_unigram${nbpe} ;;
     char | word) _tokens=${token_type} _folder=${token_type} ;;
     *) _die "--token_type ${token_type} is not there (bpe, char or word)" ;;
 esac
+if [ -n "${lm_exp}" ]; then use_lm=true; fi
+if "${use_lm}"; then : "${lm_exp:=${expdir}/lm_${_tokens}}"; fi
+_lm=${lm_exp:+${lm_exp}/${inference_lm}}
 _tokens+=${speed_perturb_factors:+_sp}
 : "${token_list:=data/token_list/${_folder}/tokens.txt}"
 if [ "${token_type}" = bpe ]; then : "${bpemodel:=$(dirname "${token_list}")/bpe.model}"; fi
@@ -84,9 +94,12 @@ if [ "${token_type}" = bpe ]; then : "${bpemodel:=$(dirname "${token_list}")/bpe
 : "${tag:=$(basename "${dense_exp}")_$(basename "${prune_config}" .yaml)}"
 : "${prune_exp:=${expdir}/${tag}}"
 _raw=${dumpdir}/raw _type=sound _gpu=0 _nlsyms=""
+. scripts/data.sh
 if [[ "${audio_format}" == *ark* ]]; then _type=kaldi_ark; fi
 if "${gpu_inference}"; then _gpu=1; fi
 if "${use_intent}"; then _nlsyms=data/intents.txt; fi
+"${skip_upload_hf}" || [ -n "${hf_repo}" ] || _die "--skip_upload_hf false needs --hf_repo"
+if "${skip_upload_hf}"; then hf_repo=""; fi
 
 train() { # DIR OPTION...: train a model, show the epochs
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "$1")" \
@@ -105,6 +118,7 @@ decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by 
         --batch_size 1 --ngpu "${_gpu}" --key_file "$3"/logdir/keys.JOB.scp \
         --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${_type}" \
         --asr_train_config "$1" --asr_model_file "$2" \
+        ${_lm:+--lm_train_config "${lm_exp}/config.yaml" --lm_file "${_lm}"} \
         --output_dir "$3"/logdir/output.JOB --config "${inference_config}" ${inference_args}
     ${python} scripts/decode.py collect --dumpdir "${_raw}" --sets "${test_sets}" \
         --output_dir "$3"
@@ -115,7 +129,6 @@ score() { # DIR OPTION...: of decoded text; writes tables and score.json there
         ${bpemodel:+--bpemodel "${bpemodel}"} ${_nlsyms:+--use_intent} --hyp "$@"
 }
 
-_recipe=${espnet_root}/egs2/$(basename "$(dirname "${PWD}")")/asr1
 _data="--train_set ${train_set} --valid_set ${valid_set} --fs ${fs} --dumpdir ${dumpdir}
     --token_type ${token_type} --nbpe ${nbpe} --min_wav_duration ${min_wav_duration}
     --max_wav_duration ${max_wav_duration}${_nlsyms:+ --nlsyms_txt ${_nlsyms}}"
@@ -123,35 +136,16 @@ _corpus=("local/data.py" "${local_data_opts}" "${_recipe}" "${data_dir}")
 for s in ${train_set} ${valid_set} ${test_sets}; do
     _corpus+=("${data_dir}/${s}/wav.scp" "${data_dir}/${s}/text")
 done
+if by_espnet; then _corpus+=("${asr_opts}" "${audio_format}" "${downloads}"); fi
 for n in 1 2 3 4 5; do
     begin ${n} "${dumpdir}" "Data preparation" "${_data}" "${test_sets}" \
         "${speed_perturb_factors}" "${_corpus[@]}" || continue
-    if [ -z "${data_dir}" ] && [ -f local/data.py ] && [ ${n} -eq 1 ]; then
-        ${python} local/data.py --data_dir downloads ${local_data_opts}
-    fi
-    if [ -n "${_nlsyms}" ] && [ ${n} -eq 5 ]; then
-        cut -d ' ' -f 2 "${_raw}/${_train}/text" | sort -u > "${_nlsyms}"
-    fi
-    if [ -n "${data_dir}" ] || [ -f local/data.py ]; then
-        ${python} scripts/data_prep.py --stage ${n} --data_dir "${data_dir:-downloads}" \
-            ${_data} --test_sets "${test_sets}" \
-            --speed_perturb_factors "${speed_perturb_factors}"
-    elif [ -f "${_recipe}/run.sh" ]; then
-        (cd "${_recipe}" && ./run.sh --stage ${n} --stop_stage ${n} --lang noinfo \
-            --token_type "${token_type}" --nbpe "${nbpe}" --audio_format "${audio_format}" \
-            --speed_perturb_factors "${speed_perturb_factors}" \
-            ${_nlsyms:+--nlsyms_txt "${OLDPWD}/${_nlsyms}"} \
-            ${_nlsyms:+--bpe_nlsyms "${OLDPWD}/${_nlsyms}"} --local_data_opts "${local_data_opts}")
-        mkdir -p data "${dumpdir}"
-        ln -sfn "$(realpath "${_recipe}")/dump/raw" "${_raw}"
-        ln -sfn "$(realpath "${_recipe}")/data/token_list" data/token_list
-    else
-        _die "stages 1-5 need --data_dir CORPUS, or ${_recipe}/run.sh (--espnet_root)"
-    fi
+    data_stage ${n}
     finish
 done
-
-for n in 6 7 8 9; do wanted ${n} && log "Stage ${n}: language models are not there yet."; done
+for n in 6 7 8 9; do
+    if wanted ${n}; then lm_stage ${n}; fi
+done
 
 _asr="--token_type ${token_type} --token_list ${token_list}
     ${bpemodel:+--bpemodel ${bpemodel}} --non_linguistic_symbols ${_nlsyms:-none} --cleaner none
@@ -202,12 +196,14 @@ if begin 11 "${dense_exp}" "Train the dense model" "${_texts[@]}" "${asr_config}
     finish
 fi
 
-_decode=$(basename "${inference_config}" .yaml)_asr_model_${inference_asr_model%.pth}
-_how=("${inference_config}" "${inference_args}" ${_nlsyms:+"${_nlsyms}"})
+_decode=$(basename "${inference_config}" .yaml)
+if [ -n "${_lm}" ]; then _decode+=_lm_$(basename "${lm_exp}")_${inference_lm%.pth}; fi
+_decode+=_asr_model_${inference_asr_model%.pth}
+_how=("${inference_config}" "${inference_args}" ${_lm:+"${_lm}"} ${_nlsyms:+"${_nlsyms}"})
 for s in ${test_sets}; do _how+=("${_raw}/${s}/wav.scp" "${_raw}/${s}/text"); done
 if begin 12 "${dense_exp}/${_decode}" "Decode the dense model" "${_how[@]}" \
     "${dense_exp}/config.yaml" "${_dense}"; then
-    need "${_dense}" "${inference_config}"
+    need "${_dense}" "${inference_config}" ${_lm:+"${_lm}"}
     decode "${dense_exp}/config.yaml" "${_dense}" "${dense_exp}/${_decode}"
     finish
 fi
@@ -270,7 +266,7 @@ fi
 
 if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
     "${prune_exp}/config.yaml" "${_pruned}" "${_cut}/model.pth" "${decode_cut}"; then
-    need "${_pruned}" "${inference_config}"
+    need "${_pruned}" "${inference_config}" ${_lm:+"${_lm}"}
     if "${decode_cut}"; then decode "${_cut}/config.yaml" "${_cut}/model.pth" "${_cut}/${_decode}"; fi
     decode "${prune_exp}/config.yaml" "${_pruned}" "${prune_exp}/${_decode}"
     finish
@@ -284,8 +280,6 @@ if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
 fi
 
 wanted 20 && log "Stage 20: ONNX and int8 are not there yet, it is left out."
-
-_report=""
 if wanted 21; then
     log "Stage 21: Report"
     _report=$(${python} -m espnet_prune.bin.report --dense_exp "${dense_exp}" \
@@ -293,7 +287,13 @@ if wanted 21; then
         ${report_args})
 fi
 
-wanted 22 && log "Stage 22: packing and uploading are not there yet, it is left out."
+if "${skip_packing}"; then
+    wanted 22 && log "Stage 22: no archive is wanted (--skip_packing false), it is left out."
+elif begin 22 "${prune_exp}" "Pack" "${prune_exp}/config.yaml" "${_pruned}" "${hf_repo}"; then
+    ${python} -m espnet_prune.bin.pack --exp_dir "${prune_exp}" \
+        --model "${inference_asr_model}" ${hf_repo:+--hf_repo "${hf_repo}"}
+    finish
+fi
 
 log "Finished in ${SECONDS} s"
-if [ -n "${_report}" ]; then echo "${_report}"; fi
+if [ -n "${_report:-}" ]; then echo "${_report}"; fi

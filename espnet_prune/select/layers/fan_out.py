@@ -19,7 +19,7 @@ class FanOut:
     """Splits sets over jobs of `espnet_prune.bin.evaluate_blocks`.
 
     Args:
-        launcher: Command with run.pl's command line, e.g. "scripts/run.py".
+        launcher: Command with run.pl's command line, as espnet_prune.bin.run.
         jobs: Number of jobs.
         folder: Where lists, results and logs go.
         options: Options of evaluate_blocks that say which model and data.

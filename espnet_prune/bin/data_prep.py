@@ -5,7 +5,7 @@
 
 Called in a recipe directory, once per stage or for a range of them::
 
-    python3 scripts/data_prep.py --stage 1 --stop_stage 5 --data_dir CORPUS \
+    python -m espnet_prune.bin.data_prep --stage 1 --stop_stage 5 --data_dir CORPUS \
         --train_set train --valid_set dev --test_sets "dev test" \
         --speed_perturb_factors "0.9 1.0 1.1" --token_type bpe --nbpe 30
 

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+# To be sourced. Stages 1-9, by one of two ways:
+#   --data_dir, or local/data.py   Kaldi-style directories, by espnet_prune.bin.data_prep
+#   a checkout of ESPnet           its run.sh and asr.sh of the same corpus, in ../asr1
+# In a checkout ../asr1 is there; elsewhere it is made of links into the linked checkout,
+# in which nothing is written. The audio and the language model end up in DUMPDIR and
+# EXPDIR of this directory, ../asr1 keeps its data/.
+# shellcheck disable=SC2154  # the options of prune.sh
+
+if [ -z "${espnet_root}" ]; then
+    espnet_root=${ESPNET_ROOT:-${MAIN_ROOT}/tools/espnet}
+    if [ -f "${MAIN_ROOT}/egs2/TEMPLATE/asr1/asr.sh" ]; then espnet_root=${MAIN_ROOT}; fi
+fi
+_recipe=${espnet_root}/egs2/$(basename "$(dirname "${PWD}")")/asr1
+_checkout="an ESPnet checkout: git clone https://github.com/espnet/espnet, then
+make -C tools espnet ESPNET=/path/to/espnet (or --espnet_root, or ESPNET_ROOT)"
+
+by_espnet() { # do the data come from a checkout?
+    [ -z "${data_dir}" ] && [ ! -f local/data.py ]
+}
+
+link_item() { # TARGET NAME: ../asr1/NAME becomes a link, if it is not a file of its own
+    if [ -e "../asr1/$2" ] && [ ! -L "../asr1/$2" ]; then
+        _die "../asr1/$2 is in the way of a link to $1: move it away"
+    fi
+    ln -sfn "$1" "../asr1/$2"
+}
+
+link_recipe() { # make ../asr1, unless this is a checkout and has it
+    local item root
+    [ -f "${_recipe}/run.sh" ] || _die "${_recipe}/run.sh is missing, it belongs to" ${_checkout}
+    root=$(realpath "${_recipe}")
+    mkdir -p ../asr1
+    if [ "$(realpath ../asr1)" != "${root}" ]; then
+        for item in "${root}"/*; do
+            case "${item##*/}" in
+                data | dump | exp | downloads | path.sh) ;;
+                *) link_item "${item}" "${item##*/}" ;;
+            esac
+        done
+        # jobs on a cluster source it again, without the variables of this shell
+        printf '%s\n' "export ESPNET_ROOT='$(realpath "${espnet_root}")'" \
+            ". '${root}/path.sh'" > ../asr1/path.sh
+    fi
+    [ -z "${downloads}" ] || link_item "$(realpath "${downloads}")" downloads
+}
+
+seen_from_asr1() { # PATH of this directory
+    case "$1" in
+        /* | "") echo "$1" ;;
+        *) echo "../$(basename "${PWD}")/$1" ;;
+    esac
+}
+
+espnet_stage() { # STAGE: run it by the asr.sh of the checkout
+    local words dump exp lm options=()
+    dump=$(seen_from_asr1 "${dumpdir}") exp=$(seen_from_asr1 "${expdir}")
+    lm=$(seen_from_asr1 "${lm_exp}")
+    link_recipe
+    if [ -n "${asr_opts}" ]; then
+        words=$(xargs -n 1 printf '%s\n' <<< "${asr_opts}") ||
+            _die "--asr_opts ${asr_opts} has a quote that is not closed"
+        mapfile -t options <<< "${words}"
+    fi
+    if [ -n "${_nlsyms}" ]; then
+        options+=(--nlsyms_txt "$(seen_from_asr1 "${_nlsyms}")")
+        options+=(--bpe_nlsyms "$(seen_from_asr1 "${_nlsyms}")")
+    fi
+    (cd ../asr1 && ./run.sh --stage "$1" --stop_stage "$1" --python "${python}" --lang noinfo \
+        --train_set "${train_set}" --valid_set "${valid_set}" --test_sets "${test_sets}" \
+        --local_data_opts "${local_data_opts}" --nj "${nj}" --ngpu "${ngpu}" --feats_type raw \
+        --speed_perturb_factors "${speed_perturb_factors}" --audio_format "${audio_format}" \
+        --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
+        --max_wav_duration "${max_wav_duration}" --token_type "${token_type}" --nbpe "${nbpe}" \
+        --dumpdir "${dump}" --expdir "${exp}" --use_lm "${use_lm}" --lm_exp "${lm}" \
+        --inference_lm "${inference_lm}" ${options[@]+"${options[@]}"})
+}
+
+data_stage() { # STAGE, 1 to 5
+    if [ -n "${_nlsyms}" ] && [ "$1" -eq 5 ]; then
+        mkdir -p "$(dirname "${_nlsyms}")"
+        cut -d ' ' -f 2 "${_raw}/${_train}/text" | sort -u > "${_nlsyms}"
+    fi
+    if by_espnet; then
+        [ -f "${_recipe}/run.sh" ] || _die "stages 1-5 need --data_dir CORPUS, or" ${_checkout}
+        espnet_stage "$1"
+        if [ "$1" -eq 5 ]; then # a copy: the models of this directory name it
+            mkdir -p data
+            cp -RL ../asr1/data/token_list data
+        fi
+        return
+    fi
+    if [ -z "${data_dir}" ] && [ "$1" -eq 1 ]; then
+        ${python} local/data.py --data_dir downloads ${local_data_opts}
+    fi
+    ${python} -m espnet_prune.bin.data_prep --stage "$1" --data_dir "${data_dir:-downloads}" \
+        ${_data} --test_sets "${test_sets}" --speed_perturb_factors "${speed_perturb_factors}"
+}
+
+lm_stage() { # STAGE, 6 to 9: the language model, or a word on why there is none
+    local dir=${lm_exp} wish="${use_lm}" option="--use_lm true"
+    if [ "$1" -eq 9 ]; then
+        dir=${expdir}/ngram wish=false option="--asr_opts '--use_ngram true'"
+        if [[ "${asr_opts//-/_}" =~ use_ngram\ +true ]]; then wish=true; fi
+    fi
+    if ! "${wish}"; then
+        log "Stage $1: no language model is wanted (${option}), it is left out"
+    elif [ "$1" -lt 9 ] && [ -f "${_lm}" ] && [ ! -f "${lm_exp}/.begun_stage6" ]; then
+        log "Stage $1: ${lm_exp} is taken as it is"
+    elif ! by_espnet; then
+        _die "language models are trained where ESPnet prepares the data, too;" \
+            "train one there and give --lm_exp DIR"
+    elif begin "$1" "${dir}" "Language model" "${asr_opts}" "${inference_lm}" \
+        "${dumpdir}/raw/lm_train.txt" "${token_list}"; then
+        need "${dumpdir}/raw/lm_train.txt" "${token_list}"
+        if [ "$1" -eq 6 ]; then resume; fi
+        espnet_stage "$1"
+        finish
+    fi
+}
