@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parents[2] / "espnet_prune/bin/run.py"
+ROOT = Path(__file__).parents[2]
+RUN = ("-m", "espnet_prune.bin.run")
 
 # plays a cluster: runs the tasks of the array one after another, without PYTHONPATH
 SBATCH = r"""
@@ -33,11 +34,12 @@ def launch(request, tmp_path):
     sbatch.parent.mkdir()
     sbatch.write_text(f"#!{sys.executable}\n{SBATCH}")
     sbatch.chmod(sbatch.stat().st_mode | stat.S_IXUSR)
-    env = dict(os.environ, PATH=f"{sbatch.parent}:{os.environ['PATH']}")
+    path = f"{sbatch.parent}:{os.environ['PATH']}"
+    env = dict(os.environ, PATH=path, PYTHONPATH=str(ROOT))
 
     def call(*words):
         return subprocess.run(
-            [sys.executable, RUN, "--backend", request.param, *words],
+            [sys.executable, *RUN, "--backend", request.param, *words],
             cwd=tmp_path,
             env=env,
             capture_output=True,
@@ -102,8 +104,9 @@ def test_slurm_gets_its_options(launch):
 
 
 def call_local(folder, *words):
-    command = [sys.executable, RUN, *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    command = [sys.executable, *RUN, *words]
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
 def test_jobs_run_side_by_side_up_to_the_limit(tmp_path):
@@ -144,8 +147,9 @@ def test_bad_command_lines(tmp_path, words, message):
 
 def test_a_terminated_launcher_ends_its_jobs(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, RUN, "x.log", "echo", "$$", ">", "pid", ";", "sleep", "60"],
+        [sys.executable, *RUN, "x.log", "echo", "$$", ">", "pid", ";", "sleep", "60"],
         cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
     )
     deadline = time.time() + 20
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
