@@ -108,7 +108,9 @@ def test_commands(variant, tmp_path, capsys):
     assert ("remaining_heads" in written["structure"]) == (variant == "wavlm")
     assert read_json(small / "verify.json")["max_abs_diff"] <= 1e-5
     loaded, _ = load_model(small / "config.yaml", small / "model.pth")
-    assert cost(loaded.encoder).params == read_json(small / "cost.json")["encoder_params"]
+    assert (
+        cost(loaded.encoder).params == read_json(small / "cost.json")["encoder_params"]
+    )
     with torch.no_grad():
         wave, lengths = torch.randn(1, 8000), torch.tensor([8000])
         assert loaded.encode(wave, lengths)[0].shape == (1, 24, 16)
