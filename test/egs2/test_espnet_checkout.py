@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from test.egs2.test_recipe import EGS2, ROOT, TEMPLATE, calls, recipe, run
+from test.egs2.test_recipe import EGS2, ROOT, calls, recipe, run
 
 __all__ = ["recipe"]  # a fixture
 SETS = ("--train_set", "tr", "--valid_set", "cv", "--test_sets", "a b")
@@ -27,7 +27,9 @@ case "${stage}" in
     3) mkdir -p "${dumpdir}/raw/tr" && touch "${dumpdir}/raw/tr/text" ;;
     4) echo "u1 x" > "${dumpdir}/raw/lm_train.txt" ;;
     5) mkdir -p data/token_list/char && touch data/token_list/char/tokens.txt ;;
-    7) mkdir -p "${lm_exp}" && touch "${lm_exp}/config.yaml" "${lm_exp}/${inference_lm}" ;;
+    7)
+        mkdir -p "${lm_exp}"
+        touch "${lm_exp}/config.yaml" "${lm_exp}/${inference_lm}" ;;
     9) mkdir -p "${expdir}/ngram" ;;
 esac
 """
