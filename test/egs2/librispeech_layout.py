@@ -3,7 +3,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Lay speech out on disk as LibriSpeech does, to run real recipes on a small corpus.
+"""Lay speech out on disk as LibriSpeech does, to run the real recipes on little.
 
     python test/egs2/librispeech_layout.py --corpus AN4 --output_dir OUT
     cd egs2/librispeech_100/asr_prune1 && ./run.sh --downloads OUT ...

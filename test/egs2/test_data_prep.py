@@ -12,7 +12,6 @@ import pytest
 import soundfile
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "espnet_prune/bin/data_prep.py"
 TEXTS = ["ONE TWO", "THREE FOUR FIVE", "TWO SIX", "SEVEN ONE"]
 
 
@@ -40,8 +39,8 @@ def corpus(tmp_path):
 
 
 def run(cwd, *args):
-    """Run the script; returns the finished process."""
-    cmd = [sys.executable, str(SCRIPT), *map(str, args)]
+    """Run the command; returns the finished process."""
+    cmd = [sys.executable, "-m", "espnet_prune.bin.data_prep", *map(str, args)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(cmd, cwd=cwd, capture_output=True, text=True, env=env)
 

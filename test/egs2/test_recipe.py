@@ -132,7 +132,7 @@ def test_use_intent_reaches_the_commands(recipe):
     assert done.returncode == 0, done.stdout
     assert (recipe / "data/intents.txt").read_text() == "go\nset\n"
     data, scored, trained = told(calls(recipe))
-    assert data == ["--stage"] * 5
+    assert data == ["espnet_prune.bin.data_prep"] * 5
     assert scored == ["espnet_prune.bin.score"] * 3
     # statistics and dense training; what comes after has it from the dense config
     assert trained == ["espnet_prune.bin.asr_train"] * 3

@@ -14,7 +14,7 @@ import pytest
 
 from test.egs2.slurm import private_slurm
 
-RUN = Path(__file__).parents[2] / "espnet_prune/bin/run.py"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,16 @@ def start(slurm, tmp_path):
 
     def call(*words):
         return subprocess.Popen(
-            [sys.executable, RUN, "--backend", "slurm", *words],
+            [
+                sys.executable,
+                "-m",
+                "espnet_prune.bin.run",
+                "--backend",
+                "slurm",
+                *words,
+            ],
             cwd=tmp_path,
-            env=dict(slurm, FROM_CALLER="here"),
+            env=dict(slurm, FROM_CALLER="here", PYTHONPATH=str(ROOT)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -106,7 +113,7 @@ def test_a_cancelled_job_is_a_failed_job(slurm, start):
 
 
 def test_a_job_submits_jobs(start, tmp_path):
-    shutil.copy(RUN, tmp_path / "run.py")
+    shutil.copy(ROOT / "espnet_prune/bin/run.py", tmp_path / "run.py")
     inner = ["python3", "run.py", "--backend", "slurm", "JOB=1:2", "in.JOB.log"]
     process = start("out.log", *inner, "echo", "in", "JOB")
     process.communicate(timeout=280)
