@@ -29,12 +29,7 @@ case "${stage}" in
     5) mkdir -p data/token_list/char && touch data/token_list/char/tokens.txt ;;
     7)
         mkdir -p "${lm_exp}"
-<<<<<<< HEAD
-        touch "${lm_exp}/config.yaml" "${lm_exp}/${inference_lm}"
-        ;;
-=======
         touch "${lm_exp}/config.yaml" "${lm_exp}/${inference_lm}" ;;
->>>>>>> fa300b7a06ea0d378638559b67903734fb65f30d
     9) mkdir -p "${expdir}/ngram" ;;
 esac
 """
