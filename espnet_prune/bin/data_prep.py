@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 """Stages 1-5 of ESPnet's asr.sh for corpora that are used without a checkout.

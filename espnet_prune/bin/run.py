@@ -1,11 +1,9 @@
-#!/usr/bin/env python3
-
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
 """Launch one job or an array of jobs, with the command line of Kaldi's run.pl.
 
-    run.py [options] [JOB=1:N] LOG COMMAND [ARG ...]
+    python -m espnet_prune.bin.run [options] [JOB=1:N] LOG COMMAND [ARG ...]
 
 `JOB` is replaced by the job's number in LOG and COMMAND. Every job's output goes
 to its LOG, between a header (the command and the time) and a footer (the exit code

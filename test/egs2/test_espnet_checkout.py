@@ -192,6 +192,25 @@ def test_a_recipe_in_a_checkout_uses_the_corpus_beside_it(checkout, corpus):
     assert not (beside / "run.sh").is_symlink() and (beside / "dump").is_dir()
 
 
+def test_environment_and_programs_of_the_checkout(tmp_path, checkout):
+    """Our tools/ for ESPnet's path.sh, where make has prepared no environment."""
+    for name in ("extra_path.sh", "activate_python.sh"):
+        (tmp_path / "tools").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools" / name)
+    (checkout / "tools" / "sph2pipe").mkdir(parents=True)
+    (checkout / "tools" / "activate_python.sh").write_text("ENVIRONMENT=its\n")
+    code = f"cd {tmp_path}/tools && . ./activate_python.sh && . ./extra_path.sh"
+    code += ' && echo "${ENVIRONMENT}" && echo "${PATH}"'
+    command = ["bash", "-euo", "pipefail", "-c", code]
+    linked = tmp_path / "tools" / "espnet"
+    linked.symlink_to(checkout)
+    for root, extra in ((checkout, {"ESPNET_ROOT": str(checkout)}), (linked, {})):
+        env = {"PATH": os.environ["PATH"], **extra}
+        said = subprocess.check_output(command, env=env, text=True).splitlines()
+        assert said[0] == "its"
+        assert said[1].startswith(f"{root}/tools/sph2pipe:")
+
+
 def test_stages_1_to_5_of_a_real_checkout(tmp_path):
     """LibriSpeech's data.sh and asr.sh on noise; needs ESPNET_ROOT."""
     checkout = os.environ.get("ESPNET_ROOT")
