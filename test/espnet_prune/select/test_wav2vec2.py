@@ -10,8 +10,9 @@ import torch
 
 from espnet_prune import attach_gates, cost, cut, unit_graph
 from espnet_prune.models import build_model, load_model
-from espnet_prune.select.budget import UNIT_KINDS, Budget, project
+from espnet_prune.select.budget import UNIT_KINDS, Budget
 from espnet_prune.select.magnitude import magnitude
+from espnet_prune.select.projection import project
 from espnet_prune.utils import read_json, read_yaml, write_yaml
 from test.espnet_prune.deep import CONFIG
 from test.espnet_prune.encoder_zoo import SPEECH, build_speech, randomise
@@ -32,7 +33,7 @@ def test_projection_and_magnitude_meet_the_budget(variant, kind, tolerance):
     generator = torch.Generator().manual_seed(0)
     scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
     for sparsity in (0.3, 0.6):
-        budget = Budget(kind, sparsity, 400)
+        budget = Budget.of(kind, sparsity, 400)
         found = project(graph, scores, budget), magnitude(encoder, graph, budget)
         for masks in found:
             structure = graph.structure(masks)
