@@ -67,12 +67,14 @@ class Recipe:
         self.mark = f"KILL_RECIPE={uuid.uuid4()}"
         self.output = ""
 
-    def start(self, options: Sequence[str]) -> subprocess.Popen:
-        """Start run.sh as the leader of a process group."""
+    def start(
+        self, options: Sequence[str], command: Optional[Sequence[str]] = None
+    ) -> subprocess.Popen:
+        """Start run.sh, or another command, as the leader of a process group."""
         name, _, value = self.mark.partition("=")
         self.log = open(self.folder / "kill.log", "w+", encoding="utf-8")
         return subprocess.Popen(
-            ["./run.sh", "--python", self.server.python, *options],
+            [*(command or ["./run.sh", "--python", self.server.python]), *options],
             cwd=self.folder,
             env=dict(os.environ, **{name: value}),
             stdin=subprocess.DEVNULL,

@@ -74,7 +74,7 @@ _args="$*"
 . scripts/parse_options.sh
 log "$0 ${_args}"
 . ./path.sh
-. ./cmd.sh
+if [ -f cmd.sh ]; then . ./cmd.sh; else . scripts/cmd.sh; fi
 
 _train=${train_set}${speed_perturb_factors:+_sp}
 case "${token_type}" in
