@@ -125,6 +125,32 @@ def test_a_second_run_in_the_same_directory_refuses(dense, server):
     assert first.end(process) == 0, first.output
 
 
+def test_a_full_disk_and_a_read_only_one(dense, server):
+    """The experiment is on a small file system; needs the right to mount one."""
+    folder = dense / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    if subprocess.run([*mount, "size=200k", "tmpfs", folder]).returncode:
+        pytest.skip("no right to mount a file system")
+    recipe = kill_recipe.Recipe(dense, server)
+    options = ["--stage", "15", "--stop_stage", "15", "--prune_exp", "small/x"]
+    try:
+        assert recipe.end(recipe.start(options)) == 2, recipe.output
+        assert re.search(
+            r"espnet_prune: error: small/x/select/\S+: No space left on device; make "
+            "room there, and call the same command again",
+            recipe.output,
+        ), recipe.output
+        assert not list(folder.rglob("*.tmp"))
+        subprocess.run([*mount, "remount,ro", "tmpfs", folder], check=True)
+        assert recipe.end(recipe.start(options)) == 2, recipe.output
+        assert "small/x cannot be written: give another directory" in recipe.output
+        subprocess.run([*mount, "remount,rw,size=40m", "tmpfs", folder], check=True)
+        assert recipe.end(recipe.start(options)) == 0, recipe.output
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
 @pytest.mark.parametrize("recipe", ["librispeech_100"])
 def test_librispeech_from_disk_to_archive(tmp_path, capfd, recipe):
     """Needs ESPNET_ROOT; `whole_path.py` is the same for people."""
