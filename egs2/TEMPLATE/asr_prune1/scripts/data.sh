@@ -90,8 +90,11 @@ take_over() { # the dense model was trained elsewhere: stages 10 and 11 have not
 }
 
 data_stage() { # STAGE, 1 to 5
-    [ ! -L "${dumpdir}" ] || _die "${dumpdir} is a link, data would be written to" \
-        "$(realpath "${dumpdir}"): remove it, or start with --stage 10"
+    local item
+    for item in "${dumpdir}" "${_raw}" "${_raw}"/*; do
+        [ ! -L "${item}" ] || _die "${item} is a link, data would be written to" \
+            "$(realpath "${item}"): remove it, or start with --stage 10"
+    done
     if [ -n "${_nlsyms}" ] && [ "$1" -eq 5 ]; then
         mkdir -p "$(dirname "${_nlsyms}")"
         cut -d ' ' -f 2 "${_raw}/${_train}/text" | sort -u > "${_nlsyms}"
