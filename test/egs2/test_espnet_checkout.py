@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from test.egs2.test_recipe import EGS2, ROOT, calls, recipe, run
 
@@ -152,6 +153,34 @@ def test_a_language_model_of_another_place(recipe):
     assert (done.returncode, done.stdout.count("is taken as it is")) == (0, 3)
 
 
+def test_a_model_of_another_directory_brings_its_files(recipe, tmp_path):
+    """As asr.sh leaves them: paths relative to the directory of the training."""
+    home = tmp_path / "espnet" / "egs2" / "toy" / "asr1"
+    exp = home / "exp" / "asr_x"
+    stats = "exp/asr_stats/train/speech_shape"
+    for name in ("dump/raw/tr/wav.scp", "data/bpe/bpe.model", stats, "exp/asr_x/m.pth"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    config = {"token_type": "bpe", "bpemodel": "data/bpe/bpe.model"}
+    config.update(token_list=["a", "b/c"], output_dir="exp/asr_x")
+    config["train_data_path_and_name_and_type"] = [
+        ["dump/raw/tr/wav.scp", "speech", "sound"]
+    ]
+    config["train_shape_file"] = [stats]
+    (exp / "config.yaml").write_text(yaml.safe_dump(config))
+    options = ("--stage", "12", "--stop_stage", "13", "--dense_exp", str(exp))
+    options += ("--inference_asr_model", "m.pth", "--python", sys.executable)
+    done = run(recipe, *options, stand_in=False)
+    assert f"dump is now a link to {home}/dump" in done.stdout
+    for name in ("dump/raw/tr/wav.scp", "data/bpe/bpe.model", stats):
+        assert (recipe / name).is_file()
+    assert [p.name for p in (recipe / "exp").iterdir()] == ["asr_stats"]
+    assert not (recipe / "exp").is_symlink()
+    # data that are another's are not overwritten
+    done = run(recipe, "--stop_stage", "1")
+    assert done.returncode == 2 and "dump is a link, data would be" in done.stdout
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -181,6 +210,9 @@ def test_a_recipe_in_a_checkout_uses_the_corpus_beside_it(checkout, corpus):
     assert not [p for p in files if p.is_symlink()]
     assert len(files) < 20
     assert sum(len(p.read_text().splitlines()) for p in files) < 1000
+    # ESPnet checks that these are the same everywhere
+    (target / "cmd.sh").unlink()
+    assert not list(target.glob("conf/slurm.conf"))
     env = dict(os.environ, PYTHONPATH=str(ROOT))
     env.pop("ESPNET_ROOT", None)
     command = ["./run.sh", "--stop_stage", "1"]

@@ -96,6 +96,10 @@ def test_what_a_killed_run_left_is_taken_over(start, tmp_path):
     owner(tmp_path / "pruned")
     first.send_signal(signal.SIGKILL)
     first.wait(30)
+    for folder, left in (("select", ".x.pth.1.tmp"), ("other", ".x.pth.2.tmp")):
+        (tmp_path / "pruned" / folder).mkdir(exist_ok=True)
+        (tmp_path / "pruned" / folder / left).touch()
+    (tmp_path / "pruned" / "other" / ".lock").touch()
     (tmp_path / "go15").touch()
     # its job, here a sleep, still holds the lock for a moment
     deadline = time.time() + 30
@@ -106,6 +110,9 @@ def test_what_a_killed_run_left_is_taken_over(start, tmp_path):
             break
     assert second.returncode == 0, told
     assert f"Process {first.pid} " in out and "going on from there" in out
+    # what it was writing is gone, unless another run may be writing it
+    left = [path.name for path in (tmp_path / "pruned").rglob("*.tmp")]
+    assert left == [".x.pth.2.tmp"]
 
 
 def test_another_host_is_believed(start, tmp_path):

@@ -68,13 +68,12 @@ skip_packing=true      # stage 22: an archive as ESPnet's model zoo unpacks it
 skip_upload_hf=true    # false: on the Hugging Face hub, too, as --hf_repo USER/MODEL
 hf_repo=               # USER/MODEL
 # end of options
-
 _args="$*"
 . scripts/stages.sh
 . scripts/parse_options.sh
 log "$0 ${_args}"
 . ./path.sh
-. ./cmd.sh
+if [ -f cmd.sh ]; then . ./cmd.sh; else . scripts/cmd.sh; fi
 
 _train=${train_set}${speed_perturb_factors:+_sp}
 case "${token_type}" in
@@ -98,6 +97,7 @@ _raw=${dumpdir}/raw _type=sound _gpu=0 _nlsyms=""
 if [[ "${audio_format}" == *ark* ]]; then _type=kaldi_ark; fi
 if "${gpu_inference}"; then _gpu=1; fi
 if "${use_intent}"; then _nlsyms=data/intents.txt; fi
+if [ "${recover_config}" = none ]; then decode_cut=false; fi # it is the same model
 "${skip_upload_hf}" || [ -n "${hf_repo}" ] || _die "--skip_upload_hf false needs --hf_repo"
 if "${skip_upload_hf}"; then hf_repo=""; fi
 
@@ -164,10 +164,7 @@ for s in train:${_train} valid:${valid_set}; do
 done
 _texts=("${_raw}/${_train}/text" "${_raw}/${valid_set}/text" "${token_list}")
 _dense="${dense_exp}/${inference_asr_model}"
-if [ -f "${dense_exp}/config.yaml" ] && [ ! -f "${dense_exp}/.begun_stage11" ]; then
-    skip_stages+=" 10 11" # the model was trained elsewhere
-    log "${dense_exp} is taken as it is"
-fi
+if [ -f "${dense_exp}/config.yaml" ] && [ ! -f "${dense_exp}/.begun_stage11" ]; then take_over; fi
 
 if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${asr_config}" "${asr_args}"; then
     need "${asr_config}" "${_texts[@]}"

@@ -80,7 +80,21 @@ espnet_stage() { # STAGE: run it by the asr.sh of the checkout
         --inference_lm "${inference_lm}" ${options[@]+"${options[@]}"})
 }
 
+take_over() { # the dense model was trained elsewhere: stages 10 and 11 have nothing to do
+    log "${dense_exp} is taken as it is"
+    skip_stages+=" 10 11"
+    if [ "${stop_stage}" -ge 12 ]; then
+        # shellcheck disable=SC2034
+        bpemodel=$(${python} scripts/link_dense.py "${dense_exp}/config.yaml")
+    fi
+}
+
 data_stage() { # STAGE, 1 to 5
+    local item
+    for item in "${dumpdir}" "${_raw}" "${_raw}"/*; do
+        [ ! -L "${item}" ] || _die "${item} is a link, data would be written to" \
+            "$(realpath "${item}"): remove it, or start with --stage 10"
+    done
     if [ -n "${_nlsyms}" ] && [ "$1" -eq 5 ]; then
         mkdir -p "$(dirname "${_nlsyms}")"
         cut -d ' ' -f 2 "${_raw}/${_train}/text" | sort -u > "${_nlsyms}"

@@ -40,6 +40,9 @@ lock() { # DIR [wait]: take it, or end and say who has it
         _in_use "$1" "${owner}"
     elif [ -n "${owner}" ]; then
         log "Process ${owner} died while it worked in $1: going on from there"
+        # what it was writing; a folder with a lock of its own is another's
+        find "$1" -mindepth 1 -type d -exec test -e {}/.lock \; -prune -o \
+            -type f -name '.*.tmp' -exec rm -f {} +
     fi
     echo "$$ $(hostname)" > "${file}"
     _locks[$1]=${fd}
