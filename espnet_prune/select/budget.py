@@ -236,6 +236,11 @@ class Pricing:
                 closed[name] = closed[module] = 0
         return closed
 
+    def floor(self, kinds: Sequence[str], round_to: int = 1) -> List[int]:
+        """Return the cost per target with every unit of some kinds gone that may go."""
+        units = self.graph.of_kinds(tuple(kinds))
+        return self.costs({unit.name: least(unit, round_to) for unit in units})
+
     def units(self, kinds: Sequence[str]) -> List[Unit]:
         """Return the units of some kinds, in parts that a target covers."""
         found = self.graph.of_kinds(tuple(kinds))
@@ -271,18 +276,17 @@ def check_reachable(
                 f"budget: {target.part} {target.sparsity} cannot be reached; this "
                 f"encoder has no units in that part, so leave {target.part} out"
             )
-    floor = {unit.name: least(unit, round_to) for unit in graph.of_kinds(kinds)}
-    rows = zip(budget, pricing.costs(floor), pricing.limits, pricing.full)
+    rows = zip(budget, pricing.floor(kinds, round_to), pricing.limits, pricing.full)
     for target, left, limit, full in rows:
         if left > limit:
             raise UserError(
                 f"budget: {target} cannot be reached; at most {1 - left / full:.3f} "
                 f"can be removed ({left:,} of {full:,} stay), because "
-                f"{_held_up(pricing, target, kinds, round_to)}"
+                f"{held_up(pricing, target, kinds, round_to)}"
             )
 
 
-def _held_up(
+def held_up(
     pricing: Pricing, target: Target, kinds: Tuple[str, ...], round_to: int
 ) -> str:
     """Say what keeps a part above its target."""

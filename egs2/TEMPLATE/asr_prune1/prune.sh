@@ -44,7 +44,7 @@ nbpe=30                # number of sentencepiece units
 use_intent=false       # SLU: a text is an intent, which stays one token, and the transcript
 token_list=            # default data/token_list/TYPE/tokens.txt
 bpemodel=              # default beside the token list
-feats_normalize=global_mvn # global_mvn or utterance_mvn
+feats_normalize=global_mvn # global_mvn or utterance_mvn; none for raw speech
 use_lm=false           # train a language model with the checkout, and decode with it
 lm_exp=                # a language model of ESPnet, default EXPDIR/lm_TOKENS
 inference_lm=valid.loss.ave.pth # the checkpoint of it
@@ -64,6 +64,9 @@ decode_cut=true        # decode and score the model before the recovery, too
 tag=                   # default the names of the dense model and of prune_config
 prune_exp=             # default EXPDIR/TAG
 report_args=           # more options for the report
+dry_run=false          # only say what the configurations mean: sizes, memory, GPU hours
+dry_run_args=          # more options for it, as in "--tflops 20 --json dry_run.json"
+hours=                 # speech in train_set, without the copies of other speeds
 skip_packing=true      # stage 22: an archive as ESPnet's model zoo unpacks it
 skip_upload_hf=true    # false: on the Hugging Face hub, too, as --hf_repo USER/MODEL
 hf_repo=               # USER/MODEL
@@ -101,33 +104,11 @@ if [ "${recover_config}" = none ]; then decode_cut=false; fi # it is the same mo
 "${skip_upload_hf}" || [ -n "${hf_repo}" ] || _die "--skip_upload_hf false needs --hf_repo"
 if "${skip_upload_hf}"; then hf_repo=""; fi
 
-train() { # DIR OPTION...: train a model, show the epochs
-    ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "$1")" \
-        --show 'epoch (started|results)' "$1"/train.log \
-        ${python} -m espnet_prune.bin.asr_train --ngpu "${ngpu}" \
-        --multiprocessing_distributed true --resume true --output_dir "$@"
-}
-
-decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by side
-    local jobs
-    jobs=$(${python} scripts/decode.py split --dumpdir "${_raw}" --sets "${test_sets}" \
-        --nj "${inference_nj}" --output_dir "$3")
-    ${decode_cmd} --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
-        JOB=1:"${jobs}" "$3"/logdir/asr_inference.JOB.log \
-        ${python} -m espnet_prune.bin.asr_inference \
-        --batch_size 1 --ngpu "${_gpu}" --key_file "$3"/logdir/keys.JOB.scp \
-        --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${_type}" \
-        --asr_train_config "$1" --asr_model_file "$2" \
-        ${_lm:+--lm_train_config "${lm_exp}/config.yaml" --lm_file "${_lm}"} \
-        --output_dir "$3"/logdir/output.JOB --config "${inference_config}" ${inference_args}
-    ${python} scripts/decode.py collect --dumpdir "${_raw}" --sets "${test_sets}" \
-        --output_dir "$3"
-}
-
-score() { # DIR OPTION...: of decoded text; writes tables and score.json there
-    ${python} -m espnet_prune.bin.score --ref "${_raw}" --sets "${test_sets}" \
-        ${bpemodel:+--bpemodel "${bpemodel}"} ${_nlsyms:+--use_intent} --hyp "$@"
-}
+. scripts/jobs.sh
+if "${dry_run}"; then
+    estimate
+    exit
+fi
 
 _data="--train_set ${train_set} --valid_set ${valid_set} --fs ${fs} --dumpdir ${dumpdir}
     --token_type ${token_type} --nbpe ${nbpe} --min_wav_duration ${min_wav_duration}

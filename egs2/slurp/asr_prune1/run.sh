@@ -12,7 +12,7 @@ set -euo pipefail
     --train_set train \
     --valid_set devel \
     --test_sets "test devel" \
-    --ngpu 1 \
+    --hours 83.7 --dry_run_args "--seconds 3" --ngpu 1 \
     --nj 16 --inference_nj 16 \
     --token_type word \
     --feats_normalize utterance_mvn \

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+# To be sourced. What several stages run, and what --dry_run does.
+# shellcheck disable=SC2154  # the options of prune.sh
+
+estimate() { # what the configurations mean; needs no data
+    local vocab=${nbpe} factors hours_given=() recover=()
+    if [ -f "${token_list}" ]; then
+        vocab=$(wc -l < "${token_list}")
+    elif [ "${token_type}" != bpe ]; then
+        if [ "${token_type}" = char ]; then vocab=30; else vocab=10000; fi
+    fi
+    read -ra factors <<< "${speed_perturb_factors:-1.0}"
+    if [ -n "${hours}" ]; then # a faster copy is shorter
+        hours_given=(--hours "$(awk -v hours="${hours}" 'BEGIN {
+            for (i = 1; i < ARGC; i++) sum += hours / ARGV[i]; print sum }' "${factors[@]}")")
+    fi
+    if [ "${recover_config}" != none ]; then recover=(--recover_config "${recover_config}"); fi
+    ${python} -m espnet_prune.bin.dry_run --asr_config "${asr_config}" \
+        --prune_config "${prune_config}" ${recover[@]+"${recover[@]}"} \
+        --asr_args="${asr_args}" --prune_args="${prune_args}" --recover_args="${recover_args}" \
+        --vocab "${vocab}" --ngpu "$((ngpu > 0 ? ngpu : 1))" \
+        ${hours_given[@]+"${hours_given[@]}"} ${dry_run_args}
+}
+
+train() { # DIR OPTION...: train a model, show the epochs
+    ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "$1")" \
+        --show 'epoch (started|results)' "$1"/train.log \
+        ${python} -m espnet_prune.bin.asr_train --ngpu "${ngpu}" \
+        --multiprocessing_distributed true --resume true --output_dir "$@"
+}
+
+decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by side
+    local jobs
+    jobs=$(${python} scripts/decode.py split --dumpdir "${_raw}" --sets "${test_sets}" \
+        --nj "${inference_nj}" --output_dir "$3")
+    ${decode_cmd} --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
+        JOB=1:"${jobs}" "$3"/logdir/asr_inference.JOB.log \
+        ${python} -m espnet_prune.bin.asr_inference \
+        --batch_size 1 --ngpu "${_gpu}" --key_file "$3"/logdir/keys.JOB.scp \
+        --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${_type}" \
+        --asr_train_config "$1" --asr_model_file "$2" \
+        ${_lm:+--lm_train_config "${lm_exp}/config.yaml" --lm_file "${_lm}"} \
+        --output_dir "$3"/logdir/output.JOB --config "${inference_config}" ${inference_args}
+    ${python} scripts/decode.py collect --dumpdir "${_raw}" --sets "${test_sets}" \
+        --output_dir "$3"
+}
+
+score() { # DIR OPTION...: of decoded text; writes tables and score.json there
+    ${python} -m espnet_prune.bin.score --ref "${_raw}" --sets "${test_sets}" \
+        ${bpemodel:+--bpemodel "${bpemodel}"} ${_nlsyms:+--use_intent} --hyp "$@"
+}

@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Say what configurations mean, without data, before anything long is started.
+
+Every model of --asr_config is built at its real size, with random weights, and takes one
+training step on noise. Every selection of --prune_config is checked against each of
+them: what it asks for, how far one could go, and what holds that up; so is the training
+of --recover_config. A budget out of reach, or a wrong key, ends with exit code 2.
+
+What is estimated:
+  memory     of one GPU: weights, gradients and Adam's two moments in float32, and what
+             is kept for the backward pass of a full batch, in proportion to the speech
+             in it; half of that with AMP. The frameworks' own needs come on top.
+  GPU hours  operations of a step x number of steps / --tflops. ESPnet trained the
+             Conformer of egs2/librispeech_100 with AMP in 15.9 hours on one V100 (its
+             README says 57072 s): that is 6 TFLOP/s, our default. A teacher adds its
+             forward pass. A recovery is priced as if nothing had been cut.
+"""
+
+import argparse
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from espnet_prune.utils import UserError, run_main, write_json, write_yaml
+
+HEAD = ("configuration", "encoder", "all", "GMACs, 10 s", "front end", "batch")
+HEAD += ("GB", "epochs", "steps", "GPU hours")
+PRUNE_HEAD = ("dense", "selection", "asked for", "at most", "GB", "epochs", "steps")
+PRUNE_HEAD += ("GPU hours",)
+RECOVER_HEAD = ("dense", "recovery", "GB", "epochs", "steps", "GPU hours")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--asr_config", type=Path, nargs="+", required=True, help="dense trainings")
+    add("--prune_config", type=Path, nargs="*", default=[], help="selections")
+    add("--recover_config", type=Path, nargs="*", default=[], help="recoveries")
+    for name in ("asr_args", "prune_args", "recover_args"):
+        add(f"--{name}", default="", help="more options, in one string")
+    add("--vocab", type=int, default=5000, help="number of tokens")
+    add("--hours", type=float, help="speech in an epoch, all speeds; no GPU hours else")
+    add("--seconds", type=float, default=10.0, help="length of the utterance")
+    add("--tflops", type=float, default=6.0, help="sustained by a GPU, 1e12 a second")
+    add("--ngpu", type=int, default=1, help="GPUs that share a batch")
+    add("--json", help="write JSON to this file, too")
+    return parser
+
+
+def read_training(command: List[str], vocab: int) -> argparse.Namespace:
+    """Read options of a training as the training would, with invented tokens.
+
+    Raises:
+        UserError: See `asr_train.read_command` and `precheck.check_confs`.
+    """
+    from espnet_prune.bin.asr_train import get_parser as train_parser
+    from espnet_prune.bin.asr_train import read_command
+    from espnet_prune.distill.config import DistillConf
+    from espnet_prune.train import precheck
+    from espnet_prune.train.task import PruneASRTask
+
+    tokens = [f"t{i}" for i in range(vocab - 3)]
+    args = read_command(train_parser(), command)
+    precheck.check_confs(args, PruneASRTask)
+    DistillConf.from_dict(args.distill_conf)
+    args.token_list = ["<blank>", "<unk>", *tokens, "<sos/eos>"]
+    # sentencepiece and statistics are not there yet, and change no size
+    args.token_type, args.normalize = "char", None
+    return args
+
+
+def read_inline(conf: Dict[str, Any], more: List[str], vocab: int) -> Any:
+    """Read options of a training that are part of a YAML."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.yaml"
+        write_yaml(conf, path)
+        return read_training(["--config", str(path), *more], vocab)
+
+
+class Forecast:
+    """Prices trainings of one model.
+
+    Args:
+        step: What one step of it takes.
+        options: Those of the command line.
+    """
+
+    def __init__(self, step: Any, options: argparse.Namespace) -> None:
+        self.step, self.options = step, options
+
+    def training(self, args: argparse.Namespace, teacher: bool) -> Dict[str, Any]:
+        """Return {batch_seconds, gb, epochs, steps, gpu_hours} of a training.
+
+        Args:
+            args: Its options.
+            teacher: Whether the dense model runs beside.
+        """
+        from espnet_prune.measure.training import batch_seconds, num_steps
+
+        step, given = self.step, self.options
+        batch = batch_seconds(args, step.seconds, given.vocab)
+        kept = step.activations * batch / given.ngpu / step.seconds
+        kept /= 2 if args.use_amp else 1
+        flops = step.flops + (step.forward_flops if teacher else 0.0)
+        row = {
+            "batch_seconds": batch,
+            "gb": (step.state + kept + (step.weights if teacher else 0)) / 1e9,
+            "epochs": args.max_epoch,
+            "steps": None,
+            "gpu_hours": None,
+        }
+        if given.hours is not None:
+            row["steps"] = num_steps(args, given.hours, batch)
+            speech = row["steps"] * args.accum_grad * batch
+            work = flops * speech / step.seconds
+            row["gpu_hours"] = work / (given.tflops * 1e12) / 3600
+        return row
+
+
+def dense_row(path: Path, options: Any) -> Tuple[Dict[str, Any], Any, Forecast]:
+    """Build a model and let it take a step; return its row, itself, and its prices."""
+    import torch
+
+    from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.training import measure_step
+    from espnet_prune.models import build_model
+    from espnet_prune.structure import Structure
+
+    command = ["--config", str(path), *shlex.split(options.asr_args)]
+    args = read_training(command, options.vocab)
+    torch.manual_seed(0)
+    model = build_model(vars(args))
+    step = measure_step(model, options.seconds, int(4 * options.seconds) or 1)
+    forecast = Forecast(step, options)
+    dense = Structure.dense(model.encoder)
+    row = {
+        "config": str(path),
+        "encoder_params": cost(dense).params,
+        "total_params": sum(p.numel() for p in model.parameters()),
+        "gmacs": cost(dense).macs / 1e9,
+        "front_end": front_end(dense) / cost(dense).macs,
+        "gflops_per_second": step.flops / step.seconds / 1e9,
+        "took": step.took,
+        **forecast.training(args, teacher=False),
+    }
+    return row, model, forecast
+
+
+def front_end(dense: Any) -> int:
+    """Return the MACs at 10 s of the convolutions before the blocks."""
+    from espnet_prune.measure.cost import CostModel
+
+    model = CostModel(dense)
+    front = [name for name, part in model.parts.items() if part == "cnn"]
+    return model.exact({}, "cnn").macs if front else 0
+
+
+def prune_row(path: Path, model: Any, forecast: Forecast) -> Dict[str, Any]:
+    """Check a selection against a model; return its row.
+
+    Raises:
+        UserError: See `select.read_conf` and `select.check_feasible`.
+    """
+    from espnet_prune import unit_graph
+    from espnet_prune.bin import select
+    from espnet_prune.select.budget import UNIT_KINDS, Budget, Pricing, held_up
+    from espnet_prune.select.layers.conf import LayersConf
+    from espnet_prune.select.layers.run import number_to_remove
+
+    options = forecast.options
+    command = ["--config", str(path), *shlex.split(options.prune_args)]
+    args, extra = select.get_parser().parse_known_args(command)
+    conf = select.read_conf(args)
+    graph = unit_graph(model.encoder)
+    row: Dict[str, Any] = {"config": str(path), "method": conf["method"]}
+    if conf["method"] == "layers":
+        LayersConf.from_dict(conf["layers_conf"])
+        number = len(graph.dense.kept_blocks)
+        count = number_to_remove(graph.dense, conf.get("num_remove"), conf["budget"])
+        row["asked"], row["at_most"] = {"blocks": count}, {"blocks": number - 1}
+        row["held_up_by"] = "one block has to stay"
+        return row
+    select.check_feasible(model, conf)
+    budget = Budget.from_conf(conf["budget"])
+    kinds = tuple(conf.get("units") or UNIT_KINDS)
+    round_to = conf.get("round_to", 1)
+    pricing = Pricing(graph, budget)
+    floor = zip(budget.names, pricing.floor(kinds, round_to), pricing.full)
+    row["asked"] = {name: t.sparsity for name, t in zip(budget.names, budget)}
+    row["at_most"] = {name: 1 - left / full for name, left, full in floor}
+    reasons = [held_up(pricing, target, kinds, round_to) for target in budget]
+    row["held_up_by"] = "; ".join(dict.fromkeys(reasons))
+    if conf["method"] == "l0":
+        own = dict(conf.get("train_conf") or {})
+        distill = conf.get("distill_conf")
+        own["distill_conf"] = distill or {}
+        training = read_inline(own, extra, options.vocab)
+        row.update(forecast.training(training, teacher=distill is not None))
+        ramp = (conf.get("l0_conf") or {}).get("ramp_steps")
+        if ramp and row["steps"] and ramp >= row["steps"]:
+            raise UserError(
+                f"{path}: l0_conf ramp_steps {ramp} would not be over at the end of "
+                f"training, which has {row['steps']} steps; lower it, or train longer"
+            )
+    return row
+
+
+def recover_row(path: Path, forecast: Forecast) -> Dict[str, Any]:
+    """Read a recovery; return its row."""
+    more = shlex.split(forecast.options.recover_args)
+    args = read_training(["--config", str(path), *more], forecast.options.vocab)
+    teacher = bool(args.distill_conf)
+    return {"config": str(path), **forecast.training(args, teacher)}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> List[str]:
+    """Return the lines of a table in Markdown."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def _training_cells(row: Dict[str, Any]) -> List[str]:
+    if "epochs" not in row:  # blocks or magnitude: nothing is trained
+        return ["-"] * 4
+    hours, steps = row["gpu_hours"], row["steps"]
+    return [
+        f"{row['gb']:.1f}",
+        str(row["epochs"]),
+        "?" if steps is None else f"{steps:,}",
+        "?" if hours is None else f"{hours:.1f}",
+    ]
+
+
+def _shares(values: Dict[str, Any]) -> str:
+    return ", ".join(
+        f"{value} blocks" if name == "blocks" else f"{value:.3f} of {name}"
+        for name, value in values.items()
+    )
+
+
+def page(report: Dict[str, Any]) -> str:
+    """Return the report for people."""
+    models, prunes, recovers = [], [], []
+    reasons: Dict[str, List[str]] = {}
+    for model in report["models"]:
+        name = Path(model["config"]).name
+        models.append(
+            [
+                name,
+                f"{model['encoder_params'] / 1e6:.1f} M",
+                f"{model['total_params'] / 1e6:.1f} M",
+                f"{model['gmacs']:.2f}",
+                f"{model['front_end']:.0%}",
+                f"{model['batch_seconds']:.0f} s",
+                *_training_cells(model),
+            ]
+        )
+        for row in model["selections"]:
+            file, most = Path(row["config"]).name, _shares(row["at_most"])
+            cells = [name, file, _shares(row["asked"]), most, *_training_cells(row)]
+            prunes.append(cells)
+            reasons.setdefault(row["held_up_by"], []).append(f"{name}, {file}")
+        for row in model["recoveries"]:
+            recovers.append([name, Path(row["config"]).name, *_training_cells(row)])
+    lines = table(HEAD, models)
+    if prunes:
+        lines += ["", *table(PRUNE_HEAD, prunes), ""]
+        for reason, names in reasons.items():
+            lines.append(f"No more can go, because {reason}: {'; '.join(names)}")
+    if recovers:
+        lines += ["", *table(RECOVER_HEAD, recovers)]
+    given = report["assumed"]
+    speech = "unknown, see --hours"
+    if given["hours"] is not None:
+        speech = f"{given['hours']:g} hours an epoch"
+    lines += [
+        "",
+        f"Estimates for {given['ngpu']} GPU(s) of {given['tflops']:g} TFLOP/s sustained, "
+        f"{given['vocab']} tokens, steps measured",
+        f"on {given['seconds']:g} s of noise; speech: {speech}. See --help.",
+    ]
+    return "\n".join(lines)
+
+
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command.
+
+    Raises:
+        UserError: Bad input; or, after all has been printed, a selection that cannot
+            be done with a model.
+    """
+    options = get_parser().parse_args(cmd)
+    for name in ("hours", "seconds", "tflops", "ngpu"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise UserError(f"--{name} {value} must be above 0")
+    if options.vocab < 4:
+        raise UserError(f"--vocab {options.vocab} must be at least 4")
+    import torch
+
+    torch.set_flush_denormal(True)
+    problems, models = [], []
+    for path in options.asr_config:
+        row, model, forecast = dense_row(path, options)
+        row["selections"], row["recoveries"] = [], []
+        for other in options.prune_config:
+            try:
+                row["selections"].append(prune_row(other, model, forecast))
+            except UserError as error:
+                problems.append(f"{path} with {other}: {error}")
+        for other in options.recover_config:
+            row["recoveries"].append(recover_row(other, forecast))
+        models.append(row)
+    names = ("vocab", "hours", "seconds", "tflops", "ngpu")
+    report = {"assumed": {n: getattr(options, n) for n in names}, "models": models}
+    if options.json:
+        write_json({**report, "problems": problems}, options.json)
+    print(page(report))
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+if __name__ == "__main__":
+    run_main(main)
