@@ -134,8 +134,8 @@ def check_raw_speech(args: argparse.Namespace) -> None:
     fs = (args.frontend_conf or {}).get("fs", 16000)
     if str(fs) not in ("16000", "16k"):
         raise UserError(
-            f"frontend_conf: fs {fs} is not 16000, and encoder {args.encoder} reads raw "
-            "speech at 16 kHz; prepare the data with --fs 16000"
+            f"frontend_conf: fs {fs} is not 16000, and {args.encoder} reads raw speech "
+            "at 16 kHz; prepare the data with --fs 16000"
         )
     shortest = shortest_speech(args.encoder_conf or {})
     for split in ("train", "valid"):
@@ -145,9 +145,9 @@ def check_raw_speech(args: argparse.Namespace) -> None:
             # while statistics are collected the file lists paths, not lengths
             if size.isdigit() and int(size) < shortest:
                 raise UserError(
-                    f"--{split}_shape_file {files[0]}: utterance {key} of {size} samples "
-                    f"gives no frame; leave out all that are shorter than {shortest} "
-                    f"samples ({shortest / 16:.0f} ms)"
+                    f"--{split}_shape_file {files[0]}: utterance {key} of {size} "
+                    "samples gives no frame; leave out all that are shorter than "
+                    f"{shortest} samples ({shortest / 16:.0f} ms)"
                 )
 
 
