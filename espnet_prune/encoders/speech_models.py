@@ -112,7 +112,10 @@ def shortest_speech(encoder_conf: Mapping[str, Any]) -> int:
 
     Args:
         encoder_conf: That of a wav2vec 2.0, HuBERT or WavLM encoder.
+
+    Raises:
+        UserError: See `speech_model`.
     """
-    name = encoder_conf.get("model", "wav2vec2_base")
-    layers = encoder_conf.get("conv_layers") or PRESETS[name].conv_layers
-    return receptive_field([(kernel, stride) for _, kernel, stride in layers])
+    given = {k: v for k, v in encoder_conf.items() if k == "conv_layers"}
+    conf = speech_model(encoder_conf.get("model", "wav2vec2_base"), given)
+    return receptive_field([(kernel, stride) for _, kernel, stride in conf.conv_layers])
