@@ -173,6 +173,7 @@ def main(cmd: Optional[List[str]] = None) -> argparse.Namespace:
         precheck.check_files(args)
         precheck.check_confs(args, PruneASRTask)
         precheck.check_data(args)
+        precheck.check_raw_speech(args)
     try:
         PruneASRTask.main(args=args)
     except ProcessExitedException as error:

@@ -6,6 +6,7 @@
 import dataclasses
 from typing import Any, Dict, Mapping, Tuple
 
+from espnet_prune.units.wave import receptive_field
 from espnet_prune.utils import UserError, check_keys
 
 CONV_LAYERS = ((512, 10, 5), *((512, 3, 2),) * 4, *((512, 2, 2),) * 2)
@@ -104,3 +105,17 @@ def speech_model(model: str, sizes: Mapping[str, Any]) -> SpeechModel:
     if "conv_layers" in given:
         given["conv_layers"] = tuple(tuple(layer) for layer in given["conv_layers"])
     return dataclasses.replace(PRESETS[model], **given)
+
+
+def shortest_speech(encoder_conf: Mapping[str, Any]) -> int:
+    """Return the number of samples that give one frame.
+
+    Args:
+        encoder_conf: That of a wav2vec 2.0, HuBERT or WavLM encoder.
+
+    Raises:
+        UserError: See `speech_model`.
+    """
+    given = {k: v for k, v in encoder_conf.items() if k == "conv_layers"}
+    conf = speech_model(encoder_conf.get("model", "wav2vec2_base"), given)
+    return receptive_field([(kernel, stride) for _, kernel, stride in conf.conv_layers])

@@ -3,7 +3,7 @@
 
 """wav2vec 2.0, HuBERT and WavLM as an encoder of ESPnet: raw speech in."""
 
-from typing import Any, Optional, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -69,11 +69,15 @@ class Wav2Vec2Encoder(AbsEncoder):
         mask_time_length: Frames of one span.
         mask_channel_prob: Share of the channels to set to 0 in training.
         mask_channel_length: Channels of one span.
+        interctc_layer_idx: Blocks, counted from 1, whose output intermediate CTC reads
+            in training, as in ESPnet's Transformer; `model_conf` gives its weight. It
+            helps models that are trained from random weights.
         **sizes: Sizes that differ from `model`'s; see `SpeechModel`.
 
     Raises:
         UserError: Another input size or sampling rate, an unknown model or key, sizes
-            that do not fit together, or weights that are missing or do not fit.
+            that do not fit together, intermediate CTC after the last block or beyond,
+            or weights that are missing or do not fit.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Wav2Vec2Encoder(AbsEncoder):
         mask_time_length: int = 10,
         mask_channel_prob: float = 0.0,
         mask_channel_length: int = 10,
+        interctc_layer_idx: Sequence[int] = (),
         **sizes: Any,
     ) -> None:
         if input_size != 1:
@@ -105,7 +110,15 @@ class Wav2Vec2Encoder(AbsEncoder):
                 "which these models were trained on"
             )
         conf = speech_model(model, sizes)
+        for tap in interctc_layer_idx:
+            if not 0 < tap < conf.num_blocks:
+                raise UserError(
+                    f"encoder_conf: interctc_layer_idx {tap} is not between 1 and "
+                    f"{conf.num_blocks - 1}, the blocks before the last one"
+                )
         super().__init__()
+        self.interctc_layer_idx = list(interctc_layer_idx)
+        self.interctc_use_conditioning = False
         self.normalize_before = conf.normalize_before
         self.layer_drop_rate = layer_drop_rate
         self._size = conf.output_size
@@ -135,7 +148,7 @@ class Wav2Vec2Encoder(AbsEncoder):
         xs_pad: torch.Tensor,
         ilens: torch.Tensor,
         prev_states: Optional[torch.Tensor] = None,
-    ) -> Tuple[torch.Tensor, torch.Tensor, None]:
+    ) -> Tuple[Any, torch.Tensor, None]:
         """Encode raw speech.
 
         Args:
@@ -144,7 +157,8 @@ class Wav2Vec2Encoder(AbsEncoder):
             prev_states: Not used.
 
         Returns:
-            (N, T, d), lengths (N,), None.
+            Output (N, T, d), lengths (N,), None. With intermediate CTC the first is
+            (output, [(block, its output (N, T, d)), ...]), as in ESPnet's encoders.
 
         Raises:
             ShortUtterance: An utterance that gives no frame.
@@ -159,12 +173,26 @@ class Wav2Vec2Encoder(AbsEncoder):
         length, shortest = int(ilens.min()), self.embed.shortest()
         if length < shortest:
             raise ShortUtterance(length, shortest)
-        xs_pad, masks = self.encoders(*self.embed(xs_pad, ilens))
-        if isinstance(xs_pad, tuple):
-            xs_pad = xs_pad[0]
-        if self.normalize_before:
-            xs_pad = self.after_norm(xs_pad)
-        return xs_pad, masks.squeeze(1).sum(1), None
+        x, masks = self.embed(xs_pad, ilens)
+        taps: List[Tuple[int, torch.Tensor]] = []
+        if not self.interctc_layer_idx:
+            x, masks = self.encoders(x, masks)
+        else:
+            skipped = torch.rand(len(self.encoders)) < self.layer_drop_rate
+            for i, block in enumerate(self.encoders, start=1):
+                if not (self.training and skipped[i - 1]):
+                    x, masks = block(x, masks)[:2]
+                if i in self.interctc_layer_idx:
+                    taps.append((i, self._normed(x)))
+        output = self._normed(x)
+        lengths = masks.squeeze(1).sum(1)
+        return ((output, taps) if taps else output), lengths, None
+
+    def _normed(self, x: Any) -> torch.Tensor:
+        """Return the output that belongs to the residual stream after a block."""
+        if isinstance(x, tuple):  # with WavLM's relative positions
+            x = x[0]
+        return self.after_norm(x) if self.normalize_before else x
 
 
 def _embed(conf: SpeechModel, projection_dropout_rate: float, **more: Any) -> WaveEmbed:

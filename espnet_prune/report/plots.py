@@ -11,6 +11,10 @@ from typing import Any, Dict, List, Mapping, Sequence
 from espnet_prune.structure import FRONT_FIELDS
 from espnet_prune.utils import atomic_write
 
+FRONT_TITLES = {
+    "subsampling_channels": "subsampling: channels",
+    "wave_channels": "convolutions over the waveform: channels",
+}
 TITLES = {
     "macaron_linear_units": "first feed-forward: units",
     "attention_heads": "attention: heads",
@@ -20,8 +24,28 @@ TITLES = {
 }
 
 
+def layer_counts(
+    field: str, dense: Mapping[str, Any], kept: Mapping[str, Any]
+) -> List[int]:
+    """Return what is kept of one kind, a number for every layer of the dense encoder.
+
+    Args:
+        field: A field of the structure.
+        dense: `Structure.widths()` of the dense encoder.
+        kept: `Structure.widths()` of a pruned one.
+    """
+    own = list(kept.get(field) or [])
+    if field in FRONT_FIELDS:
+        return own
+    position = {block: i for i, block in enumerate(kept["kept_blocks"])}
+    own = own or [0] * len(position)
+    return [own[position[b]] if b in position else 0 for b in dense["kept_blocks"]]
+
+
 def structure_figure(dense: Mapping[str, Any], kept: Mapping[str, Any]) -> Any:
-    """Bars per block and module: what the dense encoder has, and what is kept.
+    """Bars per layer: what the dense encoder has, and what is kept.
+
+    The front end comes first, a bar per convolution; then a bar per block and module.
 
     Args:
         dense: `Structure.widths()` of the dense encoder.
@@ -32,36 +56,39 @@ def structure_figure(dense: Mapping[str, Any], kept: Mapping[str, Any]) -> Any:
     """
     from matplotlib.figure import Figure
 
-    kinds = [kind for kind in TITLES if kind in dense]
+    kinds = [kind for kind in (*FRONT_TITLES, *TITLES) if dense.get(kind)]
     blocks: List[int] = list(dense["kept_blocks"])
-    position = {block: i for i, block in enumerate(kept["kept_blocks"])}
+    longest = max(len(dense[kind]) for kind in kinds)
     figure = Figure(
-        figsize=(max(5.0, 0.45 * len(blocks) + 2.5), 1.6 * len(kinds)),
+        figsize=(max(5.0, 0.45 * longest + 2.5), 1.6 * len(kinds)),
         layout="constrained",
     )
     axes = figure.subplots(len(kinds), 1, squeeze=False)[:, 0]
     for axis, kind in zip(axes, kinds):
-        own = kept.get(kind) or [0] * len(position)
-        counts = [own[position[b]] if b in position else 0 for b in blocks]
-        axis.bar(blocks, dense[kind], color="#e3e6ea", width=0.8)
-        axis.bar(blocks, counts, color="#3b6ea5", width=0.8)
+        front, counts = kind in FRONT_FIELDS, layer_counts(kind, dense, kept)
+        layers = list(range(len(counts))) if front else blocks
+        axis.bar(layers, dense[kind], color="#e3e6ea", width=0.8)
+        axis.bar(layers, counts, color="#3b6ea5", width=0.8)
         top = max(dense[kind])
-        for block, count in zip(blocks, counts):
-            axis.text(block, count + 0.03 * top, str(count), ha="center", fontsize=7)
-        axis.set_title(f"{TITLES[kind]} (of {top})", fontsize=9, loc="left")
+        for layer, count in zip(layers, counts):
+            axis.text(layer, count + 0.03 * top, str(count), ha="center", fontsize=7)
+        title = FRONT_TITLES.get(kind) or TITLES[kind]
+        axis.set_title(f"{title} (of {_range(dense[kind])})", fontsize=9, loc="left")
         axis.set_ylim(0, 1.25 * top)
         axis.set_yticks([])
-        axis.set_xticks(blocks)
+        axis.set_xticks(layers)
         axis.tick_params(labelsize=7)
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
-    label = "block"
-    for field in FRONT_FIELDS:
-        if dense.get(field):
-            label += f"    ({field.replace('_', ' ')}: {kept[field]}"
-            label += f" of {dense[field]})"
-    axes[-1].set_xlabel(label, fontsize=8)
+        if front:
+            axis.set_xlabel("convolution", fontsize=8)
+    axes[-1].set_xlabel("block", fontsize=8)
     return figure
+
+
+def _range(sizes: Sequence[int]) -> str:
+    low, high = min(sizes), max(sizes)
+    return str(high) if low == high else f"{low} to {high}"
 
 
 def selection_figure(lines: Sequence[Mapping[str, Any]]) -> Any:

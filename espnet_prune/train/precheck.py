@@ -120,6 +120,37 @@ def check_files(args: argparse.Namespace) -> None:
         read_symbols(args.non_linguistic_symbols, args.token_type)
 
 
+def check_raw_speech(args: argparse.Namespace) -> None:
+    """Check speech that an encoder reads without a front end.
+
+    Raises:
+        UserError: Speech that is not at 16 kHz, or an utterance, listed in a shape
+            file, that is too short for one frame.
+    """
+    if args.encoder != "pruned_wav2vec2":
+        return
+    from espnet_prune.encoders.speech_models import shortest_speech
+
+    fs = (args.frontend_conf or {}).get("fs", 16000)
+    if str(fs) not in ("16000", "16k"):
+        raise UserError(
+            f"frontend_conf: fs {fs} is not 16000, and {args.encoder} reads raw speech "
+            "at 16 kHz; prepare the data with --fs 16000"
+        )
+    shortest = shortest_speech(args.encoder_conf or {})
+    for split in ("train", "valid"):
+        files = getattr(args, f"{split}_shape_file") or []
+        for key, shape in _lines(Path(files[0]), split) if files else ():
+            size = shape.partition(",")[0]
+            # while statistics are collected the file lists paths, not lengths
+            if size.isdigit() and int(size) < shortest:
+                raise UserError(
+                    f"--{split}_shape_file {files[0]}: utterance {key} of {size} "
+                    "samples gives no frame; leave out all that are shorter than "
+                    f"{shortest} samples ({shortest / 16:.0f} ms)"
+                )
+
+
 def _parameters(function: Any) -> Tuple[List[str], bool]:
     found = inspect.signature(function).parameters.values()
     names = [

@@ -19,7 +19,7 @@ things need care:
   per channel, 1 in a model that was never cut by soft masks.
 """
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -42,6 +42,18 @@ def spans(shape: Tuple[int, int], prob: float, length: int) -> torch.Tensor:
     starts = (torch.rand(shape) < prob / length).float()
     reach = nn.functional.pad(starts, (length - 1, 0))[:, None]
     return nn.functional.max_pool1d(reach, length, stride=1)[:, 0] > 0
+
+
+def receptive_field(layers: Sequence[Tuple[int, int]]) -> int:
+    """Return how many samples one frame is made of.
+
+    Args:
+        layers: Kernel and stride of every convolution.
+    """
+    samples = 1
+    for kernel, stride in reversed(layers):
+        samples = (samples - 1) * stride + kernel
+    return samples
 
 
 class WaveEmbed(nn.Module):
@@ -91,10 +103,8 @@ class WaveEmbed(nn.Module):
 
     def shortest(self) -> int:
         """Return the number of samples that give one frame."""
-        samples = 1
-        for layer in reversed(self.extractor.conv_layers):
-            samples = (samples - 1) * layer.stride + layer.kernel_size
-        return samples
+        layers = self.extractor.conv_layers
+        return receptive_field([(m.kernel_size, m.stride) for m in layers])
 
     def forward(self, wave: torch.Tensor, lengths: torch.Tensor) -> Tuple:
         """Return what the first block takes.

@@ -47,14 +47,22 @@ def arguments(compare, *more):
 
 
 def test_the_configurations_differ_only_where_they_should(compare):
-    methods = ["l0_kd", "l0", "magnitude", "l0_kd_macs"]
+    methods = ["l0_kd", "l0", "magnitude", *compare.MACS]
     args = arguments(compare, "--methods", *methods, "--sizes", "50", "70")
     assert compare.epochs(args) == (6, 4)
     conf = {k: read_yaml(v) for k, v in compare.write_confs(args, 10).items()}
     assert conf["l0_kd_70"]["budget"] == {
         "kind": "params", "sparsity": 0.7, "frames": 1000
     }  # fmt: skip
-    assert conf["l0_kd_macs_50"]["budget"]["kind"] == "macs"
+    macs = {"kind": "macs", "sparsity": 0.5, "frames": 1000}
+    assert conf["l0_kd_macs_50"] == {**conf["l0_kd_50"], "budget": macs}
+    blocks = conf["l0_kd_blocks_50"]
+    assert blocks["budget"] == macs
+    assert "head" in blocks["units"] and "wave_channel" not in blocks["units"]
+    assert conf["l0_kd_parts_50"]["budget"] == {
+        "kind": "macs", "cnn": 0.5, "transformer": 0.5, "frames": 1000
+    }  # fmt: skip
+    assert all(conf[f"recover_{m}"] == conf["recover_l0_kd"] for m in compare.MACS)
     assert conf["l0_kd_50"].pop("distill_conf") == {"w_ctc": 1.0}
     assert conf["l0_kd_50"] == conf["l0_50"]
     assert set(conf["magnitude_50"]) == {"method", "budget"}
@@ -116,7 +124,7 @@ def write_results(exp, errors):
     """A scored model: two utterances of ten words per set, with these errors."""
     for s in ("dev", "test"):
         for measure in ("wer", "cer"):
-            folder = exp / "beam" / s / f"score_{measure}"
+            folder = exp / "beam_asr_model_best" / s / f"score_{measure}"
             folder.mkdir(parents=True)
             lines = [
                 f"id: (spk-u{i})\nScores: (#C #S #D #I) {10 - n} {n} 0 0\n"
@@ -125,22 +133,47 @@ def write_results(exp, errors):
             (folder / "result.txt").write_text("".join(lines))
 
 
-def test_the_table(compare, tmp_path):
+def cost_of(rows, frames):
+    """Instead of building models: dense, and half of it."""
+    half = dict(wave_channels=[3, 2], linear_units=[0, 5], kept_blocks=[0, 1])
+    full = dict(wave_channels=[6, 6], linear_units=[9, 9], kept_blocks=[0, 1])
+    return [
+        dict(
+            name=row.name,
+            encoder_params=2_000_000 // n,
+            total_params=2_000_000,
+            gmacs=1.0 / n,
+            bytes=8_000_000 // n,
+            latency={"min_ms": 60.0 / n},
+            structure=half if n > 1 else full,
+        )
+        for n, row in enumerate(rows, start=1)
+    ]
+
+
+def test_the_table(compare, tmp_path, monkeypatch):
+    from espnet_prune.report import results
+
+    monkeypatch.setattr(results, "measure", cost_of)
     table = importlib.import_module("compare_table")
     points = [("dense", 0, s, tmp_path / f"dense_s{s}") for s in (1, 2)]
     points += [("l0_kd", 50, s, tmp_path / f"l0_kd_50_s{s}") for s in (1, 2, 3)]
-    write_results(points[0][3], [1, 1])
-    write_results(points[1][3], [1, 3])
-    write_results(points[2][3], [2, 2])
-    write_results(points[3][3], [2, 4])
-    text = table.write(points, "beam", ["dev", "test"], tmp_path, {}, samples=200)
+    given = ("beam", "best.pth", ["dev", "test"], tmp_path, {})
+    assert table.write(points, *given).startswith("nothing is finished yet")
+    for point, errors in zip(points, ([1, 1], [1, 3], [2, 2], [2, 4])):
+        write_results(point[3], errors)
+        for name in ("config.yaml", "best.pth"):
+            (point[3] / name).touch()
+    text = table.write(points, *given, samples=200)
     row = next(x for x in text.splitlines() if x.startswith("| l0_kd"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:4] == ["l0_kd", "50 %", "1 2", "-"]
-    assert cells[4].startswith("25.00 [") and cells[6].startswith("25.00 [")
-    assert cells[7] == "+10.00 [+10.00, +10.00]"  # every utterance has one more
-    assert (tmp_path / "compare.png").stat().st_size > 1000
-    assert "- date: " in (tmp_path / "RESULTS.md").read_text()
+    assert cells[:5] == ["l0_kd", "50 %", "1 2", "1 M", "0.5"]
+    assert cells[5].startswith("25.00 [") and cells[7].startswith("25.00 [")
+    assert cells[8] == "+10.00 [+10.00, +10.00]"  # every utterance has one more
+    for name in ("wer_over_macs", "remains"):
+        assert (tmp_path / "images" / f"{name}.png").stat().st_size > 1000
+    written = (tmp_path / "RESULTS.md").read_text()
+    assert "- date: " in written and "30.0 (50%)" in written
 
 
 def test_a_conformer_of_the_same_size(compare):

@@ -13,6 +13,8 @@ from torch import nn
 from torchaudio.models import wav2vec2_model, wavlm_model
 
 from espnet_prune import UserError, unit_graph
+from espnet_prune.compat import TooShortUttError
+from espnet_prune.encoders.speech_models import shortest_speech
 from espnet_prune.encoders.weights import read_safetensors
 from test.espnet_prune.encoder_zoo import SPEECH, pruned_class, randomise
 
@@ -255,11 +257,52 @@ def test_bad_arguments_are_refused():
         ({"extractor_mode": "batch_norm"}, "neither group_norm nor layer_norm"),
         ({"conv_layers": [[4, 2]]}, "must list"),
         ({"input_size": 80}, "set frontend: null and input_size: 1"),
+        ({"interctc_layer_idx": [3]}, "interctc_layer_idx 3 is not between 1 and 2"),
     ):
         with pytest.raises(UserError, match=reason):
             make(**{**SPEECH["base"], **conf})
     with pytest.raises(UserError, match="give one channel"):
         make(**SPEECH["base"])(torch.randn(1, 9000, 2), torch.tensor([9000]))
+
+
+def test_speech_that_is_too_short_is_told():
+    ours = pruned_class("wav2vec2")(**SPEECH["base"]).eval()
+    shortest = ours.embed.shortest()
+    assert shortest == shortest_speech(SPEECH["base"])
+    assert shortest_speech({"model": "hubert_large"}) == 400
+    wave = torch.randn(2, shortest + 500)
+    assert ours(wave, torch.tensor([shortest + 500, shortest]))[1].tolist()[1] == 1
+    with pytest.raises(UserError, match=f"shorter than {shortest} samples") as info:
+        ours(wave, torch.tensor([shortest + 500, shortest - 1]))
+    assert f"an utterance of {shortest - 1} samples gives no frame" in str(info.value)
+    # as ESPnet's decoding expects it, which goes on with the next utterance
+    assert isinstance(info.value, TooShortUttError)
+
+
+@pytest.mark.parametrize("variant", ["base", "large", "wavlm"])
+def test_intermediate_ctc(variant):
+    make, conf = pruned_class("wav2vec2"), dict(SPEECH[variant], layer_drop_rate=0.9)
+    ours = make(**conf, interctc_layer_idx=[1, 2]).eval()
+    plain = make(**conf).eval()
+    plain.load_state_dict(ours.state_dict())
+    wave, lengths = torch.randn(2, 9000), torch.tensor([9000, 8000])
+    (output, taps), olens, _ = ours(wave, lengths)
+    assert [block for block, _ in taps] == [1, 2]
+    assert torch.equal(output, plain(wave, lengths)[0])
+    for block, tap in taps:  # what a model of so many blocks would say
+        plain.encoders = type(ours.encoders)(*list(ours.encoders)[:block])
+        assert torch.equal(tap, plain(wave, lengths)[0])
+    ours.train()
+    torch.manual_seed(0)
+    calls = []
+    for block in ours.encoders:
+        block.register_forward_hook(lambda *_: calls.append(1))
+    for _ in range(20):
+        (output, taps), _, _ = ours(wave, lengths)
+        assert len(taps) == 2 and taps[0][1].shape == output.shape
+    assert 0 < len(calls) < 25
+    small = make(**conf, interctc_layer_idx=[1, 2], structure={"kept_blocks": [0, 2]})
+    assert small.interctc_layer_idx == [1]
 
 
 def test_a_cut_model_reads_no_weights():

@@ -10,6 +10,7 @@ from espnet_prune.bin import report
 from espnet_prune.report import results
 from espnet_prune.report.page import html_table
 from espnet_prune.report.plots import selection_figure, structure_figure, svg
+from espnet_prune.report.remains import remains_figure
 from espnet_prune.report.scoring import tables
 from espnet_prune.utils import UserError, write_json
 
@@ -82,7 +83,8 @@ def test_intents_come_first_in_the_tables():
 def test_figures_are_valid_svg_and_show_the_counts():
     picture = svg(structure_figure(DENSE, KEPT))
     ElementTree.fromstring(picture)
-    assert "<!-- 17 -->" in picture and "<!-- 9 -->" in picture
+    for count in (17, 9, 20, 16):
+        assert f"<!-- {count} -->" in picture
     assert picture == svg(structure_figure(DENSE, KEPT))
     lines = [{"step": n, "target": n / 10, "reached": n / 11} for n in range(5)]
     ElementTree.fromstring(svg(selection_figure(lines)))
@@ -94,6 +96,18 @@ def test_figures_are_valid_svg_and_show_the_counts():
     picture = svg(selection_figure(several))
     for name in names:
         assert f"reached {name}".replace("_", " ") in picture
+
+
+def test_one_picture_of_several_prunings():
+    speech = {"wave_channels": [8, 12], "kept_blocks": [0, 1]}
+    dense = {**speech, "attention_heads": [4, 4], "linear_units": [64, 64]}
+    one = {**dense, "wave_channels": [5, 11], "linear_units": [0, 33]}
+    two = {**KEPT, "wave_channels": [7, 10]}
+    picture = svg(remains_figure(dense, [("macs 40 %", one), ("blocks", two)]))
+    ElementTree.fromstring(picture)
+    for text in ("macs 40 %", "blocks", "dense", "5", "11", "33", "7", "10", "2", "17"):
+        assert f"<!-- {text} -->" in picture
+    assert "<!-- 20 -->" not in picture  # a kind that the dense encoder has not
 
 
 def test_a_missing_stage_is_told(tmp_path):

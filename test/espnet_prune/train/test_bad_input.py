@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from espnet_prune.utils import UserError
+from test.espnet_prune.encoder_zoo import SPEECH
 from test.espnet_prune.train.gated import L0, command
 
 
@@ -103,6 +104,23 @@ def test_bad_data(tiny, dense, train, tmp_path):
         train(swap(text, lines))
     with pytest.raises(UserError, match="the file is empty"):
         train(swap(text, []))
+    assert not (tmp_path / "bad").exists()
+
+
+def test_bad_raw_speech(tiny, train, tmp_path):
+    shapes = tmp_path / "speech_shape"
+    shapes.write_text("train0 16000\ntrain1 324\n")
+    frontend = dict(frontend=None, frontend_conf=None, normalize=None, specaug=None)
+    changes = {**frontend, "encoder": "pruned_wav2vec2", "encoder_conf": SPEECH["base"]}
+    config = tiny.write_config(tiny.root / "raw.yaml", **changes)
+    cmd = ["--config", config, "--output_dir", str(tmp_path / "bad"), *tiny.options]
+    cmd += ["--train_shape_file", str(shapes), "--valid_shape_file", str(shapes)]
+    with pytest.raises(
+        UserError, match="speech_shape: utterance train1 of 324 samples"
+    ):
+        train(cmd)
+    with pytest.raises(UserError, match="frontend_conf: fs 8000 is not 16000"):
+        train([*cmd, "--frontend_conf", "fs=8000"])
     assert not (tmp_path / "bad").exists()
 
 

@@ -16,8 +16,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import compare_table
 
+from espnet_prune.measure.cost import PARTS
 from espnet_prune.report.side_by_side import require_all, run_side_by_side
-from espnet_prune.select.budget import Budget
+from espnet_prune.select.budget import UNIT_KINDS, Budget
 from espnet_prune.utils import (
     UserError,
     check_keys,
@@ -28,7 +29,10 @@ from espnet_prune.utils import (
 )
 
 METHODS = ("l0_kd", "l0", "magnitude", "scratch", "scratch_long", "l0_kd_macs")
+METHODS += ("l0_kd_parts", "l0_kd_blocks")
+MACS = ("l0_kd_macs", "l0_kd_parts", "l0_kd_blocks")
 NO_TEACHER = ("l0", "magnitude")
+FRONT = ("subsampling_channel", "wave_channel")
 
 
 class Job(NamedTuple):
@@ -126,8 +130,7 @@ def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
     prune, recover = read_yaml(args.prune_config), read_yaml(args.recover_config)
     plain = {k: v for k, v in recover.items() if k != "distill_conf"}
     confs: Dict[str, Any] = {
-        "recover_l0_kd": recover,
-        "recover_l0_kd_macs": recover,
+        **{f"recover_{name}": recover for name in ("l0_kd", *MACS)},
         "recover_l0": plain,
         "recover_magnitude": stretch(plain, total),
     }
@@ -137,7 +140,13 @@ def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
             name = f"{method}_{size}"
             conf = copy.deepcopy(prune)
             conf["budget"] = {**(conf.get("budget") or {}), "sparsity": size / 100}
-            conf["budget"]["kind"] = "macs" if method == "l0_kd_macs" else "params"
+            conf["budget"]["kind"] = "macs" if method in MACS else "params"
+            if method == "l0_kd_parts":
+                share = conf["budget"].pop("sparsity")
+                conf["budget"].update(dict.fromkeys(PARTS, share))
+            if method == "l0_kd_blocks":
+                units = conf.get("units") or UNIT_KINDS
+                conf["units"] = [kind for kind in units if kind not in FRONT]
             if method in NO_TEACHER:
                 conf.pop("distill_conf", None)
             if method == "magnitude":
@@ -215,6 +224,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_jobs", type=int, default=2)
     for name in ("asr_config", "prune_config", "recover_config", "inference_config"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--inference_asr_model", default="valid.acc.ave.pth")
     parser.add_argument("--test_sets", nargs="+", default=["dev", "test"])
     parser.add_argument("--bootstrap", type=int, default=10000)
     parser.add_argument("--only_table", type=lambda x: x == "true", default=False)
@@ -232,11 +242,11 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     select, recover = epochs(args)
     jobs = plan(args, write_confs(args, select + recover))
     failed = [] if args.only_table else run_all(args, jobs)
-    decode = Path(args.inference_config).stem + "_asr_model_valid.acc.ave"
     about = {"epochs after dense": f"{select} + {recover}", "expdir": str(args.expdir)}
     table = compare_table.write(
         [(job.method, job.size, job.seed, job.exp) for job in jobs],
-        decode,
+        Path(args.inference_config).stem,
+        args.inference_asr_model,
         args.test_sets,
         args.expdir,
         about,

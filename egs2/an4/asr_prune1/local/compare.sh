@@ -13,6 +13,8 @@
 #   scratch      a Conformer of the same number of encoder parameters, trained anew
 #   scratch_long the same, with the epochs of the dense model in addition
 #   l0_kd_macs   l0_kd with the budget in MACs instead of parameters
+#   l0_kd_parts  the same share of the MACs of the front end and of the blocks
+#   l0_kd_blocks the MACs of l0_kd_macs, all taken from the blocks
 # Jobs run side by side, each on one thread. Call it again to go on after an interruption;
 # what is finished is not repeated. The table is in EXPDIR/RESULTS.md.
 
@@ -33,6 +35,8 @@ asr_config=conf/train_asr_small.yaml # dense model
 prune_config=conf/prune_l0_50.yaml   # L0 with distillation
 recover_config=conf/recover.yaml     # recovery with distillation
 inference_config=conf/decode_asr.yaml # beam search
+inference_asr_model=valid.acc.ave.pth # valid.cer_ctc.ave.pth where there is no decoder
+feats_normalize=global_mvn # none for raw speech
 test_sets="dev test"   # what is decoded
 speed_perturb_factors="0.9 1.0 1.1" # of the training set
 token_type=char        # bpe or char
@@ -47,6 +51,7 @@ only_table=false       # train nothing, make the table of what is there
 common=(--dumpdir "${dumpdir}" --token_type "${token_type}" --nbpe "${nbpe}" --test_sets "${test_sets}"
     --speed_perturb_factors "${speed_perturb_factors}" --data_dir "${data_dir}"
     --asr_stats_dir "${expdir}/stats" --inference_config "${inference_config}"
+    --inference_asr_model "${inference_asr_model}" --feats_normalize "${feats_normalize}"
     --inference_nj 1 --nj 1)
 if [ "${only_table}" = false ]; then
     ./prune.sh "${common[@]}" --asr_config "${asr_config}" --stop_stage 10
@@ -56,4 +61,5 @@ python3 local/compare.py --expdir "${expdir}" --seeds ${seeds} \
     --max_jobs "${max_jobs}" --asr_config "${asr_config}" \
     --prune_config "${prune_config}" --recover_config "${recover_config}" \
     --inference_config "${inference_config}" --test_sets ${test_sets} \
+    --inference_asr_model "${inference_asr_model}" \
     --bootstrap "${bootstrap}" --only_table "${only_table}" -- "${common[@]}"

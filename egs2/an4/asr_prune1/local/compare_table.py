@@ -10,13 +10,12 @@ are added up over the seeds; the difference to dense is paired by utterance and 
 """
 
 import re
-import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from espnet_prune.report.bootstrap import interval, paired
 from espnet_prune.report.results import environment, markdown
-from espnet_prune.utils import atomic_write, read_yaml, write_json
+from espnet_prune.utils import atomic_write, write_json
 
 Point = Tuple[str, int, int, Path]  # method, size, seed, directory
 MEASURES = ("wer", "cer")
@@ -66,22 +65,28 @@ def read_point(exp: Path, decode: str, sets: Sequence[str]) -> Dict[str, Any]:
     return result
 
 
-def encoder_params(exp: Path) -> Optional[int]:
-    """Encoder parameters of a trained model, from its checkpoint."""
-    from espnet_prune.utils import load_tensors
+def measured(
+    points: Sequence[Point], decode: str, model: str, frames: int = 1000
+) -> Dict[Tuple[str, int], Dict[str, Any]]:
+    """Sizes, cost and time of one model per method and size, that of the first seed.
 
-    path = exp / "valid.acc.ave.pth"
-    if not path.is_file():
-        return None
-    state = load_tensors(path)
-    config = read_yaml(exp / "config.yaml")
-    assert config.get("encoder"), exp
-    buffers = ("running_mean", "running_var", "num_batches_tracked", ".pe")
-    return sum(
-        value.numel()
-        for key, value in state.items()
-        if key.startswith("encoder.") and not key.endswith(buffers)
-    )
+    Returns:
+        The result of `results.measure` by method and size, the dense model first; {} if
+        there is no checkpoint yet.
+    """
+    from espnet_prune.report.results import Entry, add_scores, measure
+
+    rows: Dict[Tuple[str, int], Entry] = {}
+    for method, size, _, exp in points:
+        name = f"{method} {size} %" if size else method
+        row = Entry(name, exp / "config.yaml", exp / model, exp / decode)
+        if row.config.is_file() and row.model.is_file() and row.decoded.is_dir():
+            rows.setdefault((method, size), row)
+    if not rows:
+        return {}
+    found = measure(list(rows.values()), frames)
+    add_scores(found, list(rows.values()))
+    return dict(zip(rows, found))
 
 
 def figures(
@@ -109,26 +114,28 @@ def figures(
 
 
 def collect(
-    points: Sequence[Point], decode: str, sets: Sequence[str], samples: int
+    points: Sequence[Point],
+    decode: str,
+    costs: Mapping[Tuple[str, int], Mapping[str, Any]],
+    sets: Sequence[str],
+    samples: int,
 ) -> List[Dict[str, Any]]:
     """One mapping per method and size, in the order of the points."""
     found: Dict[Tuple[str, int], Dict[int, Dict[Any, Utterances]]] = {}
-    params: Dict[Tuple[str, int], List[int]] = {}
     for method, size, seed, exp in points:
         scores = read_point(exp, decode, sets)
         if scores:
             found.setdefault((method, size), {})[seed] = scores
-            number = encoder_params(exp)
-            params.setdefault((method, size), []).extend([number] if number else [])
     dense = found.get(("dense", 0), {})
     rows = []
     for (method, size), seeds in found.items():
-        numbers = params[method, size]
+        price = costs.get((method, size), {})
         row: Dict[str, Any] = {
             "method": method,
             "size": size,
             "seeds": sorted(seeds),
-            "encoder_params": statistics.mean(numbers) if numbers else None,
+            "encoder_params": price.get("encoder_params"),
+            "gmacs": price.get("gmacs"),
             "scores": {},
         }
         for measure, s in next(iter(seeds.values())):
@@ -146,13 +153,14 @@ def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
     if not rows:
         return "nothing is finished yet"
     sets = list(rows[0]["scores"][measure])
-    lines = [["model", "removed", "seeds", "encoder"]]
+    lines = [["model", "removed", "seeds", "encoder", "GMACs"]]
     lines[0] += [f"{measure.upper()} {s}" for s in sets] + ["against dense"]
     for row in sorted(rows, key=lambda r: (r["size"], r["method"] != "l0_kd")):
         params = row["encoder_params"]
         line = [row["method"], f"{row['size']} %" if row["size"] else "-"]
         line.append(" ".join(map(str, row["seeds"])))
         line.append(f"{params / 1e6:.3g} M" if params else "-")
+        line.append(f"{row['gmacs']:.3g}" if row["gmacs"] else "-")
         for s in sets:
             v = row["scores"][measure][s]
             low, high = v["interval"]
@@ -167,17 +175,18 @@ def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """WER over the share removed, one line per method, intervals as bars."""
+    """WER over MACs, one line per method, intervals as bars."""
     from matplotlib.figure import Figure
 
     from espnet_prune.report.plots import save_png
 
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axis = figure.subplots()
+    dense = [row for row in rows if row["method"] == "dense"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for i, method in enumerate(methods):
         own = [row for row in rows if row["method"] == method]
-        own.sort(key=lambda row: row["size"])
+        own.sort(key=lambda row: -row["gmacs"])
         values = [list(row["scores"]["wer"].values())[-1] for row in own]
         rates = [v["rate"] for v in values]
         if method == "dense":
@@ -185,9 +194,13 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
             continue
         low = [max(r - v["interval"][0], 0) for r, v in zip(rates, values)]
         high = [max(v["interval"][1] - r, 0) for r, v in zip(rates, values)]
-        sizes = [row["size"] + 0.6 * (i - len(methods) / 2) for row in own]
-        axis.errorbar(sizes, rates, [low, high], marker="o", capsize=3, label=method)
-    axis.set_xlabel("percent of the encoder removed")
+        # side by side, so that the bars do not hide each other
+        widest = max(row["gmacs"] for row in rows)
+        costs = [row["gmacs"] + 0.004 * widest * (i - len(methods) / 2) for row in own]
+        axis.errorbar(costs, rates, [low, high], marker="o", capsize=3, label=method)
+    if dense:
+        axis.axvline(dense[0]["gmacs"], color="0.5", linestyle=":")
+    axis.set_xlabel("GMACs of the encoder, 10 s")
     axis.set_ylabel(f"WER {title}")
     axis.legend(fontsize=8)
     save_png(figure, path)
@@ -195,23 +208,47 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
 
 def write(
     points: Sequence[Point],
-    decode: str,
+    inference: str,
+    model: str,
     sets: Sequence[str],
     expdir: Path,
     about: Mapping[str, Any],
     samples: int = 10000,
 ) -> str:
-    """Write RESULTS.md, compare.json, compare.png to `expdir`; return the tables."""
-    rows = collect(points, decode, sets, samples)
+    """Write RESULTS.md, compare.json and pictures to `expdir`; return the tables.
+
+    Args:
+        points: All models of the comparison, finished or not.
+        inference: Name of the configuration of decoding.
+        model: File name of the checkpoints.
+        sets: What was decoded.
+        expdir: Where it goes.
+        about: For the record.
+        samples: Resamplings of the intervals.
+    """
+    from espnet_prune.report.plots import save_png
+    from espnet_prune.report.remains import remains_figure
+    from espnet_prune.report.results import compression_table
+
+    decode = f"{inference}_asr_model_{Path(model).stem}"
+    costs = measured(points, decode, model)
+    rows = collect(points, decode, costs, sets, samples)
     tables = "\n\n".join(table(rows, measure) for measure in MEASURES)
     lines = ["# Comparison", ""]
     lines += [f"- {k}: `{v}`" for k, v in [*about.items(), *environment()]]
     lines += ["", "Error rates in percent over all seeds together, with 95 % intervals"]
     lines += ["(bootstrap over utterances); the last column is the difference to the"]
     lines += [f"dense models of the same seeds on {'+'.join(sets)}.", "", tables, ""]
+    if costs:
+        lines += ["Sizes and times of the models of the first seed, measured in turns:"]
+        lines += ["", compression_table(list(costs.values()), 10.0), ""]
+        dense, *others = costs.values()
+        runs = [(row["name"], row["structure"]) for row in others]
+        figure = remains_figure(dense["structure"], runs)
+        save_png(figure, expdir / "images" / "remains.png")
     with atomic_write(expdir / "RESULTS.md") as stream:
         stream.write("\n".join(lines))
     write_json({"about": dict(about), "rows": rows}, expdir / "compare.json")
-    if rows:
-        plot(rows, expdir / "compare.png", "+".join(sets))
+    if costs:
+        plot(rows, expdir / "images" / "wer_over_macs.png", "+".join(sets))
     return tables
