@@ -19,8 +19,7 @@ from espnet_prune.utils import read_json
 from test.egs2 import kill_recipe, whole_path
 from test.egs2.preloaded import Preloaded
 from test.egs2.slurm import private_slurm
-from test.egs2.test_pipeline import PRUNE
-from test.egs2.tiny_recipe import make_recipe
+from test.egs2.tiny_recipe import PRUNE, make_recipe
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,7 +57,8 @@ def test_a_killed_sweep_redoes_nothing_finished(dense, server):
     exp = "exp/asr_train_asr_raw_char"
     words = ["--dense_exp", exp, "--expdir", "exp/sweep", "--max_jobs", "1"]
     words += ["--prune_configs", "conf/prune.yaml", "conf/magnitude.yaml"]
-    words += ["--sparsities", "30", "50", "--runs", "3", "--", "--python"]
+    words += ["--sparsities", "30", "50", "--runs", "3", "--"]
+    words += ["--decode_cut", "false", "--python"]
     command = [*server.python.split(), "-m", "espnet_prune.bin.sweep", *words]
     recipe = kill_recipe.Recipe(dense, server)
     begun = dense / "exp/sweep/prune_50/select/train/checkpoint.pth"
