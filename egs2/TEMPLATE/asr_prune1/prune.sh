@@ -149,7 +149,7 @@ if [ -f "${dense_exp}/config.yaml" ] && [ ! -f "${dense_exp}/.begun_stage11" ]; 
 
 if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${asr_config}" "${asr_args}"; then
     need "${asr_config}" "${_texts[@]}"
-    _jobs=$(${python} scripts/decode.py split --dumpdir "${_raw}" --nj "${nj}" \
+    _jobs=$(${python} -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" --nj "${nj}" \
         --sets "${_train} ${valid_set}" --by_set --output_dir "${asr_stats_dir}")
     ${train_cmd} JOB=1:"${_jobs}" "${asr_stats_dir}"/logdir/stats.JOB.log \
         ${python} -m espnet_prune.bin.asr_train --collect_stats true ${_asr} \
@@ -206,7 +206,7 @@ if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_arg
     "${dense_exp}/config.yaml" "${_dense}"; then
     need "${prune_config}" "${_dense}"
     resume
-    _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
+    _given=$(${python} -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
         --show 'epoch (started|results|structure)|blocks|correlation' "${_select}"/select.log \
         ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
@@ -229,7 +229,7 @@ if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recov
     "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}"; then
     need "${recover_config}" "${_cut}/model.pth"
     resume
-    _given=$(${python} scripts/data_args.py "${dense_exp}/config.yaml")
+    _given=$(${python} -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
     if grep -qs "^distill_conf:" "${recover_config}"; then
         _given+=" --teacher_config ${dense_exp}/config.yaml --teacher_model ${_dense}"
     fi

@@ -85,7 +85,7 @@ take_over() { # the dense model was trained elsewhere: stages 10 and 11 have not
     skip_stages+=" 10 11"
     if [ "${stop_stage}" -ge 12 ]; then
         # shellcheck disable=SC2034
-        bpemodel=$(${python} scripts/link_dense.py "${dense_exp}/config.yaml")
+        bpemodel=$(${python} -m espnet_prune.bin.link_dense "${dense_exp}/config.yaml")
     fi
 }
 

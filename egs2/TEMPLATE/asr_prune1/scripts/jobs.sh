@@ -35,8 +35,8 @@ train() { # DIR OPTION...: train a model, show the epochs
 
 decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by side
     local jobs
-    jobs=$(${python} scripts/decode.py split --dumpdir "${_raw}" --sets "${test_sets}" \
-        --nj "${inference_nj}" --output_dir "$3")
+    jobs=$(${python} -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" \
+        --sets "${test_sets}" --nj "${inference_nj}" --output_dir "$3")
     ${decode_cmd} --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
         JOB=1:"${jobs}" "$3"/logdir/asr_inference.JOB.log \
         ${python} -m espnet_prune.bin.asr_inference \
@@ -45,8 +45,8 @@ decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by 
         --asr_train_config "$1" --asr_model_file "$2" \
         ${_lm:+--lm_train_config "${lm_exp}/config.yaml" --lm_file "${_lm}"} \
         --output_dir "$3"/logdir/output.JOB --config "${inference_config}" ${inference_args}
-    ${python} scripts/decode.py collect --dumpdir "${_raw}" --sets "${test_sets}" \
-        --output_dir "$3"
+    ${python} -m espnet_prune.bin.decode_jobs collect --dumpdir "${_raw}" \
+        --sets "${test_sets}" --output_dir "$3"
 }
 
 score() { # DIR OPTION...: of decoded text; writes tables and score.json there

@@ -1,21 +1,10 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
+from espnet_prune.bin import data_args, decode_jobs
 from espnet_prune.utils import UserError, write_yaml
-
-SCRIPTS = Path(__file__).parents[2] / "egs2/TEMPLATE/asr_prune1/scripts"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -30,7 +19,7 @@ def dump(tmp_path):
 def decode(dump, action, *more):
     options = ["--dumpdir", dump / "dump", "--sets", "dev test"]
     options += ["--output_dir", dump / "out", *more]
-    load("decode").main([action, *map(str, options)])
+    decode_jobs.main([action, *map(str, options)])
 
 
 def keys(path):
@@ -85,10 +74,10 @@ def test_data_args(tmp_path, capsys):
         ]
         config[f"{part}_shape_file"] = [str(shape)]
     write_yaml(config, tmp_path / "config.yaml")
-    load("data_args").main([str(tmp_path / "config.yaml")])
+    data_args.main([str(tmp_path / "config.yaml")])
     out = capsys.readouterr().out
     assert f"--train_data_path_and_name_and_type {shape},speech,sound" in out
     assert f"--valid_shape_file {shape} --fold_length 80000" in out
     shape.unlink()
     with pytest.raises(UserError, match="shape, which is missing"):
-        load("data_args").main([str(tmp_path / "config.yaml")])
+        data_args.main([str(tmp_path / "config.yaml")])
