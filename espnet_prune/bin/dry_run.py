@@ -4,8 +4,8 @@
 
 """Say what configurations mean, without data, before anything long is started.
 
-Every model of --asr_config is built at its real size, with random weights, and takes one
-training step on noise. Every selection of --prune_config is checked against each of
+Every model of --asr_config is built at its real size, with random weights, and takes
+one training step on noise. Every selection of --prune_config is checked against each of
 them: what it asks for, how far one could go, and what holds that up; so is the training
 of --recover_config. A budget out of reach, or a wrong key, ends with exit code 2.
 
@@ -17,7 +17,8 @@ What is estimated:
              ESPnet's recipes state for their Conformers with AMP on V100 GPUs (57072 s
              on one for LibriSpeech-100, 3.5 days on four for LibriSpeech) are 7.8 and
              9.2 TFLOP/s when counted this way; 8 is our default. A teacher adds its
-             forward pass. A recovery is priced as if nothing had been cut.
+             forward pass; gates are not counted. A recovery is priced as if nothing
+             had been cut.
 """
 
 import argparse
@@ -290,9 +291,9 @@ def page(report: Dict[str, Any]) -> str:
         speech = f"{given['hours']:g} hours an epoch"
     lines += [
         "",
-        f"Estimates for {given['ngpu']} GPU(s) of {given['tflops']:g} TFLOP/s sustained, "
-        f"{given['vocab']} tokens, steps measured",
-        f"on {given['seconds']:g} s of noise; speech: {speech}. See --help.",
+        f"Estimates for {given['ngpu']} GPU(s) of {given['tflops']:g} TFLOP/s sustained,",
+        f"{given['vocab']} tokens, steps measured on {given['seconds']:g} s of noise; "
+        f"speech: {speech}. See --help.",
     ]
     return "\n".join(lines)
 
