@@ -291,9 +291,9 @@ def page(report: Dict[str, Any]) -> str:
         speech = f"{given['hours']:g} hours an epoch"
     lines += [
         "",
-        f"Estimates for {given['ngpu']} GPU(s) of {given['tflops']:g} TFLOP/s sustained,",
-        f"{given['vocab']} tokens, steps measured on {given['seconds']:g} s of noise; "
-        f"speech: {speech}. See --help.",
+        f"Estimates for {given['ngpu']} GPU(s) of {given['tflops']:g} TFLOP/s each, "
+        f"{given['vocab']} tokens, steps",
+        f"measured on {given['seconds']:g} s of noise; speech: {speech}. See --help.",
     ]
     return "\n".join(lines)
 
