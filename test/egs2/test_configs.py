@@ -1,44 +1,90 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Every training configuration that is shipped builds a model that can be pruned."""
+"""Every configuration that is shipped builds a model, or fits those of its recipe."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 EGS2 = Path(__file__).parents[2] / "egs2"
-CONFIGS = sorted(EGS2.glob("*/asr_prune1/conf/train_*.yaml"))
-PRUNE = sorted(EGS2.glob("*/asr_prune1/conf/prune_*.yaml"))
+RECIPES = sorted(path.parent for path in EGS2.glob("*/*_prune1/run.sh"))
+OWN = [path / "conf" for path in RECIPES if not (path / "conf").is_symlink()]
+CONFIGS = [path for conf in OWN for path in sorted(conf.glob("train_*.yaml"))]
+PRUNE = [path for conf in OWN for path in sorted(conf.glob("prune_*.yaml"))]
+RECOVER = [path for conf in OWN for path in sorted(conf.glob("recover*.yaml"))]
+DECODE = [path for conf in OWN for path in sorted(conf.glob("decode_*.yaml"))]
 TOKENS = ["<blank>", "<unk>", "A", "B", "C", "D", "<sos/eos>"]
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parts[-4]}-{p.stem}")
-def test_config_builds(path, tmp_path):
+def name(path):
+    return f"{path.parts[-4]}-{path.parts[-3][: -len('_prune1')]}-{path.stem}"
+
+
+def read_training(command):
+    """Options of a training, checked as it checks them."""
+    from espnet_prune.bin.dry_run import read_training as read
+
+    return read(command, len(TOKENS))
+
+
+def meant_for(selection, training):
+    """Whether a selection of a recipe is one for this training of it."""
+    ssl = training["encoder"] == "pruned_wav2vec2"
+    if "recover_ssl.yaml" in {path.name for path in selection.parent.iterdir()}:
+        return ssl == ("_ssl_" in selection.name) or "comflp" in selection.name
+    blocks = training["encoder_conf"].get("num_blocks", 12)
+    text = yaml.safe_load(selection.read_text())
+    if "ondemand" in selection.name and blocks > 12:
+        return "pruned_" in training["encoder"]
+    return text.get("num_remove", 0) < blocks
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_config_builds(path):
+    """At its real size, without memory; and every selection can be had of it."""
     pytest.importorskip("espnet2")
+    import torch
+
     from espnet_prune import cost, unit_graph
-    from espnet_prune.bin.asr_train import get_parser, read_command
-    from espnet_prune.train import precheck
-    from espnet_prune.train.task import PruneASRTask
+    from espnet_prune.bin.select import get_parser, read_conf
+    from espnet_prune.models import build_model
+    from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable
+    from espnet_prune.select.layers.run import number_to_remove
 
     assert path.read_text().startswith("# ")  # says what it is
-    tokens = tmp_path / "tokens.txt"
-    tokens.write_text("\n".join(TOKENS) + "\n")
-    command = ["--config", str(path), "--token_list", str(tokens)]
-    command += ["--output_dir", str(tmp_path / "exp"), "--token_type", "char"]
-    args = read_command(get_parser(), command)
-    precheck.check_confs(args, PruneASRTask)
-    model = PruneASRTask.build_model(args)
+    args = read_training(["--config", str(path)])
+    with torch.device("meta"):
+        model = build_model(vars(args))
     encoder = model.encoder
+    graph = unit_graph(encoder)
     params = sum(p.numel() for p in encoder.parameters())
-    assert cost(unit_graph(encoder).dense).params == params
-    assert len(encoder.interctc_layer_idx) == 0 or model.interctc_weight > 0
+    assert cost(graph.dense).params == params
+    levels = getattr(encoder, "interctc_layer_idx", [])
+    assert len(levels) == 0 or model.interctc_weight > 0
     # without a decoder there is no accuracy to choose the best epochs by
     criteria = [name for _, name, _ in args.best_model_criterion]
     assert ("acc" in criteria) == (model.decoder is not None)
 
+    training = yaml.safe_load(path.read_text())
+    own = [p for p in PRUNE if p.parent == path.parent and meant_for(p, training)]
+    assert own
+    for selection in own:
+        conf = read_conf(get_parser().parse_args(["--config", str(selection)]))
+        number = len(graph.dense.kept_blocks)
+        if conf["method"] == "layers":
+            count = number_to_remove(
+                graph.dense, conf.get("num_remove"), conf["budget"]
+            )
+            assert count == number // 2 or "ondemand" in selection.name
+        else:
+            budget = Budget.from_conf(conf["budget"])
+            check_reachable(graph, conf.get("units") or UNIT_KINDS, budget)
 
-@pytest.mark.parametrize("path", PRUNE, ids=lambda p: f"{p.parts[-4]}-{p.stem}")
+
+@pytest.mark.parametrize("path", PRUNE, ids=name)
 def test_selection_is_understood(path):
     from espnet_prune.bin.select import get_parser, read_conf
     from espnet_prune.select.budget import Budget
@@ -48,6 +94,73 @@ def test_selection_is_understood(path):
     conf = read_conf(get_parser().parse_args(["--config", str(path)]))
     if conf["method"] == "layers":
         LayersConf.from_dict(conf["layers_conf"])
-        assert conf["num_remove"] > 0
+        assert conf.get("num_remove", 0) > 0 or Budget.from_conf(conf["budget"])
     else:
         Budget.from_conf(conf["budget"])
+    if conf["method"] == "l0":
+        args = read_inline(conf.get("train_conf") or {}, conf.get("distill_conf"))
+        assert args.max_epoch < 100
+
+
+def read_inline(conf, distill=None):
+    from espnet_prune.bin.dry_run import read_inline as read
+
+    return read({**conf, "distill_conf": distill or {}}, [], len(TOKENS))
+
+
+@pytest.mark.parametrize("path", RECOVER, ids=name)
+def test_recovery_is_understood(path):
+    pytest.importorskip("espnet2")
+    assert path.read_text().startswith("# ")
+    args = read_training(["--config", str(path)])
+    assert args.best_model_criterion and args.keep_nbest_models > 0
+
+
+@pytest.mark.parametrize("path", DECODE, ids=name)
+def test_decoding_is_understood(path):
+    pytest.importorskip("espnet2")
+    from espnet2.bin.asr_inference import get_parser
+
+    assert path.read_text().startswith("# ")
+    conf = yaml.safe_load(path.read_text())
+    known = {action.dest for action in get_parser()._actions}
+    assert conf["beam_size"] > 0 and set(conf) <= known
+
+
+CORPORA = ("librispeech", "librispeech_100", "slurp")
+
+
+@pytest.mark.parametrize("folder", RECIPES, ids=lambda p: "-".join(p.parts[-2:]))
+def test_a_recipe_names_what_it_has(folder):
+    """Every YAML that run.sh or README.md name is there; all of conf/ is named."""
+    texts = [(folder / name).read_text() for name in ("run.sh", "README.md")]
+    named = set(re.findall(r"(?<![\w/])conf/(\w+\.yaml)", "\n".join(texts)))
+    own = {path.name for path in (folder / "conf").iterdir()}
+    assert named <= own
+    if folder.parts[-2] in CORPORA and not (folder / "conf").is_symlink():
+        assert own == {file for file in own if file in texts[1]}
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [EGS2 / "TEMPLATE" / "asr_prune1", *(p for p in RECIPES if p.parts[-2] in CORPORA)],
+    ids=lambda p: "-".join(p.parts[-2:]),
+)
+def test_as_many_files_and_lines_as_espnet_accepts_at_once(folder):
+    """A recipe with its links, and what the links lead to, are a contribution each."""
+    files = [folder / name for name in tracked(folder)]
+    assert 0 < len(files) < 20
+    lines = [p.read_text().splitlines() for p in files if not p.is_symlink()]
+    assert sum(map(len, lines)) + len(files) < 1000
+
+
+def tracked(folder):
+    """Files and links of a directory, without what runs leave behind."""
+    made = ("exp", "dump", "data", "downloads", "__pycache__")
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or path.is_file():
+            found.append(path.name)
+        elif path.name not in made:
+            found += [f"{path.name}/{inner}" for inner in tracked(path)]
+    return found

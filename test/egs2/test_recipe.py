@@ -211,6 +211,35 @@ def test_bad_options(recipe, options, message):
     assert not (recipe / "exp").exists()
 
 
+def test_a_dry_run_needs_no_data_and_runs_no_stage(recipe):
+    options = (
+        "--dry_run",
+        "true",
+        "--hours",
+        "90",
+        "--speed_perturb_factors",
+        "0.9 1.0",
+    )
+    options += ("--asr_args", "--max_epoch 3", "--dry_run_args", "--tflops 20")
+    done = run(recipe, *options)
+    assert done.returncode == 0, done.stdout
+    (line,) = calls(recipe)
+    words = line.split()
+    assert words[1] == "espnet_prune.bin.dry_run"
+    given = dict(zip(words[2::2], words[3::2]))
+    assert given["--recover_config"] == "conf/recover.yaml"
+    assert (given["--vocab"], given["--ngpu"], given["--hours"]) == ("30", "1", "190")
+    assert "--asr_args=--max_epoch 3 " in line and line.endswith("--tflops 20")
+    assert stages(done.stdout) == [[], []] and not (recipe / "exp").exists()
+    tokens = recipe / "tokens.txt"
+    tokens.write_text("a\nb\n")
+    options = ("--recover_config", "none", "--token_list", "tokens.txt", "--ngpu", "4")
+    assert run(recipe, "--dry_run", "true", *options).returncode == 0
+    (line,) = calls(recipe)
+    assert "--vocab 2 --ngpu 4" in line and "--recover_config" not in line
+    assert "--hours" not in line
+
+
 def test_help_lists_every_option(recipe):
     done = run(recipe, "--help", stand_in=False)
     assert done.returncode == 0
