@@ -110,11 +110,10 @@ def test_bad_data(tiny, dense, train, tmp_path):
 def test_bad_raw_speech(tiny, train, tmp_path):
     shapes = tmp_path / "speech_shape"
     shapes.write_text("train0 16000\ntrain1 324\n")
-    frontend = dict(frontend=None, frontend_conf=None, normalize=None, specaug=None)
-    changes = {**frontend, "encoder": "pruned_wav2vec2", "encoder_conf": SPEECH["base"]}
+    changes = dict(encoder="pruned_wav2vec2", encoder_conf=SPEECH["base"])
     config = tiny.write_config(tiny.root / "raw.yaml", **changes)
-    cmd = ["--config", config, "--output_dir", str(tmp_path / "bad"), *tiny.options]
-    cmd += ["--train_shape_file", str(shapes), "--valid_shape_file", str(shapes)]
+    options = [w.replace(f"{tiny.data}/train_shape", str(shapes)) for w in tiny.options]
+    cmd = ["--config", config, "--output_dir", str(tmp_path / "bad"), *options]
     with pytest.raises(
         UserError, match="speech_shape: utterance train1 of 324 samples"
     ):

@@ -29,7 +29,7 @@ from espnet_prune.utils import (
 )
 
 METHODS = ("l0_kd", "l0", "magnitude", "scratch", "scratch_long", "l0_kd_macs")
-METHODS += ("l0_kd_parts", "l0_kd_blocks")
+METHODS += ("l0_kd_parts", "l0_kd_blocks", "dense_long")
 MACS = ("l0_kd_macs", "l0_kd_parts", "l0_kd_blocks")
 NO_TEACHER = ("l0", "magnitude")
 FRONT = ("subsampling_channel", "wave_channel")
@@ -152,6 +152,8 @@ def write_confs(args: argparse.Namespace, total: int) -> Dict[str, Path]:
             if method == "magnitude":
                 keys = ("budget", "units", "round_to")
                 conf = {"method": method, **{k: conf[k] for k in keys if k in conf}}
+            if method == "dense_long":
+                conf = {**read_yaml(args.asr_config), **stretch(plain, total)}
             if method.startswith("scratch"):
                 dense = read_yaml(args.asr_config)
                 more = dense["max_epoch"] if method == "scratch_long" else 0
@@ -176,16 +178,19 @@ def plan(args: argparse.Namespace, confs: Dict[str, Path]) -> List[Job]:
     for method in args.methods:
         seeds = args.seeds if method.startswith("l0_kd") else args.other_seeds
         for seed in seeds:
-            for size in args.sizes:
+            dense = args.expdir / f"dense_s{seed}"
+            for size in args.sizes if method != "dense_long" else [0]:
                 exp = args.expdir / f"{method}_{size}_s{seed}"
-                conf = str(confs[f"{method}_{size}"])
-                if method.startswith("scratch"):
+                conf = str(confs[f"{method}_{size or args.sizes[0]}"])
+                if method.startswith(("scratch", "dense")):
                     options = ["--stage", "11", "--stop_stage", "13"]
                     options += ["--dense_exp", str(exp), "--asr_config", conf]
-                    options += ["--asr_args", f"--seed {seed}"]
+                    more = f" --init_param {dense / args.inference_asr_model}"
+                    more = f"--seed {seed}{more if method == 'dense_long' else ''}"
+                    options += ["--asr_args", more]
                 else:
                     options = ["--stage", "15", "--stop_stage", "19"]
-                    options += ["--dense_exp", str(args.expdir / f"dense_s{seed}")]
+                    options += ["--dense_exp", str(dense)]
                     options += ["--prune_exp", str(exp), "--prune_config", conf]
                     options += ["--prune_args", f"--seed {seed}"]
                     options += ["--recover_config", str(confs[f"recover_{method}"])]
@@ -203,7 +208,7 @@ def run_all(args: argparse.Namespace, jobs: Sequence[Job]) -> List[Job]:
     """
 
     def ready(job: Job, done: Sequence[Job]) -> bool:
-        free = job.method.startswith(("dense", "scratch"))
+        free = job.method == "dense" or job.method.startswith("scratch")
         return free or job.seed in {j.seed for j in done if j.method == "dense"}
 
     def command(job: Job) -> List[str]:
