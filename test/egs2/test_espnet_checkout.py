@@ -197,6 +197,39 @@ def test_what_cannot_work_is_told(recipe, checkout, options, message):
     assert not (recipe.parent / "asr1" / "given.1").exists()
 
 
+@pytest.mark.parametrize("recipe", ["TEMPLATE", "librispeech", "librispeech_100"])
+def test_a_recipe_is_as_small_as_espnet_accepts_at_once(recipe):
+    """Its own files; what it links, TEMPLATE, is contributed before it."""
+    folder = EGS2 / recipe / "asr_prune1"
+    names = ["git", "ls-files", "-co", "--exclude-standard", "."]
+    try:
+        names = subprocess.check_output(names, cwd=folder, text=True).splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    files = [folder / name for name in names if not (folder / name).is_symlink()]
+    files = [path for path in files if path.is_file()]
+    assert len(files) < 20
+    assert sum(len(path.read_text().splitlines()) for path in files) < 1000
+    # ESPnet checks that files of these names are the same everywhere
+    assert not list(folder.glob("conf/slurm.conf"))
+
+
+def test_setup_makes_a_recipe(tmp_path):
+    """As ESPnet's checks call the setup.sh of every folder of TEMPLATE."""
+    template = tmp_path / "egs2" / "TEMPLATE" / "asr_prune1"
+    shutil.copytree(EGS2 / "TEMPLATE" / "asr_prune1", template)
+    command = ["egs2/TEMPLATE/asr_prune1/setup.sh", "egs2/test/asr_prune1"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    made = tmp_path / "egs2" / "test" / "asr_prune1"
+    shown = subprocess.run(
+        ["./prune.sh", "--help"], cwd=made, capture_output=True, text=True
+    )
+    assert shown.returncode == 0 and "--stop_stage" in shown.stdout
+    assert not os.path.isabs(os.readlink(made / "scripts"))
+    done = subprocess.run(command[:1], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "usage: " in done.stderr
+
+
 @pytest.mark.parametrize("task", ["asr_prune1", "asr_ssl_prune1"])
 @pytest.mark.parametrize("corpus", ["librispeech", "librispeech_100"])
 def test_a_recipe_in_a_checkout_uses_the_corpus_beside_it(checkout, corpus, task):
@@ -211,7 +244,6 @@ def test_a_recipe_in_a_checkout_uses_the_corpus_beside_it(checkout, corpus, task
     assert not [p for p in files if p.is_symlink()]
     # ESPnet checks that these are the same everywhere
     (target / "cmd.sh").unlink()
-    assert not list(target.glob("conf/slurm.conf"))
     env = dict(os.environ, PYTHONPATH=str(ROOT))
     env.pop("ESPNET_ROOT", None)
     command = ["./run.sh", "--stop_stage", "1"]
