@@ -44,6 +44,7 @@ SMALL: Dict[str, str] = {
     "asr_opts": f"--lm_args '{LM} --keep_nbest_models 1'",
     "asr_config": "conf/train_transformer_ctc_interctc_sd.yaml",
     "asr_args": " ".join(TRAIN),
+    "inference_config": "conf/decode_ctc.yaml",
     "inference_args": "--beam_size 2 --ctc_weight 1.0 --lm_weight 0.1",
     "inference_asr_model": "valid.cer_ctc.ave.pth",
     "prune_config": "conf/prune_ondemand.yaml",

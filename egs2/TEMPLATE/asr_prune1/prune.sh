@@ -145,7 +145,7 @@ for s in train:${_train} valid:${valid_set}; do
 done
 _texts=("${_raw}/${_train}/text" "${_raw}/${valid_set}/text" "${token_list}")
 _dense="${dense_exp}/${inference_asr_model}"
-if [ -f "${dense_exp}/config.yaml" ] && [ ! -f "${dense_exp}/.begun_stage11" ]; then take_over; fi
+if [ -f "${dense_exp}/config.yaml" ]; then take_over; fi
 
 if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${asr_config}" "${asr_args}"; then
     need "${asr_config}" "${_texts[@]}"

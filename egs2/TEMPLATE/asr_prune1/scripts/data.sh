@@ -80,10 +80,16 @@ espnet_stage() { # STAGE: run it by the asr.sh of the checkout
         --inference_lm "${inference_lm}" ${options[@]+"${options[@]}"})
 }
 
-take_over() { # the dense model was trained elsewhere: stages 10 and 11 have nothing to do
-    log "${dense_exp} is taken as it is"
-    skip_stages+=" 10 11"
-    if [ "${stop_stage}" -ge 12 ]; then
+take_over() { # use a dense model that was trained elsewhere
+    local elsewhere=false
+    if [ ! -f "${dense_exp}/.begun_stage11" ]; then
+        log "${dense_exp} is taken as it is"
+        skip_stages+=" 10 11"
+        elsewhere=true
+    elif [ "${stage}" -gt 11 ] && [[ "$(realpath "${dense_exp}")" != "${PWD}"/* ]]; then
+        elsewhere=true # by another recipe of ours, or --expdir is not here
+    fi
+    if "${elsewhere}" && [ "${stop_stage}" -ge 12 ]; then
         # shellcheck disable=SC2034
         bpemodel=$(${python} -m espnet_prune.bin.link_dense "${dense_exp}/config.yaml")
     fi
