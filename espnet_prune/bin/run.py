@@ -217,6 +217,7 @@ def run_local(
                     stdout=f,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    close_fds=False,  # it holds the lock of stages.sh, if we are killed
                 )
             running[i] = (process, time.time())
         time.sleep(0.05)

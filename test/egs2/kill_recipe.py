@@ -263,23 +263,29 @@ def stage_reached(output: str) -> str:
 
 
 def run_kills(
-    expected: Path, fresh: Path, victim: Recipe, kills: int, seed: int, longest: float
+    expected: Path,
+    fresh: Path,
+    victim: Recipe,
+    args: argparse.Namespace,
+    longest: float,
 ) -> Tally:
     """Kill until all kills are done and the last round has completed.
 
     Raises:
         UserError: A round ended with something else than the undisturbed run.
     """
-    rng, tally = random.Random(seed), Tally()
+    rng, tally = random.Random(args.seed), Tally()
     while True:
         shutil.rmtree(victim.folder)
         shutil.copytree(fresh, victim.folder, symlinks=True)
         completed = False
         while not completed:
             kill = Kill(
-                longest * rng.random() ** 3, rng.random() < 0.5, rng.random() < 0.75
+                longest * rng.random() ** 3,
+                rng.random() < 0.5,
+                rng.random() >= args.group,
             )
-            if len(tally.kills) >= kills:
+            if len(tally.kills) >= args.kills:
                 kill = Kill(float("inf"), False, True)
             completed = disturb(victim, kill, tally)
             if not completed:
@@ -306,7 +312,7 @@ def run_kills(
         if left:
             raise UserError(f"{victim.folder}/exp: temporary files are left: {left}")
         print(f"round {tally.rounds}: as the undisturbed run", flush=True)
-        if len(tally.kills) >= kills:
+        if len(tally.kills) >= args.kills:
             return tally
 
 
@@ -318,6 +324,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--group", type=float, default=0.25, help="share of such kills")
     return parser
 
 
@@ -340,12 +347,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         longest = 1.2 * max(map(int, re.findall(r"Stage \d+: done in (\d+) s", text)))
         print(f"kills within {longest:.0f} s", flush=True)
         tally = run_kills(
-            expected / "exp",
-            folder,
-            Recipe(victim, server),
-            args.kills,
-            args.seed,
-            longest,
+            expected / "exp", folder, Recipe(victim, server), args, longest
         )
     print(
         f"{len(tally.kills)} kills in {tally.rounds} rounds, each round as the "

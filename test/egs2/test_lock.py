@@ -3,10 +3,12 @@
 
 """Two runs in one experiment directory."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -49,6 +51,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     return call
@@ -113,6 +116,25 @@ def test_what_a_killed_run_left_is_taken_over(start, tmp_path):
     # what it was writing is gone, unless another run may be writing it
     left = [path.name for path in (tmp_path / "pruned").rglob("*.tmp")]
     assert left == [".x.pth.2.tmp"]
+
+
+def test_a_job_that_outlives_its_recipe_holds_the_lock(start, tmp_path, monkeypatch):
+    """As when the recipe's process group is killed: jobs have sessions of their own."""
+    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS.parents[3]))
+    (tmp_path / "job.sh").write_text("echo $$ > job.pid\nexec sleep 60\n")
+    job = f"{sys.executable} -m espnet_prune.bin.run job.log bash job.sh"
+    (tmp_path / "run.sh").write_text(RUN.replace("    while", f"    {job}\n    while"))
+    first = start("--stage", "15")
+    deadline, pid = time.time() + 60, tmp_path / "job.pid"
+    while not pid.exists() or not pid.read_text().strip():
+        assert time.time() < deadline
+        time.sleep(0.02)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait(30)
+    second = start("--stage", "15")
+    _, told = second.communicate(timeout=30)
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert second.returncode == 2 and ", or by a job of it: " in told
 
 
 def test_another_host_is_believed(start, tmp_path):

@@ -107,7 +107,7 @@ def test_all_stages_on_slurm(server, tmp_path):
         log = (pruned / path).read_text()
         assert "# Running on " in log and "# Ended (code 0)" in log
     scores = read_json(pruned / "decode_asr_asr_model_valid.acc.ave/score.json")
-    assert scores["test"]["wer"]["snt"] == 4
+    assert scores["sets"]["test"]["wer"]["snt"] == 4
     assert len(list(pruned.glob("decode_*/logdir/asr_inference.*.log"))) == 2
 
 
