@@ -194,19 +194,16 @@ def run_local(
     running: Dict[int, Tuple[subprocess.Popen, float]] = {}
     waiting = list(range(len(lines)))
 
+    signals: List[int] = []  # a job that is just starting is not in `running` yet
+
     def stop(signum, frame):
-        for process, _ in running.values():
-            try:
-                os.killpg(process.pid, signal.SIGTERM)
-            except OSError:
-                pass
-        sys.exit(128 + signum)
+        signals.append(signum)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     polled = time.time()
     while waiting or running:
-        while waiting and len(running) < limit:
+        while waiting and len(running) < limit and not signals:
             i = waiting.pop(0)
             with open(logs[i], "w") as f:
                 f.write(f"# {lines[i]}\n# Started at {time.ctime()}\n#\n")
@@ -221,6 +218,13 @@ def run_local(
                 )
             running[i] = (process, time.time())
         time.sleep(0.05)
+        if signals:
+            for process, _ in running.values():
+                try:
+                    os.killpg(process.pid, signal.SIGTERM)
+                except OSError:
+                    pass
+            sys.exit(128 + signals[0])
         for i, (process, start) in list(running.items()):
             code = process.poll()
             if code is not None:
