@@ -104,6 +104,19 @@ def test_jobs_wait_for_their_dense_model_and_run_side_by_side(compare):
     assert most == 2  # --max_jobs
 
 
+def test_the_dense_model_goes_on_as_long_as_the_others(compare):
+    write_yaml({"encoder": "conformer", "max_epoch": 30, "optim": "adam"}, "train.yaml")
+    more = ("--methods", "dense_long", "--sizes", "50", "70", "--seeds", "1")
+    jobs, failed, calls = run(compare, *more)
+    assert calls == [
+        f"{x} {n}" for n in ("dense_s1", "dense_long_0_s1") for x in ("start", "end")
+    ]
+    conf = read_yaml(jobs[1].options[jobs[1].options.index("--asr_config") + 1])
+    assert conf["max_epoch"] == 10 and conf["encoder"] == "conformer"
+    assert "distill_conf" not in conf
+    assert jobs[1].options[-1].endswith("--init_param exp/dense_s1/valid.acc.ave.pth")
+
+
 def test_a_failure_stops_only_what_depends_on_it(compare):
     Path("fail_dense_s1").touch()
     more = ("--methods", "l0_kd", "--sizes", "50", "70", "--seeds", "1", "2")

@@ -12,6 +12,7 @@
 #   magnitude    units of small norm removed at once, then fine-tuning
 #   scratch      a Conformer of the same number of encoder parameters, trained anew
 #   scratch_long the same, with the epochs of the dense model in addition
+#   dense_long   the dense model, fine-tuned for as many epochs as all others
 #   l0_kd_macs   l0_kd with the budget in MACs instead of parameters
 #   l0_kd_parts  the same share of the MACs of the front end and of the blocks
 #   l0_kd_blocks the MACs of l0_kd_macs, all taken from the blocks
