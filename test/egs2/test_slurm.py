@@ -3,7 +3,6 @@
 
 """The launcher against a real Slurm; skipped where it is not installed."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -113,8 +112,9 @@ def test_a_cancelled_job_is_a_failed_job(slurm, start):
 
 
 def test_a_job_submits_jobs(start, tmp_path):
-    shutil.copy(ROOT / "espnet_prune/bin/run.py", tmp_path / "run.py")
-    inner = ["python3", "run.py", "--backend", "slurm", "JOB=1:2", "in.JOB.log"]
+    (tmp_path / "path.sh").write_text(f"export PYTHONPATH={ROOT}\n")
+    inner = ["python3", "-m", "espnet_prune.bin.run", "--backend", "slurm"]
+    inner += ["JOB=1:2", "in.JOB.log"]
     process = start("out.log", *inner, "echo", "in", "JOB")
     process.communicate(timeout=280)
     assert process.returncode == 0, (tmp_path / "out.log").read_text()
