@@ -243,8 +243,13 @@ def write(
         lines += ["Sizes and times of the models of the first seed, measured in turns:"]
         lines += ["", compression_table(list(costs.values()), 10.0), ""]
         dense, *others = costs.values()
-        runs = [(row["name"], row["structure"]) for row in others]
-        figure = remains_figure(dense["structure"], runs)
+        full = dense["structure"]
+        runs = [
+            (row["name"], row["structure"])
+            for row in others
+            if row["structure"] != full
+        ]
+        figure = remains_figure(full, runs)
         save_png(figure, expdir / "images" / "remains.png")
     with atomic_write(expdir / "RESULTS.md") as stream:
         stream.write("\n".join(lines))
