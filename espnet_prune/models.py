@@ -73,6 +73,26 @@ def state_problems(model: nn.Module, state: Mapping[str, Any]) -> List[str]:
     return problems
 
 
+def load_strictly(
+    model: nn.Module, state: Mapping[str, Any], source: str, remedy: str
+) -> None:
+    """Load a state dict, every key and every shape.
+
+    Args:
+        model: What is loaded into.
+        state: The weights.
+        source: Where they are from; the error begins with it.
+        remedy: The end of the error, after what does not fit.
+
+    Raises:
+        UserError: Something does not fit.
+    """
+    problems = state_problems(model, state)
+    if problems:
+        raise UserError(f"{source} {'; '.join(problems)}{remedy}")
+    model.load_state_dict(state, strict=True)
+
+
 def _note_frontend(model: nn.Module) -> None:
     """Say that a self-supervised frontend is not part of the encoder.
 
@@ -104,12 +124,7 @@ def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]
     args = read_model_config(config)
     state = load_tensors(model_file)
     model = build_model(args)
-    problems = state_problems(model, state)
-    if problems:
-        raise UserError(
-            f"{model_file} {'; '.join(problems)} under {Path(config)}; give the config "
-            "and the checkpoint of one experiment"
-        )
-    model.load_state_dict(state, strict=True)
+    remedy = "give the config and the checkpoint of one experiment"
+    load_strictly(model, state, str(model_file), f" under {Path(config)}; {remedy}")
     _note_frontend(model)
     return model.eval(), args

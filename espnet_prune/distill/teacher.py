@@ -12,7 +12,7 @@ import torch
 
 from espnet_prune.distill.capture import first, watch_block_input
 from espnet_prune.distill.losses import gather_valid, valid_mask
-from espnet_prune.models import build_model, state_problems
+from espnet_prune.models import build_model, load_strictly
 from espnet_prune.utils import UserError, load_tensors, read_yaml
 
 
@@ -167,13 +167,8 @@ def load_teacher(
     _check_fit(model, state, student, config)
     state = {k: v for k, v in state.items() if not k.startswith("normalize.")}
     state = {k: v for k, v in state.items() if not k.startswith("gates.")}
-    problems = state_problems(model, state)
-    if problems:
-        raise UserError(
-            f"--teacher_model {model_file} {'; '.join(problems)} under {config}; give "
-            "the pair of one experiment"
-        )
-    model.load_state_dict(state, strict=True)
+    remedy = f" under {config}; give the pair of one experiment"
+    load_strictly(model, state, f"--teacher_model {model_file}", remedy)
     logging.info(f"Teacher: {model_file}")
     return model
 

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from espnet_prune.encoders.speech_models import SpeechModel
-from espnet_prune.models import state_problems
+from espnet_prune.models import load_strictly
 from espnet_prune.utils import UserError, load_tensors, read_json
 
 State = Dict[str, torch.Tensor]
@@ -121,13 +121,8 @@ def load_weights(encoder: nn.Module, conf: SpeechModel, source: str) -> None:
             state[key] = own[key]  # no published model has the first, few the second
         elif key not in own:
             state.pop(key, None)
-    problems = state_problems(encoder, state)
-    if problems:
-        raise UserError(
-            f"weights: {source} {'; '.join(problems)}; set model and sizes in "
-            "encoder_conf to those of these weights"
-        )
-    encoder.load_state_dict(state, strict=True)
+    remedy = "; set model and sizes in encoder_conf to those of these weights"
+    load_strictly(encoder, state, f"weights: {source}", remedy)
     logging.info(f"weights of {source}: {len(state)} tensors")
 
 
