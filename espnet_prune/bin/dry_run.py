@@ -25,8 +25,9 @@ import argparse
 import shlex
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
+from espnet_prune.report.results import markdown
 from espnet_prune.utils import UserError, run_main, write_json, write_yaml
 
 HEAD = ("configuration", "encoder", "all", "GMACs, 10 s", "front end", "batch")
@@ -222,12 +223,6 @@ def recover_row(path: Path, forecast: Forecast) -> Dict[str, Any]:
     return {"config": str(path), **forecast.training(args, teacher)}
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> List[str]:
-    """Return the lines of a table in Markdown."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
-
-
 def _training_cells(row: Dict[str, Any]) -> List[str]:
     if "epochs" not in row:  # blocks or magnitude: nothing is trained
         return ["-"] * 4
@@ -278,13 +273,13 @@ def page(report: Dict[str, Any]) -> str:
             prunes.append(cells)
         for row in model["recoveries"]:
             recovers.append([name, Path(row["config"]).name, *_training_cells(row)])
-    lines = table(HEAD, models)
+    lines = [markdown([HEAD, *models])]
     if prunes:
-        lines += ["", *table(PRUNE_HEAD, prunes), ""]
+        lines += ["", markdown([PRUNE_HEAD, *prunes]), ""]
         for number, reason in enumerate(reasons, start=1):
             lines.append(f"({number}) {reason}")
     if recovers:
-        lines += ["", *table(RECOVER_HEAD, recovers)]
+        lines += ["", markdown([RECOVER_HEAD, *recovers])]
     given = report["assumed"]
     speech = "unknown, see --hours"
     if given["hours"] is not None:
