@@ -8,14 +8,15 @@ import json
 import pytest
 import torch
 
-from espnet_prune import attach_gates, cost, cut, unit_graph
+from espnet_prune import cost
 from espnet_prune.models import build_model, load_model
-from espnet_prune.select.budget import UNIT_KINDS, Budget
-from espnet_prune.select.magnitude import magnitude
-from espnet_prune.select.projection import project
 from espnet_prune.utils import read_json, read_yaml, write_yaml
 from test.espnet_prune.deep import CONFIG
 from test.espnet_prune.encoder_zoo import SPEECH, build_speech, randomise
+from test.espnet_prune.select.families import (
+    check_projection_and_magnitude,
+    train_and_cut,
+)
 
 LAYERS = [[24, 10, 5], [24, 8, 8], [24, 8, 8]]
 RAW = dict(frontend=None, frontend_conf={}, input_size=1, normalize=None)
@@ -28,52 +29,19 @@ def larger(variant):
 @pytest.mark.parametrize("variant", ["base", "wavlm_large"])
 @pytest.mark.parametrize("kind,tolerance", [("params", 0.01), ("macs", 0.04)])
 def test_projection_and_magnitude_meet_the_budget(variant, kind, tolerance):
-    encoder = larger(variant)
-    graph = unit_graph(encoder)
-    generator = torch.Generator().manual_seed(0)
-    scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
-    for sparsity in (0.3, 0.6):
-        budget = Budget.of(kind, sparsity, 400)
-        found = project(graph, scores, budget), magnitude(encoder, graph, budget)
-        for masks in found:
-            structure = graph.structure(masks)
-            full, kept = (getattr(cost(s, 400), kind) for s in (graph.dense, structure))
-            assert (1 - sparsity) * (1 - tolerance) <= kept / full <= 1 - sparsity
+    check_projection_and_magnitude(larger(variant), kind, tolerance)
 
 
 @pytest.mark.parametrize("variant", ["large", "wavlm"])
 def test_gates(variant):
     encoder = larger(variant)
-    budget = {"kind": "params", "sparsity": 0.5, "frames": 200}
-    gates = attach_gates(encoder, budget=budget, ramp_steps=70)
-    kinds = {gates.graph[name].kind for name in gates.names}
-    assert "wave_channel" in kinds <= set(UNIT_KINDS)
-    gates.sparsity().backward()
-    assert (gates.theta.grad < 0).all()  # opening a gate lowers the sparsity
-    optimizer = torch.optim.Adam(gates.parameters(), lr=gates.gate_lr)
     wave, lengths = torch.randn(2, 7000), torch.tensor([7000, 6000])
-    encoder.train()
-    for step in range(100):
-        gates.train_step_begin()
-        loss = gates.regulariser()[0]
-        if step % 10 == 0:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                out = encoder(wave, lengths)[0]
-            loss = loss + 1e-3 * out.float().square().mean()
-        values = torch.cat(list(gates.hooks.values.values()))
-        optimizer.zero_grad()
-        (loss - 0.5 * values.mean()).backward()
-        assert torch.isfinite(gates.theta.grad).all()
-        optimizer.step()
-        gates.after_step()
-    encoder.eval()
-    structure = gates.structure()
-    small = cut(encoder, structure, gates)
-    assert sum(p.numel() for p in small.parameters()) == cost(structure).params
-    assert 0.46 <= cost(structure).params / cost(encoder).params <= 0.5
+    small, expected, got = train_and_cut(
+        encoder, wave, lengths, "wave_channel", steps=100, ramp_steps=70
+    )
     with torch.no_grad():
-        expected, got = encoder(wave, lengths)[0], small(wave, lengths)[0]
-    for row, length in enumerate(small(wave, lengths)[1].tolist()):
+        frames = small(wave, lengths)[1].tolist()
+    for row, length in enumerate(frames):
         assert torch.allclose(expected[row, :length], got[row, :length], atol=1e-5)
 
 
