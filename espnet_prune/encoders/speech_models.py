@@ -10,6 +10,7 @@ from espnet_prune.units.wave import receptive_field
 from espnet_prune.utils import UserError, check_keys
 
 CONV_LAYERS = ((512, 10, 5), *((512, 3, 2),) * 4, *((512, 2, 2),) * 2)
+RATES = ("16000", "16k")  # the only sampling rate, as it is written
 NORMS = ("group_norm", "layer_norm")
 
 

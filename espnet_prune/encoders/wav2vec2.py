@@ -18,7 +18,7 @@ from espnet_prune.compat import (
     TooShortUttError,
     TransformerEncoderLayer,
 )
-from espnet_prune.encoders.speech_models import SpeechModel, speech_model
+from espnet_prune.encoders.speech_models import RATES, SpeechModel, speech_model
 from espnet_prune.encoders.weights import load_weights
 from espnet_prune.units.gated import GatedAttention, RelativePositions
 from espnet_prune.units.wave import WaveEmbed
@@ -104,7 +104,7 @@ class Wav2Vec2Encoder(AbsEncoder):
                 f"encoder_conf: this encoder reads raw speech, not {input_size} "
                 "features; set frontend: null and input_size: 1"
             )
-        if str(fs) not in ("16000", "16k"):
+        if str(fs) not in RATES:
             raise UserError(
                 f"encoder_conf: fs {fs} is not 16000; resample the speech to 16 kHz, "
                 "which these models were trained on"

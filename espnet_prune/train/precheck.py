@@ -129,10 +129,10 @@ def check_raw_speech(args: argparse.Namespace) -> None:
     """
     if args.encoder != "pruned_wav2vec2":
         return
-    from espnet_prune.encoders.speech_models import shortest_speech
+    from espnet_prune.encoders.speech_models import RATES, shortest_speech
 
     fs = (args.frontend_conf or {}).get("fs", 16000)
-    if str(fs) not in ("16000", "16k"):
+    if str(fs) not in RATES:
         raise UserError(
             f"frontend_conf: fs {fs} is not 16000, and {args.encoder} reads raw speech "
             "at 16 kHz; prepare the data with --fs 16000"
