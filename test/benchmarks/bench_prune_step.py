@@ -69,6 +69,32 @@ def batch(size: int, frames: int) -> dict:
     )
 
 
+def training_step(model, groups, gates, data: dict, lr: float):
+    """Return a training step as a function without arguments.
+
+    Args:
+        model: The model.
+        groups: Parameter groups, the first is clipped.
+        gates: The gates of a pruning step, or None.
+        data: A batch, on the model's device.
+        lr: Learning rate of the groups that have none.
+    """
+    optimizer = torch.optim.AdamW(groups, lr=lr)
+
+    def step() -> None:
+        loss, _, _ = model(**{k: v.clone() for k, v in data.items()})
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(groups[0]["params"], 5.0)
+        optimizer.step()
+        if gates is not None:
+            gates.after_step()
+        optimizer.zero_grad()
+        if loss.is_cuda:
+            torch.cuda.synchronize()
+
+    return step
+
+
 def build(args: argparse.Namespace, pruning: bool, teacher: bool):
     """Return a training step as a function without arguments."""
     import espnet_prune
@@ -90,21 +116,8 @@ def build(args: argparse.Namespace, pruning: bool, teacher: bool):
         if teacher:
             conf.model = "espnet"
             model.add_teacher(ASRTask.build_model(conf), DistillConf())
-    optimizer = torch.optim.AdamW(groups, lr=1e-4)
     data = {k: v.to(args.device) for k, v in batch(args.batch, args.frames).items()}
-
-    def step() -> None:
-        loss, _, _ = model(**{k: v.clone() for k, v in data.items()})
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(groups[0]["params"], 5.0)
-        optimizer.step()
-        if gates is not None:
-            gates.after_step()
-        optimizer.zero_grad()
-        if args.device != "cpu":
-            torch.cuda.synchronize()
-
-    return step
+    return training_step(model, groups, gates, data, lr=1e-4)
 
 
 def main() -> None:

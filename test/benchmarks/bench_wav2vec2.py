@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 
 import torch
+from bench_prune_step import TOKENS, training_step  # beside this script
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 GOALS = {"step": 1.15, "memory": 1.15, "encoder": 0.6}
-TOKENS = ["<blank>", "<unk>", *(f"t{i}" for i in range(27)), "<sos/eos>"]
 RATE = 16000
 
 
@@ -68,7 +68,6 @@ def build(args: argparse.Namespace, pruning: bool) -> Callable[[], None]:
         groups.append(dict(params=list(gates.parameters()), lr=gates.gate_lr))
         model.set_conf(DistillConf())
         model.add_gates(gates)
-    optimizer = torch.optim.AdamW(groups, lr=1e-5)
     generator = torch.Generator().manual_seed(0)
     length = int(args.seconds * RATE)
     data = dict(
@@ -77,17 +76,7 @@ def build(args: argparse.Namespace, pruning: bool) -> Callable[[], None]:
         text=torch.randint(2, 29, (args.batch, 40), generator=generator),
         text_lengths=torch.full((args.batch,), 40),
     )
-
-    def step() -> None:
-        loss, _, _ = model(**{k: v.clone() for k, v in data.items()})
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(groups[0]["params"], 5.0)
-        optimizer.step()
-        if gates is not None:
-            gates.after_step()
-        optimizer.zero_grad()
-
-    return step
+    return training_step(model, groups, gates, data, lr=1e-5)
 
 
 def memory(args: argparse.Namespace, kind: str) -> float:
