@@ -126,7 +126,10 @@ def test_one_training_on_two_nodes(start, tmp_path):
         "import os, sys, time\n"
         "rank = os.environ['SLURM_PROCID']\n"
         "print('rank', rank, os.environ['SLURM_STEP_NUM_NODES'], *sys.argv[2:])\n"
-        "if rank == sys.argv[1]: sys.exit('train.py: error: no such file')\n"
+        "if rank == sys.argv[1]:\n"
+        "    print('train.py: error: no such file', file=sys.stderr, flush=True)\n"
+        "    time.sleep(1)  # srun may lose the last line of a task that ends at once\n"
+        "    sys.exit(1)\n"
         "if sys.argv[1] != 'none': time.sleep(300)\n"
     )
     process = start("--num_nodes", "2", "x.log", "python3", "rank.py", "none")
