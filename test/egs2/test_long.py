@@ -21,13 +21,10 @@ from test.egs2.preloaded import Preloaded
 from test.egs2.slurm import private_slurm
 from test.egs2.tiny_recipe import PRUNE, make_recipe
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        os.environ.get("ESPNET_PRUNE_LONG") != "1",
-        reason="takes many minutes, runs with ESPNET_PRUNE_LONG=1",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    os.environ.get("ESPNET_PRUNE_LONG") != "1",
+    reason="takes many minutes, runs with ESPNET_PRUNE_LONG=1",
+)
 
 
 @pytest.fixture(scope="module")
