@@ -49,6 +49,8 @@ elif what == "espnet_prune.bin.decode_jobs":
     if "split" in args:
         touch(value("--output_dir"), "logdir/wav.scp")
         print(2)
+elif what == "espnet_prune.bin.score":
+    touch(value("--hyp"), "score.json")
 elif what == "espnet_prune.bin.data_prep" and value("--stage") in "45":
     for name in ("train", "dev", "test"):
         touch(f"dump/raw/{name}", "text", "wav.scp")
@@ -173,9 +175,11 @@ def test_stage_14_starts_from_a_model_one_has(recipe):
     for name in ("config.yaml", "valid.acc.ave.pth"):
         (dense / name).write_text(name)
     options = ("--dense_exp", "elsewhere/asr_x", "--test_sets", "test")
-    done = run(recipe, "--stage", "14", "--stop_stage", "17", *options)
+    done = run(recipe, "--stage", "14", "--stop_stage", "19", *options)
     assert done.returncode == 0, done.stdout
+    assert "elsewhere/asr_x is not scored (stages 12 and 13)" in done.stdout
     lines = calls(recipe)
+    assert not [line for line in lines if "--against" in line]
     select = next(line for line in lines if "bin.select" in line)
     assert "--model_config elsewhere/asr_x/config.yaml" in select
     train = next(line for line in lines if "bin.asr_train" in line)
@@ -187,6 +191,8 @@ def test_stage_14_starts_from_a_model_one_has(recipe):
     done = run(recipe, *options)
     assert done.returncode == 0, done.stdout
     assert not {10, 11} & set(stages(done.stdout)[0])
+    # both the cut and the recovered model, now that the dense one is scored
+    assert sum("--against" in line for line in calls(recipe)) == 2
     assert (dense / "config.yaml").read_text() == "config.yaml"
     assert not (dense / "checkpoint.pth").exists()
 

@@ -250,10 +250,13 @@ if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
     finish
 fi
 
+_against=""
+if [ -f "${dense_exp}/${_decode}/score.json" ]; then _against="--against ${dense_exp}/${_decode}"; fi
 if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
-    "${_pruned}" "${_cut}/model.pth" "${decode_cut}"; then
-    if "${decode_cut}"; then score "${_cut}/${_decode}" --against "${dense_exp}/${_decode}"; fi
-    score "${prune_exp}/${_decode}" --against "${dense_exp}/${_decode}"
+    "${_pruned}" "${_cut}/model.pth" "${decode_cut}" "${_against}"; then
+    [ -n "${_against}" ] || log "${dense_exp} is not scored (stages 12 and 13): nothing to compare with"
+    if "${decode_cut}"; then score "${_cut}/${_decode}" ${_against}; fi
+    score "${prune_exp}/${_decode}" ${_against}
     finish
 fi
 
