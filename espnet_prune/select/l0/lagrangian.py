@@ -8,7 +8,8 @@ v = reached - target, and a multiplier of its own. The quadratic weight is fixed
 multiplier integrates slowly by explicit dual ascent. Adam on the multiplier would
 normalise the violation away, and integration alone runs away: a gate needs many steps
 to travel from open to closed, meanwhile the multiplier winds up, and then all gates
-close at once.
+close at once. A large violation therefore counts as `violation_limit`; not to integrate
+it at all leaves the gates where they are when the quadratic term alone is too weak.
 
 A target that others imply is one-sided: it pulls gates shut while too little is gone,
 and leaves them alone when more is gone than it asks for (the augmented Lagrangian of an
@@ -35,10 +36,11 @@ class Lagrangian(nn.Module):
         targets: Sparsities to reach, 0 to 1.
         one_sided: Which of them may be exceeded; None for none.
         ramp_steps: Optimiser steps over which the targets rise linearly from 0.
-        gate_lr: Learning rate of the gates; derived from the ramp if None.
+        gate_lr: Learning rate of the gates. If None, a tenth of the ramp would be enough
+            to close a gate that nothing holds open, but at most 0.2.
         penalty: Weight of the quadratic term.
         dual_rate: Step size of the multipliers; derived from `gate_lr` if None.
-        integrate_within: A multiplier rests while |v| is larger than this.
+        violation_limit: What a multiplier integrates of |v| at most.
 
     Raises:
         UserError: The ramp is too short for the gates to follow.
@@ -52,13 +54,13 @@ class Lagrangian(nn.Module):
         gate_lr: Optional[float] = None,
         penalty: float = 50.0,
         dual_rate: Optional[float] = None,
-        integrate_within: float = 0.1,
+        violation_limit: float = 0.1,
     ) -> None:
         if ramp_steps < 1:
             raise UserError(f"l0_conf: ramp_steps {ramp_steps} must be positive")
         super().__init__()
         self.gate_lr = (
-            min(0.2, 2.6 * TRAVEL / ramp_steps) if gate_lr is None else gate_lr
+            min(0.2, 10 * TRAVEL / ramp_steps) if gate_lr is None else gate_lr
         )
         if self.gate_lr * ramp_steps < 2 * TRAVEL:
             raise UserError(
@@ -72,7 +74,7 @@ class Lagrangian(nn.Module):
         self.penalty = penalty
         # 0.3 per step goes well with a gate that moves 0.2 per step
         self.dual_rate = 1.5 * self.gate_lr if dual_rate is None else dual_rate
-        self.integrate_within = integrate_within
+        self.violation_limit = violation_limit
         number = len(self.final_targets)
         self.register_buffer("multiplier", torch.zeros(number, dtype=torch.float64))
         self.register_buffer("step", torch.zeros((), dtype=torch.float64))
@@ -97,8 +99,8 @@ class Lagrangian(nn.Module):
     def after_step(self, reached: torch.Tensor) -> None:
         """Dual ascent and one step along the ramp, after an optimiser step."""
         violation = reached - reached.new_tensor(self.targets())
-        near = violation.abs() <= self.integrate_within
-        self.multiplier += self.dual_rate * violation * near
+        limit = self.violation_limit
+        self.multiplier += self.dual_rate * violation.clamp(-limit, limit)
         exceed = self._may_exceed()
         self.multiplier[exceed] = self.multiplier[exceed].clamp(max=0.0)
         self.step += 1.0

@@ -94,7 +94,6 @@ def test_too_little_sparsity_closes_gates():
     loss.backward()
     assert stats["sparsity"] < stats["target"]
     assert (gates.theta.grad > 0).all()  # descent moves theta down
-    gates.lagrangian.integrate_within = 1.0
     gates.after_step()
     assert float(gates.lagrangian.multiplier) < 0
 

@@ -129,3 +129,12 @@ def test_a_one_sided_multiplier():
     for _ in range(10):
         lagrangian.after_step(more.detach())
     assert lagrangian.multiplier[0] > 0 and lagrangian.multiplier[1] == 0
+
+
+def test_a_large_violation_is_integrated_up_to_its_limit():
+    lagrangian = Lagrangian([0.6], ramp_steps=62, dual_rate=0.5, violation_limit=0.1)
+    lagrangian.step.fill_(62.0)
+    for reached in (0.3, 0.56, 0.9):  # far too little, a little too little, too much
+        lagrangian.after_step(torch.tensor([reached]))
+    expected = 0.5 * (-0.1 - 0.04 + 0.1)
+    assert float(lagrangian.multiplier) == pytest.approx(expected, abs=1e-6)
