@@ -36,8 +36,8 @@ class Lagrangian(nn.Module):
         targets: Sparsities to reach, 0 to 1.
         one_sided: Which of them may be exceeded; None for none.
         ramp_steps: Optimiser steps over which the targets rise linearly from 0.
-        gate_lr: Learning rate of the gates. If None, a tenth of the ramp would be enough
-            to close a gate that nothing holds open, but at most 0.2.
+        gate_lr: Learning rate of the gates. If None, a tenth of the ramp is enough to
+            close a gate that nothing holds open, but at most 0.2.
         penalty: Weight of the quadratic term.
         dual_rate: Step size of the multipliers; derived from `gate_lr` if None.
         violation_limit: What a multiplier integrates of |v| at most.
