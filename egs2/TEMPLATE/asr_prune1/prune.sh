@@ -250,11 +250,11 @@ if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
     finish
 fi
 
-_against=""
-if [ -f "${dense_exp}/${_decode}/score.json" ]; then _against="--against ${dense_exp}/${_decode}"; fi
+_against="--against ${dense_exp}/${_decode}"
+for s in ${test_sets}; do [ -f "${dense_exp}/${_decode}/${s}/text" ] || _against=""; done
 if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
     "${_pruned}" "${_cut}/model.pth" "${decode_cut}" "${_against}"; then
-    [ -n "${_against}" ] || log "${dense_exp} is not scored (stages 12 and 13): nothing to compare with"
+    [ -n "${_against}" ] || log "${dense_exp} is not decoded (stage 12): nothing to compare with"
     if "${decode_cut}"; then score "${_cut}/${_decode}" ${_against}; fi
     score "${prune_exp}/${_decode}" ${_against}
     finish
