@@ -274,14 +274,9 @@ def test_environment_and_programs_of_the_checkout(tmp_path, checkout):
         assert said[1].startswith(f"{root}/tools/sph2pipe:")
 
 
+@pytest.mark.usefixtures("real_checkout")
 def test_stages_1_to_5_of_a_real_checkout(tmp_path):
     """LibriSpeech's data.sh and asr.sh on noise; needs ESPNET_ROOT."""
-    checkout = os.environ.get("ESPNET_ROOT")
-    if not checkout:
-        pytest.skip("ESPNET_ROOT names no checkout of ESPnet")
-    for program in ("flac", "sox", "perl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"ESPnet's scripts need {program}, which is not installed")
     rng = np.random.default_rng(0)
     for name in ("train", "dev", "test"):
         folder = tmp_path / "noise" / name

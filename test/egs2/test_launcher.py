@@ -46,7 +46,7 @@ def launch(request, tmp_path):
             text=True,
         )
 
-    call.backend, call.folder = request.param, tmp_path
+    call.folder = tmp_path
     return call
 
 
@@ -86,9 +86,8 @@ def test_progress_is_shown(launch):
     assert done.stdout == "1epoch results\n"
 
 
+@pytest.mark.parametrize("launch", ["slurm"], indirect=True)
 def test_slurm_gets_its_options(launch):
-    if launch.backend != "slurm":
-        pytest.skip("slurm only")
     (launch.folder / "path.sh").write_text("export WHERE=job\n")
     (launch.folder / "slurm.conf").write_text(
         "command sbatch --export=PATH\noption mem=* --mem-per-cpu $0\n"

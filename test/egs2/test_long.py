@@ -8,7 +8,6 @@ Runs only with ESPNET_PRUNE_LONG=1; the number of kills is ESPNET_PRUNE_KILLS (5
 
 import os
 import re
-import shutil
 import subprocess
 import time
 
@@ -150,13 +149,9 @@ def test_a_full_disk_and_a_read_only_one(dense, server):
 
 
 @pytest.mark.parametrize("recipe", ["librispeech_100"])
+@pytest.mark.usefixtures("real_checkout")
 def test_librispeech_from_disk_to_archive(tmp_path, capfd, recipe):
     """Needs ESPNET_ROOT; `whole_path.py` is the same for people."""
-    if not os.environ.get("ESPNET_ROOT"):
-        pytest.skip("ESPNET_ROOT names no checkout of ESPnet")
-    for program in ("flac", "sox", "perl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"ESPnet's scripts need {program}, which is not installed")
     whole_path.main(["--output_dir", str(tmp_path / "out"), "--recipe", recipe])
     table = re.findall(r"^\| (\d+) \|", capfd.readouterr().out, re.M)
     assert list(map(int, table)) == list(range(1, 23))
