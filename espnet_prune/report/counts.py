@@ -136,7 +136,7 @@ def count_sclite(ref_trn: Path, hyp_trn: Path, result: Path) -> Dict[str, Counts
     """Run sclite on two trn files, keep its whole output in `result`.
 
     Returns:
-        The counts by the utterance label that stands in parentheses, lower case.
+        As `read_result`.
 
     Raises:
         UserError: sclite failed.
@@ -150,9 +150,18 @@ def count_sclite(ref_trn: Path, hyp_trn: Path, result: Path) -> Dict[str, Counts
         stream.write(output)
     if done.returncode:
         raise UserError(f"sclite failed, see {result}")
+    return read_result(result)
+
+
+def read_result(path: Path) -> Dict[str, Counts]:
+    """Read the counts of each utterance from a result.txt, sclite's or ours.
+
+    Returns:
+        The counts by the utterance label that stands in parentheses, lower case.
+    """
     found: Dict[str, Counts] = {}
     label = ""
-    for line in output.splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("id: ("):
             label = line[5:].rstrip(") ").lower()
         match = _SCORES.match(line)

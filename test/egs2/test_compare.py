@@ -169,12 +169,24 @@ def test_the_table(compare, tmp_path, monkeypatch):
 
     monkeypatch.setattr(results, "measure", cost_of)
     table = importlib.import_module("compare_table")
-    points = [("dense", 0, s, tmp_path / f"dense_s{s}") for s in (1, 2)]
-    points += [("l0_kd", 50, s, tmp_path / f"l0_kd_50_s{s}") for s in (1, 2, 3)]
+    errors = {
+        ("dense", 0, 1): [1, 1],
+        ("dense", 0, 2): [1, 3],
+        ("l0_kd", 50, 1): [2, 2],
+        ("l0_kd", 50, 2): [2, 4],
+        ("l0_kd", 50, 3): None,  # not finished
+        ("l0", 50, 2): [4, 3],
+        ("l0", 70, 2): [4, 3],
+        ("magnitude", 50, 3): [4, 3],
+        ("dense_long", 0, 1): [0, 0],
+    }
+    points = [(*key, tmp_path / "_".join(map(str, key))) for key in errors]
     given = ("beam", "best.pth", ["dev", "test"], tmp_path, {})
     assert table.write(points, *given).startswith("nothing is finished yet")
-    for point, errors in zip(points, ([1, 1], [1, 3], [2, 2], [2, 4])):
-        write_results(point[3], errors)
+    for point in points:
+        if errors[point[:3]] is None:
+            continue
+        write_results(point[3], errors[point[:3]])
         for name in ("config.yaml", "best.pth"):
             (point[3] / name).touch()
     text = table.write(points, *given, samples=200)
@@ -187,6 +199,14 @@ def test_the_table(compare, tmp_path, monkeypatch):
         assert (tmp_path / "images" / f"{name}.png").stat().st_size > 1000
     written = (tmp_path / "RESULTS.md").read_text()
     assert "- date: " in written and "30.0 (50%)" in written
+    # of one size or dense_long, with a seed in common; of 20 words each
+    _, pairs = written.split("The first method against the others")
+    cells = [[cell.strip() for cell in x.split("|")] for x in pairs.splitlines()]
+    own = [row[2:-1] for row in cells if row[1:2] == ["l0_kd"]]
+    assert own == [
+        ["50 %", "l0", "2", *["-5.00 [-20.00, +10.00]"] * 2],
+        ["50 %", "dense_long", "1", *["+20.00 [+20.00, +20.00]"] * 2],
+    ]
 
 
 def test_a_conformer_of_the_same_size(compare):

@@ -17,7 +17,8 @@
 #   l0_kd_parts  the same share of the MACs of the front end and of the blocks
 #   l0_kd_blocks the MACs of l0_kd_macs, all taken from the blocks
 # Jobs run side by side, each on one thread. Call it again to go on after an interruption;
-# what is finished is not repeated. The table is in EXPDIR/RESULTS.md.
+# what is finished is not repeated. EXPDIR/RESULTS.md has every method against dense, and the
+# first of --methods against the others.
 
 set -e
 set -u

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import compare
-import compare_table
+import compare_scores
 from compare import Job
 
 from espnet_prune.report.results import environment, markdown
@@ -203,7 +203,7 @@ def rows(args: argparse.Namespace, found: Sequence[Point]) -> List[Dict[str, Any
     groups: Dict[Tuple[str, int], Dict[int, Any]] = {}
     for point in found:
         folder = point.folder(args.expdir)
-        scores = compare_table.read_point(folder, DECODE, args.test_sets)
+        scores = compare_scores.read_point(folder, DECODE, args.test_sets)
         draw = point.method[6:] if point.method.startswith("random") else "0"
         method = point.method.rstrip("01234")
         seed = 100 * point.seed + int(draw or 0)
@@ -213,7 +213,7 @@ def rows(args: argparse.Namespace, found: Sequence[Point]) -> List[Dict[str, Any
         against = groups.get(("separate", depth), {})
         row = {"method": method, "depth": depth, "seeds": sorted(seeds), "scores": {}}
         for measure, name in next(iter(seeds.values())):
-            row["scores"].setdefault(measure, {})[name] = compare_table.figures(
+            row["scores"].setdefault(measure, {})[name] = compare_scores.figures(
                 {seed: scores[measure, name] for seed, scores in seeds.items()},
                 {seed: scores[measure, name] for seed, scores in against.items()},
                 args.bootstrap,
@@ -293,7 +293,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
             continue
         result[family] = rows(args, found)
         lines += ["", f"## {family}, greedy CTC", ""]
-        for measure in compare_table.MEASURES:
+        for measure in compare_scores.MEASURES:
             lines += [text_of(result[family], measure), ""]
         plot(result[family], args.expdir / f"depth_{family}.png")
     with atomic_write(args.expdir / "RESULTS.md") as stream:

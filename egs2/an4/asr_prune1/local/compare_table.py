@@ -3,66 +3,15 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""The table of compare.sh: every method at every size, averaged over the seeds.
+"""The tables of compare.sh: every method at every size, averaged over the seeds."""
 
-The intervals come from a bootstrap over utterances in which the errors of an utterance
-are added up over the seeds; the difference to dense is paired by utterance and seed.
-"""
-
-import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from espnet_prune.report.bootstrap import interval, paired
+from compare_scores import MEASURES, Found, Point, figures, find, first_against_others
+
 from espnet_prune.report.results import environment, markdown
 from espnet_prune.utils import atomic_write, write_json
-
-Point = Tuple[str, int, int, Path]  # method, size, seed, directory
-MEASURES = ("wer", "cer")
-_ID = re.compile(r"id: \((.+)\)\s*$")
-_SCORES = re.compile(r"Scores: \(#C #S #D #I\) (\d+) (\d+) (\d+) (\d+)")
-
-
-class Utterances(NamedTuple):
-    """Errors and reference tokens of a set, by utterance."""
-
-    errors: Dict[str, int]
-    words: Dict[str, int]
-
-
-def read_result(path: Path) -> Utterances:
-    """Read the counts per utterance from a result.txt, sclite's or ours."""
-    errors, words, label = {}, {}, ""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        found = _ID.match(line)
-        if found:
-            label = found[1].lower()
-        found = _SCORES.match(line)
-        if found:
-            corr, sub, dele, ins = map(int, found.groups())
-            errors[label], words[label] = sub + dele + ins, corr + sub + dele
-    return Utterances(errors, words)
-
-
-def read_point(exp: Path, decode: str, sets: Sequence[str]) -> Dict[str, Any]:
-    """Results of one model, {} if it is not finished.
-
-    Returns:
-        {(measure, set): Utterances}; the set "dev+test" is all sets together.
-    """
-    result: Dict[Any, Utterances] = {}
-    for measure in MEASURES:
-        paths = [exp / decode / s / f"score_{measure}" / "result.txt" for s in sets]
-        if not all(path.is_file() for path in paths):
-            return {}
-        joint = Utterances({}, {})
-        for s, path in zip(sets, paths):
-            own = result[measure, s] = read_result(path)
-            for whole, part in zip(joint, own):
-                whole.update({f"{s}/{key}": value for key, value in part.items()})
-        if len(sets) > 1:
-            result[measure, "+".join(sets)] = joint
-    return result
 
 
 def measured(
@@ -89,43 +38,10 @@ def measured(
     return dict(zip(rows, found))
 
 
-def figures(
-    seeds: Mapping[int, Utterances],
-    dense: Mapping[int, Utterances],
-    samples: int,
-) -> Dict[str, Any]:
-    """Rate over all seeds, its interval, the rates by seed, and against dense."""
-    keys = sorted(next(iter(seeds.values())).errors)
-    errors = [sum(u.errors[k] for u in seeds.values()) for k in keys]
-    words = [sum(u.words[k] for u in seeds.values()) for k in keys]
-    by_seed = {
-        seed: 100.0 * sum(u.errors.values()) / max(sum(u.words.values()), 1)
-        for seed, u in seeds.items()
-    }
-    result: Dict[str, Any] = {
-        "rate": 100.0 * sum(errors) / max(sum(words), 1),
-        "by_seed": by_seed,
-        "interval": list(interval(errors, words, samples=samples)),
-    }
-    if all(seed in dense for seed in seeds):
-        others = [sum(dense[seed].errors[k] for seed in seeds) for k in keys]
-        result["against_dense"] = paired(errors, others, words, samples=samples)
-    return result
-
-
 def collect(
-    points: Sequence[Point],
-    decode: str,
-    costs: Mapping[Tuple[str, int], Mapping[str, Any]],
-    sets: Sequence[str],
-    samples: int,
+    found: Found, costs: Mapping[Tuple[str, int], Mapping[str, Any]], samples: int
 ) -> List[Dict[str, Any]]:
-    """One mapping per method and size, in the order of the points."""
-    found: Dict[Tuple[str, int], Dict[int, Dict[Any, Utterances]]] = {}
-    for method, size, seed, exp in points:
-        scores = read_point(exp, decode, sets)
-        if scores:
-            found.setdefault((method, size), {})[seed] = scores
+    """One mapping per method and size."""
     dense = found.get(("dense", 0), {})
     rows = []
     for (method, size), seeds in found.items():
@@ -166,12 +82,25 @@ def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
             low, high = v["interval"]
             line.append(f"{v['rate']:.2f} [{low:.2f}, {high:.2f}]")
         against = row["scores"][measure][sets[-1]].get("against_dense")
-        text = "-"
-        if against and row["method"] != "dense":
-            low, high = against["interval"]
-            text = f"{against['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
-        lines.append(line + [text])
+        other = against and row["method"] != "dense"
+        lines.append(line + [signed(against) if other else "-"])
     return markdown(lines)
+
+
+def pair_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown of `first_against_others`."""
+    lines = [["model", "removed", "against", "seeds", *map(str.upper, MEASURES)]]
+    for row in rows:
+        line = [row["method"], f"{row['size']} %", row["other"]]
+        line.append(" ".join(map(str, row["seeds"])))
+        lines.append(line + [signed(row[measure]) for measure in MEASURES])
+    return markdown(lines)
+
+
+def signed(pair: Mapping[str, Any]) -> str:
+    """A difference and its interval in percentage points."""
+    low, high = pair["interval"]
+    return f"{pair['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
@@ -232,13 +161,18 @@ def write(
 
     decode = f"{inference}_asr_model_{Path(model).stem}"
     costs = measured(points, decode, model)
-    rows = collect(points, decode, costs, sets, samples)
+    found = find(points, decode, sets)
+    rows = collect(found, costs, samples)
+    pairs = first_against_others(found, sets, samples)
     tables = "\n\n".join(table(rows, measure) for measure in MEASURES)
     lines = ["# Comparison", ""]
     lines += [f"- {k}: `{v}`" for k, v in [*about.items(), *environment()]]
     lines += ["", "Error rates in percent over all seeds together, with 95 % intervals"]
     lines += ["(bootstrap over utterances); the last column is the difference to the"]
     lines += [f"dense models of the same seeds on {'+'.join(sets)}.", "", tables, ""]
+    if pairs:
+        lines += ["The first method against the others, on the seeds that both have:"]
+        lines += ["", pair_table(pairs), ""]
     if costs:
         lines += ["Sizes and times of the models of the first seed, measured in turns:"]
         lines += ["", compression_table(list(costs.values()), 10.0), ""]
@@ -253,7 +187,9 @@ def write(
         save_png(figure, expdir / "images" / "remains.png")
     with atomic_write(expdir / "RESULTS.md") as stream:
         stream.write("\n".join(lines))
-    write_json({"about": dict(about), "rows": rows}, expdir / "compare.json")
+    write_json(
+        {"about": dict(about), "rows": rows, "pairs": pairs}, expdir / "compare.json"
+    )
     if costs:
         plot(rows, expdir / "images" / "wer_over_macs.png", "+".join(sets))
     return tables

@@ -1,0 +1,122 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Error rates of a comparison: read, added up over the seeds, and compared.
+
+The intervals come from a bootstrap over utterances in which the errors of an utterance
+are added up over the seeds; differences are paired by utterance and seed.
+"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from espnet_prune.report.bootstrap import interval, paired
+from espnet_prune.report.counts import Counts, read_result
+
+Point = Tuple[str, int, int, Path]  # method, size, seed, directory
+Utterances = Dict[str, Counts]
+Scores = Dict[Tuple[str, str], Utterances]  # by measure and set
+Found = Dict[Tuple[str, int], Dict[int, Scores]]  # by method and size, by seed
+MEASURES = ("wer", "cer")
+
+
+def read_point(exp: Path, decode: str, sets: Sequence[str]) -> Scores:
+    """Results of one model, {} if it is not finished.
+
+    Returns:
+        {(measure, set): Utterances}; the set "dev+test" is all sets together.
+    """
+    result: Scores = {}
+    for measure in MEASURES:
+        paths = [exp / decode / s / f"score_{measure}" / "result.txt" for s in sets]
+        if not all(path.is_file() for path in paths):
+            return {}
+        joint: Utterances = {}
+        for s, path in zip(sets, paths):
+            own = result[measure, s] = read_result(path)
+            joint.update({f"{s}/{key}": counts for key, counts in own.items()})
+        if len(sets) > 1:
+            result[measure, "+".join(sets)] = joint
+    return result
+
+
+def find(points: Sequence[Point], decode: str, sets: Sequence[str]) -> Found:
+    """Results of all models that are finished, in the order of the points."""
+    found: Found = {}
+    for method, size, seed, exp in points:
+        scores = read_point(exp, decode, sets)
+        if scores:
+            found.setdefault((method, size), {})[seed] = scores
+    return found
+
+
+def added(seeds: Mapping[int, Utterances]) -> Tuple[List[int], List[int]]:
+    """Errors and reference tokens of each utterance, in its order, over the seeds."""
+    keys = sorted(next(iter(seeds.values())))
+    errors = [sum(found[key].errors for found in seeds.values()) for key in keys]
+    words = [sum(found[key].words for found in seeds.values()) for key in keys]
+    return errors, words
+
+
+def rate(errors: Sequence[int], words: Sequence[int]) -> float:
+    """Errors per reference token in percent."""
+    return 100.0 * sum(errors) / max(sum(words), 1)
+
+
+def difference(
+    own: Mapping[int, Utterances], others: Mapping[int, Utterances], samples: int
+) -> Dict[str, Any]:
+    """What `paired` says of two methods, over the seeds that both have."""
+    common = own.keys() & others.keys()
+    errors, words = added({seed: own[seed] for seed in common})
+    rest, _ = added({seed: others[seed] for seed in common})
+    return paired(errors, rest, words, samples=samples)
+
+
+def figures(
+    seeds: Mapping[int, Utterances],
+    dense: Mapping[int, Utterances],
+    samples: int,
+) -> Dict[str, Any]:
+    """Rate over all seeds, its interval, the rates by seed, and against dense."""
+    errors, words = added(seeds)
+    by_seed = {seed: rate(*added({seed: found})) for seed, found in seeds.items()}
+    result: Dict[str, Any] = {
+        "rate": rate(errors, words),
+        "by_seed": by_seed,
+        "interval": list(interval(errors, words, samples=samples)),
+    }
+    if all(seed in dense for seed in seeds):
+        result["against_dense"] = difference(seeds, dense, samples)
+    return result
+
+
+def first_against_others(
+    found: Found, sets: Sequence[str], samples: int
+) -> List[Dict[str, Any]]:
+    """The first method against each other one of the same size, and against dense_long.
+
+    Returns:
+        One mapping per size and other method, with what `paired` says per measure; none
+        for models without a seed in common.
+    """
+    first = next((method for method, size in found if size), None)
+    rows = []
+    for (own, size), seeds in found.items():
+        if own != first:
+            continue
+        for (method, at), others in found.items():
+            common = sorted(seeds.keys() & others.keys())
+            if method in ("dense", first) or at not in (size, 0) or not common:
+                continue
+            row: Dict[str, Any] = {"method": own, "size": size, "other": method}
+            row["seeds"] = common
+            for measure in MEASURES:
+                key = (measure, "+".join(sets))
+                row[measure] = difference(
+                    {seed: scores[key] for seed, scores in seeds.items()},
+                    {seed: scores[key] for seed, scores in others.items()},
+                    samples,
+                )
+            rows.append(row)
+    return rows

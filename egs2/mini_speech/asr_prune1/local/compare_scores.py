@@ -1,0 +1,1 @@
+../../../an4/asr_prune1/local/compare_scores.py
