@@ -4,6 +4,7 @@
 """Gather what a recipe has produced, and write it as RESULTS.md and one table."""
 
 import datetime
+import filecmp
 import importlib.metadata
 import os
 import platform
@@ -25,7 +26,7 @@ class Entry(NamedTuple):
 
 
 def entries(dense: Path, pruned: Path, model: str, decode: str) -> List[Entry]:
-    """The rows of a recipe's run: dense, cut, and cut and recovered.
+    """The rows of a recipe's run: dense, cut, and, where it was, recovered.
 
     Args:
         dense: Experiment directory of the dense model.
@@ -51,6 +52,8 @@ def entries(dense: Path, pruned: Path, model: str, decode: str) -> List[Entry]:
         for path in (row.config, row.model):
             if not path.is_file():
                 raise UserError(f"{path} is missing: run the earlier stages first")
+    if filecmp.cmp(cut / "model.pth", pruned / model, shallow=False):
+        return [rows[0], rows[2]._replace(name="pruned")]  # no recovery was wanted
     return rows
 
 

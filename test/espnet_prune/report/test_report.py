@@ -115,12 +115,29 @@ def test_a_missing_stage_is_told(tmp_path):
         results.entries(tmp_path, tmp_path, "valid.acc.ave.pth", "decode")
 
 
-def test_report_command(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def experiment(tmp_path):
+    """A dense and a pruned experiment directory with three different checkpoints."""
     dense, pruned = tmp_path / "dense", tmp_path / "pruned"
     for folder, name in ((dense, "m"), (pruned, "m"), (pruned / "cut", "model")):
         folder.mkdir(exist_ok=True)
         for file in ("config.yaml", f"{name}.pth"):
-            (folder / file).write_text("x")
+            (folder / file).write_text(str(folder))
+    return dense, pruned
+
+
+def test_without_recovery_there_is_one_pruned_model(experiment):
+    dense, pruned = experiment
+    names = [row.name for row in results.entries(dense, pruned, "m.pth", "decode")]
+    assert names == ["dense", "pruned", "pruned + recovered"]
+    (pruned / "m.pth").write_text((pruned / "cut" / "model.pth").read_text())
+    rows = results.entries(dense, pruned, "m.pth", "decode")
+    assert [row.name for row in rows] == ["dense", "pruned"]
+    assert rows[1].decoded == pruned / "decode"  # cut/ is not decoded then
+
+
+def test_report_command(experiment, tmp_path, monkeypatch, capsys):
+    dense, pruned = experiment
     write_json({"provenance": {"method": "l0"}}, pruned / "cut" / "structure.json")
     scores = figures("dense", 1, 1.0, 10.0)["scores"]
     write_json({"sets": scores}, dense / "decode" / "score.json")
