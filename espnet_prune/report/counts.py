@@ -136,7 +136,7 @@ def count_sclite(ref_trn: Path, hyp_trn: Path, result: Path) -> Dict[str, Counts
     """Run sclite on two trn files, keep its whole output in `result`.
 
     Returns:
-        As `read_result`.
+        As `parse_result`.
 
     Raises:
         UserError: sclite failed.
@@ -150,10 +150,10 @@ def count_sclite(ref_trn: Path, hyp_trn: Path, result: Path) -> Dict[str, Counts
         stream.write(output)
     if done.returncode:
         raise UserError(f"sclite failed, see {result}")
-    return read_result(result)
+    return parse_result(output)
 
 
-def read_result(path: Path) -> Dict[str, Counts]:
+def parse_result(text: str) -> Dict[str, Counts]:
     """Read the counts of each utterance from a result.txt, sclite's or ours.
 
     Returns:
@@ -161,7 +161,7 @@ def read_result(path: Path) -> Dict[str, Counts]:
     """
     found: Dict[str, Counts] = {}
     label = ""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         if line.startswith("id: ("):
             label = line[5:].rstrip(") ").lower()
         match = _SCORES.match(line)

@@ -211,14 +211,9 @@ def rows(args: argparse.Namespace, found: Sequence[Point]) -> List[Dict[str, Any
     table = []
     for (method, depth), seeds in sorted(groups.items(), key=lambda g: -g[0][1]):
         against = groups.get(("separate", depth), {})
-        row = {"method": method, "depth": depth, "seeds": sorted(seeds), "scores": {}}
-        for measure, name in next(iter(seeds.values())):
-            row["scores"].setdefault(measure, {})[name] = compare_scores.figures(
-                {seed: scores[measure, name] for seed, scores in seeds.items()},
-                {seed: scores[measure, name] for seed, scores in against.items()},
-                args.bootstrap,
-            )
-        table.append(row)
+        scores = compare_scores.all_figures(seeds, against, args.bootstrap)
+        row = {"method": method, "depth": depth, "seeds": sorted(seeds)}
+        table.append({**row, "scores": scores})
     return table
 
 
@@ -230,14 +225,10 @@ def text_of(found: Sequence[Dict[str, Any]], measure: str) -> str:
     for row in found:
         values = [row["scores"][measure][s] for s in sets]
         line = [str(row["depth"]), row["method"], str(len(row["seeds"]))]
-        for v in values:
-            low, high = v["interval"]
-            line.append(f"{v['rate']:.2f} [{low:.2f}, {high:.2f}]")
+        line += map(compare_scores.rate_text, values)
         against = values[-1].get("against_dense")
-        text = "-"
-        if against and row["method"] != "separate":
-            low, high = against["interval"]
-            text = f"{against['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
+        other = against and row["method"] != "separate"
+        text = compare_scores.difference_text(against) if other else "-"
         lines.append([*line, text])
     return markdown(lines)
 

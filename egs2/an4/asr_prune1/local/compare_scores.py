@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from espnet_prune.report.bootstrap import interval, paired
-from espnet_prune.report.counts import Counts, read_result
+from espnet_prune.report.counts import Counts, parse_result
 
 Point = Tuple[str, int, int, Path]  # method, size, seed, directory
 Utterances = Dict[str, Counts]
@@ -33,7 +33,8 @@ def read_point(exp: Path, decode: str, sets: Sequence[str]) -> Scores:
             return {}
         joint: Utterances = {}
         for s, path in zip(sets, paths):
-            own = result[measure, s] = read_result(path)
+            text = path.read_text(encoding="utf-8", errors="replace")
+            own = result[measure, s] = parse_result(text)
             joint.update({f"{s}/{key}": counts for key, counts in own.items()})
         if len(sets) > 1:
             result[measure, "+".join(sets)] = joint
@@ -91,6 +92,23 @@ def figures(
     return result
 
 
+def of(seeds: Mapping[int, Scores], key: Tuple[str, str]) -> Dict[int, Utterances]:
+    """The results of one measure on one set, by seed."""
+    return {seed: scores[key] for seed, scores in seeds.items()}
+
+
+def all_figures(
+    seeds: Mapping[int, Scores], dense: Mapping[int, Scores], samples: int
+) -> Dict[str, Dict[str, Any]]:
+    """The `figures` by measure and set."""
+    result: Dict[str, Dict[str, Any]] = {}
+    for measure, s in next(iter(seeds.values())):
+        key = (measure, s)
+        values = figures(of(seeds, key), of(dense, key), samples)
+        result.setdefault(measure, {})[s] = values
+    return result
+
+
 def first_against_others(
     found: Found, sets: Sequence[str], samples: int
 ) -> List[Dict[str, Any]]:
@@ -113,10 +131,18 @@ def first_against_others(
             row["seeds"] = common
             for measure in MEASURES:
                 key = (measure, "+".join(sets))
-                row[measure] = difference(
-                    {seed: scores[key] for seed, scores in seeds.items()},
-                    {seed: scores[key] for seed, scores in others.items()},
-                    samples,
-                )
+                row[measure] = difference(of(seeds, key), of(others, key), samples)
             rows.append(row)
     return rows
+
+
+def rate_text(values: Mapping[str, Any]) -> str:
+    """The rate of `figures` and its interval in percent."""
+    low, high = values["interval"]
+    return f"{values['rate']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def difference_text(pair: Mapping[str, Any]) -> str:
+    """A difference and its interval in percentage points."""
+    low, high = pair["interval"]
+    return f"{pair['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"

@@ -8,7 +8,16 @@
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from compare_scores import MEASURES, Found, Point, figures, find, first_against_others
+from compare_scores import (
+    MEASURES,
+    Found,
+    Point,
+    all_figures,
+    difference_text,
+    find,
+    first_against_others,
+    rate_text,
+)
 
 from espnet_prune.report.results import environment, markdown
 from espnet_prune.utils import atomic_write, write_json
@@ -52,14 +61,8 @@ def collect(
             "seeds": sorted(seeds),
             "encoder_params": price.get("encoder_params"),
             "gmacs": price.get("gmacs"),
-            "scores": {},
+            "scores": all_figures(seeds, dense, samples),
         }
-        for measure, s in next(iter(seeds.values())):
-            row["scores"].setdefault(measure, {})[s] = figures(
-                {seed: scores[measure, s] for seed, scores in seeds.items()},
-                {seed: scores[measure, s] for seed, scores in dense.items()},
-                samples,
-            )
         rows.append(row)
     return rows
 
@@ -78,12 +81,10 @@ def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
         line.append(f"{params / 1e6:.3g} M" if params else "-")
         line.append(f"{row['gmacs']:.3g}" if row["gmacs"] else "-")
         for s in sets:
-            v = row["scores"][measure][s]
-            low, high = v["interval"]
-            line.append(f"{v['rate']:.2f} [{low:.2f}, {high:.2f}]")
+            line.append(rate_text(row["scores"][measure][s]))
         against = row["scores"][measure][sets[-1]].get("against_dense")
         other = against and row["method"] != "dense"
-        lines.append(line + [signed(against) if other else "-"])
+        lines.append(line + [difference_text(against) if other else "-"])
     return markdown(lines)
 
 
@@ -93,14 +94,8 @@ def pair_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         line = [row["method"], f"{row['size']} %", row["other"]]
         line.append(" ".join(map(str, row["seeds"])))
-        lines.append(line + [signed(row[measure]) for measure in MEASURES])
+        lines.append(line + [difference_text(row[measure]) for measure in MEASURES])
     return markdown(lines)
-
-
-def signed(pair: Mapping[str, Any]) -> str:
-    """A difference and its interval in percentage points."""
-    low, high = pair["interval"]
-    return f"{pair['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
