@@ -11,8 +11,10 @@ import sys
 from types import ModuleType
 from typing import Any, Dict, Optional, Sequence
 
-# every task that keeps a registry of encoders of its own
-_TASKS = ("asr", "s2t", "s2t_ctc", "slu")
+# where tasks keep registries of encoders of their own
+_TASKS = ("espnet2.tasks.", "espnet3.systems.")
+# the abstract class of the encoders in those that ours belong into
+_BASE = "espnet2.asr.encoder.abs_encoder"
 # the module that greets on stdout, which scoring pipes to files
 _NOISY = tuple(
     f"{package}.pytorch_backend.transformer.attention"
@@ -37,16 +39,16 @@ def _encoders() -> Dict[str, type]:
 
 
 def _add_to(task: ModuleType) -> None:
-    """Add our encoders to the registry in a loaded task module. Idempotent."""
-    from espnet2.asr.encoder.abs_encoder import AbsEncoder
-
-    choices = getattr(task, "encoder_choices", None)
-    if choices is None:
-        return
-    for name, encoder in _encoders().items():
-        if not issubclass(encoder, AbsEncoder):
-            raise TypeError(f"{encoder.__name__} is not an ESPnet encoder")
-        choices.classes[name] = encoder
+    """Add our encoders to every registry of speech encoders in a module. Idempotent."""
+    for choices in list(vars(task).values()):
+        if type(choices).__name__ != "ClassChoices":
+            continue
+        base = choices.base_type
+        if base is not None and base.__module__ == _BASE:
+            for name, encoder in _encoders().items():
+                if not issubclass(encoder, base):
+                    raise TypeError(f"{encoder.__name__} is not an ESPnet encoder")
+                choices.classes[name] = encoder
 
 
 def register() -> None:
@@ -55,13 +57,12 @@ def register() -> None:
     Call it before `Speech2Text(...)` or `ASRTask.build_model_from_file(...)`. Tasks
     that are loaded later are served too. Calling it again changes nothing.
     """
-    with contextlib.redirect_stdout(sys.stderr):
-        _add_to(importlib.import_module("espnet2.tasks.asr"))
-    for name in _TASKS[1:]:
-        loaded = sys.modules.get(f"espnet2.tasks.{name}")
-        if loaded is not None:
-            _add_to(loaded)
     install_hook()
+    with contextlib.redirect_stdout(sys.stderr):
+        importlib.import_module("espnet2.tasks.asr")
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_TASKS) and module is not None:
+            _add_to(module)
 
 
 class _Loader(importlib.abc.Loader):
@@ -69,6 +70,9 @@ class _Loader(importlib.abc.Loader):
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
     def create_module(self, spec: Any) -> Optional[ModuleType]:
         return self._loader.create_module(spec)
@@ -89,8 +93,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         path: Optional[Sequence[str]],
         target: Optional[ModuleType] = None,
     ) -> Any:
-        watched = {f"espnet2.tasks.{name}" for name in _TASKS}
-        if fullname not in watched.union(_NOISY):
+        if not fullname.startswith(_TASKS) and fullname not in _NOISY:
             return None
         # enh_s2t copies asr's registry at import, so asr must be filled right away
         for finder in sys.meta_path:

@@ -29,15 +29,29 @@ def test_with_registry_is_lazy_and_transparent(tmp_path):
 
 
 def test_the_hook_serves_every_task_and_keeps_stdout_clean():
-    code = (
-        "from espnet2.bin import asr_inference\n"
-        "from espnet2.tasks import asr, enh_s2t\n"
-        "names = [asr.encoder_choices.classes, enh_s2t.asr_encoder_choices.classes]\n"
-        "print(['pruned_conformer' in n and 'pruned_transformer' in n for n in names])"
-    )
+    code = """
+import importlib, importlib.util
+names = "asr slu st mt s2t s2t_ctc ssl cls diar enh_s2t asr_transducer lm".split()
+names = [f"espnet2.tasks.{name}" for name in names]
+if importlib.util.find_spec("espnet3"):
+    names.append("espnet3.systems.esp2_asr.task")
+for name in names:
+    module = importlib.import_module(name)
+    found = [v for v in vars(module).values() if type(v).__name__ == "ClassChoices"]
+    ours = [v.name for v in found if "pruned_conformer" in v.classes]
+    print(name.split(".")[-1], *sorted(set(ours)))
+"""
     status, out, err = run("-m", "espnet_prune.with_registry", "-c", code)
     assert status == 0, err
-    assert out == "[True, True]\n"
+    served = dict(line.split(maxsplit=1) for line in out.splitlines() if " " in line)
+    for name in "asr slu st mt s2t s2t_ctc ssl cls diar".split():
+        assert "encoder" in served[name].split()
+    assert {"asr_encoder", "st_encoder", "diar_encoder"} <= set(
+        served["enh_s2t"].split()
+    )
+    assert served.get("task", "encoder") == "encoder"  # of espnet3, where it is
+    assert not {"lm", "asr_transducer"} & set(served)
+    assert out.count("\n") in (12, 13)
 
 
 def test_register_twice():
