@@ -84,7 +84,7 @@ def test_recipe(line, tmp_path):
 
 def test_other_commands(tmp_path):
     """Every other line is one that is known to run, here or as this very suite."""
-    command = "python -m espnet_prune.with_registry -m espnet2.bin.asr_inference --help"
+    command = "python -m espnet_prune.with_registry -m espnet2.bin.asr_train --help"
     coarse = "python -m espnet_prune.bin.select --matrix similarity_svcca.npz "
     coarse += "--num_remove 6 --coarse_only"
     known = {
@@ -98,7 +98,7 @@ def test_other_commands(tmp_path):
     assert {line for line in SHELL if line and line not in RECIPE} == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "--asr_model_file" in done.stdout
+    assert "--encoder_conf" in done.stdout
     np.savez(tmp_path / "similarity_svcca.npz", matrix=np.ones((13, 13)))
     done = run([sys.executable, *coarse.split()[1:]], tmp_path)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 10

@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
+from espnet_prune.report import decoding
 from espnet_prune.utils import UserError, atomic_write, run_main
 
 
@@ -76,15 +77,16 @@ def collect(args: argparse.Namespace) -> None:
     """Merge the jobs' results and sort them into the sets.
 
     Raises:
-        UserError: an utterance has no result.
+        UserError: an utterance has no result, or jobs were decoded differently.
     """
     logdir = args.output_dir / "logdir"
     jobs = len(list(logdir.glob("keys.*.scp")))
+    folders = [logdir / f"output.{job}" for job in range(1, jobs + 1)]
+    decoding.collect(folders, args.output_dir)
     for kind in ("text", "token", "token_int", "score"):
         found: Dict[str, str] = {}
-        for job in range(1, jobs + 1):
-            path = logdir / f"output.{job}" / "1best_recog" / kind
-            found.update(read_keys(path))
+        for folder in folders:
+            found.update(read_keys(folder / "1best_recog" / kind))
         for name in args.sets:
             keys = sorted(read_keys(args.dumpdir / name / "wav.scp"))
             missing = [key for key in keys if key not in found]

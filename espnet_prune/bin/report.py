@@ -65,6 +65,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         compression_table,
         entries,
         environment,
+        made_by,
         measure,
         results_md,
     )
@@ -105,10 +106,11 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
             "provenance": provenance,
             "command": command,
             "environment": dict(environment()),
+            "made_by": made_by(found),
         },
         out / "report.json",
     )
-    print(table)
+    print(f"{table}\n\n{made_by(found)}")
     print(f"\nwritten: {out}/RESULTS.md, report.json, report.html, images/")
 
 

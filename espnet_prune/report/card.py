@@ -6,6 +6,7 @@
 import json
 from typing import Any, List, Mapping, Optional
 
+from espnet_prune.report.decoding import releases
 from espnet_prune.report.results import compression_table
 from espnet_prune.report.scoring import tables
 
@@ -59,8 +60,11 @@ def model_card(
     if report is not None:
         seconds = report["frames"] / 100
         lines += [compression_table(report["models"], seconds), ""]
+        lines += [report.get("made_by", ""), ""]
         lines += _facts(report)
-    lines += ["## Use", "", _use(config, own, repo)]
+    here = ", ".join(f"{name} {v}" for name, v in releases().items())
+    lines += ["## Use", "", f"Packed, and loaded again, by {here}.", ""]
+    lines += [_use(config, own, repo)]
     if report is not None:
         last = report["models"][-1]
         if last["scores"]:

@@ -5,13 +5,13 @@
 
 import datetime
 import filecmp
-import importlib.metadata
 import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from espnet_prune.report import decoding
 from espnet_prune.report.scoring import INTENT, tables
 from espnet_prune.utils import UserError, read_json, sha256
 
@@ -109,10 +109,26 @@ def measure(
 
 
 def add_scores(found: List[Dict[str, Any]], rows: Sequence[Entry]) -> None:
-    """Add the content of every score.json that is there."""
+    """Add the content of every score.json that is there, and how it was decoded.
+
+    Raises:
+        UserError: Two models were decoded differently.
+    """
     for values, row in zip(found, rows):
         path = row.decoded / "score.json"
         values["scores"] = read_json(path)["sets"] if path.is_file() else {}
+        path = row.decoded / decoding.FILE
+        values["decoding"] = read_json(path) if path.is_file() else {}
+    decoding.require_same({values["name"]: values["decoding"] for values in found})
+
+
+def made_by(found: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a line by which releases, and how, a table's figures were made."""
+    notes = [values["decoding"] for values in found if values.get("decoding")]
+    here = ", ".join(f"{k} {v}" for k, v in decoding.releases().items())
+    if not notes:
+        return f"Measured by {here}."
+    return f"Measured by {here}; decoded with {decoding.described(notes[0])}."
 
 
 def _share(value: float, dense: float) -> str:
@@ -177,13 +193,6 @@ def _git(*words: str) -> Optional[str]:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
 def environment() -> List[Tuple[str, str]]:
     """What the results were made with."""
     from espnet_prune import __version__
@@ -191,8 +200,8 @@ def environment() -> List[Tuple[str, str]]:
     items = [
         ("date", datetime.datetime.now().strftime("%a %b %d %H:%M:%S %Y")),
         ("python version", platform.python_version()),
-        ("espnet version", f"espnet {_version('espnet')}"),
-        ("pytorch version", f"pytorch {_version('torch')}"),
+        ("espnet version", f"espnet {decoding.version_of('espnet')}"),
+        ("pytorch version", f"pytorch {decoding.version_of('torch')}"),
         ("espnet_prune version", __version__),
         ("machine", f"{platform.machine()}, {os.cpu_count()} cores"),
     ]
@@ -221,7 +230,7 @@ def results_md(
     """
     lines = ["# RESULTS", "", "## Environments", ""]
     lines += [f"- {key}: `{value}`" for key, value in environment()]
-    lines += ["", "## Compression", "", table, ""]
+    lines += ["", "## Compression", "", table, "", made_by(found), ""]
     lines += [f"- {key}: `{value}`" for key, value in provenance.items()]
     lines += [f"- report: `{command}`", ""]
     for values, row in zip(found, rows):

@@ -152,7 +152,7 @@ class Branch(nn.Module):
         super().__init__()
         self.weight = weight
 
-    def forward(self, x, *unused):
+    def forward(self, x, *unused, **also):
         return x @ self.weight
 
 
