@@ -10,10 +10,13 @@ output is piped, so it is redirected to stderr.
 """
 
 import contextlib
+import functools
 import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Dict
+
+from espnet_prune.tensor_names import name_here
 
 
 def _nets(name: str) -> ModuleType:
@@ -72,3 +75,42 @@ CONV2D_SUBSAMPLINGS = (
     Conv2dSubsampling6,
     Conv2dSubsampling8,
 )
+
+# those whose tensors have other names from 202609 on
+RENAMED_SUBSAMPLINGS = (
+    _subsampling.Conv1dSubsampling1,
+    _subsampling.Conv1dSubsampling2,
+    _subsampling.Conv1dSubsampling3,
+    Conv2dSubsampling,
+    Conv2dSubsampling1,
+    Conv2dSubsampling2,
+    Conv2dSubsampling6,
+)
+
+
+def _read_all_names(kind: type) -> None:
+    """Let a class read the names of its tensors in all releases.
+
+    Older releases leave tensors under new names at random. Newer ones do so with
+    `--init_param`, which adds a file's tensors to a copy of the model's own: of two
+    names the model's own counts there. Here it is the other one, which is the file's.
+    """
+    original = kind._load_from_state_dict
+    if getattr(original, "reads_all_names", False):
+        return
+
+    @functools.wraps(original)
+    def load(self: Any, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
+        own = {prefix + name for name in self.state_dict()}
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            name = name_here(key, own)
+            if name != key:
+                state_dict[name] = state_dict.pop(key)
+        original(self, state_dict, prefix, *args)
+
+    load.reads_all_names = True
+    kind._load_from_state_dict = load
+
+
+for _kind in RENAMED_SUBSAMPLINGS:
+    _read_all_names(_kind)

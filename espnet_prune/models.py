@@ -14,7 +14,14 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from torch import nn
 
-from espnet_prune.utils import PathLike, UserError, load_tensors, read_yaml
+from espnet_prune.tensor_names import as_here, as_written
+from espnet_prune.utils import (
+    PathLike,
+    UserError,
+    atomic_torch_save,
+    load_tensors,
+    read_yaml,
+)
 
 
 def read_model_config(config: PathLike) -> Dict[str, Any]:
@@ -58,9 +65,9 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
     return ASRTask.build_model(argparse.Namespace(**args))
 
 
-def state_problems(model: nn.Module, state: Mapping[str, Any]) -> List[str]:
-    """Return one sentence per kind of misfit between a model and a state dict."""
-    own, problems = model.state_dict(), []
+def state_problems(own: Mapping[str, Any], state: Mapping[str, Any]) -> List[str]:
+    """Return one sentence per kind of misfit between a model's tensors and others."""
+    problems = []
     shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
     for text, keys in (
         ("lacks", sorted(own.keys() - state.keys())),
@@ -87,10 +94,68 @@ def load_strictly(
     Raises:
         UserError: Something does not fit.
     """
-    problems = state_problems(model, state)
+    own = model.state_dict()
+    state = as_here(state, own.keys())
+    problems = state_problems(own, state)
     if problems:
         raise UserError(f"{source} {'; '.join(problems)}{remedy}")
     model.load_state_dict(state, strict=True)
+
+
+def load_pretrained(
+    init_param: str,
+    model: nn.Module,
+    ignore_init_mismatch: bool = False,
+    map_location: Any = "cpu",
+) -> None:
+    """Load what `--init_param` names, in place of ESPnet's function of that name.
+
+    ESPnet leaves at random what the file lacks, and its releases from 202609 on what
+    was renamed since, without a word. Here the part that is named is loaded whole.
+
+    Args:
+        init_param: FILE[:SOURCE[:TARGET[:EXCEPT]]], as ESPnet defines it: the tensors
+            of FILE below SOURCE, but for those that begin with one of the prefixes in
+            EXCEPT (names in the file, separated by commas), go below TARGET.
+        model: What is loaded into; its gates are no part of any file.
+        ignore_init_mismatch: Leave out what does not fit, and say what.
+        map_location: Not used; tensors are copied to where the model is.
+
+    Raises:
+        UserError: The file is missing, holds more than tensors, or does not fit.
+    """
+    path, source, target, excepted = (init_param.split(":", 3) + [""] * 3)[:4]
+    state = load_tensors(path)
+    state = state.get("module", state)  # DeepSpeed's
+    given, wanted = (f"{name}." if name else "" for name in (source, target))
+    leave = tuple(filter(None, excepted.split(","))) or ("\0",)
+    own = model.state_dict()
+    named = {wanted + k[len(given) :]: k for k in state if k.startswith(given)}
+    named = as_here(named, own.keys())
+    left = {key for key, name in named.items() if name.startswith(leave)}
+    left |= {key for key in own if (given + key[len(wanted) :]).startswith(leave)}
+    state = {key: state[name] for key, name in named.items() if key not in left}
+    part = {
+        key: value
+        for key, value in own.items()
+        if key.startswith(wanted) and not key.startswith("gates.") and key not in left
+    }
+    problems = state_problems(part, state)
+    if problems and not ignore_init_mismatch:
+        raise UserError(
+            f"--init_param {init_param}: {path} {'; '.join(problems)}; name the part "
+            "that it is for, as in FILE:encoder:encoder, or give "
+            "--ignore_init_mismatch true"
+        )
+    if problems:
+        logging.warning(f"--init_param {init_param}: {path} {'; '.join(problems)}")
+    fits = {k: v for k, v in state.items() if k in part and part[k].shape == v.shape}
+    model.load_state_dict({**own, **fits}, strict=True)
+
+
+def save_model(model: nn.Module, path: PathLike) -> None:
+    """Write the weights of a model under the names that every release loads."""
+    atomic_torch_save(as_written(model, model.state_dict()), path)
 
 
 def _note_frontend(model: nn.Module) -> None:

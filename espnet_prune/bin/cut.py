@@ -18,7 +18,6 @@ from typing import Any, Dict, List, Optional
 
 from espnet_prune.utils import (
     UserError,
-    atomic_torch_save,
     load_tensors,
     read_json,
     run_main,
@@ -118,7 +117,7 @@ def write_cut(
         provenance: What structure.json says of its origin.
     """
     from espnet_prune.cutting.stock import encoder_config
-    from espnet_prune.models import load_model
+    from espnet_prune.models import load_model, save_model
 
     config = dict(config)
     config["encoder"], config["encoder_conf"] = encoder_config(
@@ -128,7 +127,7 @@ def write_cut(
     # what was only for training the dense model must not be repeated by a reader
     config.update(init_param=[], output_dir=str(output_dir))
     output_dir.mkdir(parents=True, exist_ok=True)
-    atomic_torch_save(model.state_dict(), output_dir / "model.pth")
+    save_model(model, output_dir / "model.pth")
     write_yaml(config, output_dir / "config.yaml")
     load_model(output_dir / "config.yaml", output_dir / "model.pth")
     write_json(costs(structure, model), output_dir / "cost.json")

@@ -20,7 +20,6 @@ from typing import List, Optional
 
 from espnet_prune.utils import (
     UserError,
-    atomic_torch_save,
     run_main,
     setup_logging,
     write_yaml,
@@ -61,8 +60,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
     setup_logging()
     args = read_args(list(sys.argv[1:] if cmd is None else cmd))
     import torch
-    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 
+    from espnet_prune.models import load_pretrained, save_model
     from espnet_prune.train.task import PruneASRTask
 
     output = Path(args.output_dir)
@@ -73,14 +72,9 @@ def main(cmd: Optional[List[str]] = None) -> None:
     torch.manual_seed(args.seed)
     model = PruneASRTask.build_model(args)
     for param in args.init_param:
-        load_pretrained_model(
-            init_param=param,
-            model=model,
-            ignore_init_mismatch=args.ignore_init_mismatch,
-            map_location="cpu",
-        )
+        load_pretrained(param, model, args.ignore_init_mismatch)
     output.mkdir(parents=True, exist_ok=True)
-    atomic_torch_save(model.state_dict(), output / "model.pth")
+    save_model(model, output / "model.pth")
     write_yaml(vars(args), output / "config.yaml")
     number = sum(p.numel() for p in model.parameters())
     print(f"written: {output}/config.yaml and model.pth ({number:,} parameters)")

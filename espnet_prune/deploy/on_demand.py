@@ -13,6 +13,7 @@ espnet_prune.register()
 from espnet2.bin.asr_inference import Speech2Text  # noqa: E402
 
 from espnet_prune.deploy.depth_table import DepthTable  # noqa: E402
+from espnet_prune.models import load_model  # noqa: E402
 from espnet_prune.units.blocks import check_blocks, set_blocks  # noqa: E402
 from espnet_prune.utils import PathLike, UserError  # noqa: E402
 
@@ -32,7 +33,7 @@ class OnDemandSpeech2Text(Speech2Text):
 
     Raises:
         UserError: Both depth and blocks, a depth that the table does not have, or a
-            table of other weights.
+            table of other weights; or the checkpoint does not fit the config.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class OnDemandSpeech2Text(Speech2Text):
     ) -> None:
         if depth is not None and keep_blocks is not None:
             raise UserError("give either depth or keep_blocks")
+        if asr_train_config is not None and asr_model_file is not None:
+            load_model(asr_train_config, asr_model_file)  # ESPnet's does not check
         super().__init__(asr_train_config, asr_model_file, **others)
         self._blocks = list(self.asr_model.encoder.encoders)
         self._kept = list(range(len(self._blocks)))

@@ -13,9 +13,10 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from espnet_prune.models import load_model, read_model_config
+from espnet_prune.models import load_model, read_model_config, save_model
 from espnet_prune.report.card import model_card
-from espnet_prune.utils import UserError, read_json, write_yaml
+from espnet_prune.tensor_names import as_written
+from espnet_prune.utils import UserError, load_tensors, read_json, write_yaml
 
 # keys of config.yaml that name a file which inference reads
 FILE_KEYS = (
@@ -61,6 +62,21 @@ def _copy_named_files(config: Dict[str, Any], stage: Path, folder: Path) -> List
     return names
 
 
+def _copy_weights(exp_dir: Path, model: str, target: Path) -> None:
+    """Copy a checkpoint, under the names that every release of ESPnet loads.
+
+    Raises:
+        UserError: It does not fit its config.
+    """
+    path = exp_dir / model
+    loaded, _ = load_model(exp_dir / "config.yaml", path)
+    state = load_tensors(path)
+    if as_written(loaded, state).keys() == state.keys():
+        shutil.copyfile(path, target)
+    else:
+        save_model(loaded, target)
+
+
 def lay_out(exp_dir: Path, model: str, stage: Path, repo: Optional[str]) -> List[str]:
     """Gather a model and what belongs to it under one folder.
 
@@ -81,7 +97,7 @@ def lay_out(exp_dir: Path, model: str, stage: Path, repo: Optional[str]) -> List
     config = read_model_config(exp_dir / "config.yaml")
     folder = stage / "exp" / exp_dir.resolve().name
     folder.mkdir(parents=True)
-    shutil.copyfile(exp_dir / model, folder / model)
+    _copy_weights(exp_dir, model, folder / model)
     names = _copy_named_files(config, stage, folder)
     write_yaml(config, folder / "config.yaml")
     found = [exp_dir / name for name in EXTRAS]

@@ -7,15 +7,19 @@ import contextlib
 import datetime
 import functools
 import os
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping
 
 import numpy as np
 import torch
 
+from espnet_prune.models import state_problems
+from espnet_prune.tensor_names import as_here, as_written
 from espnet_prune.utils import UserError, atomic_torch_save
 
 CHECKPOINT = "checkpoint.pth"
+_EPOCH = re.compile(r"\d+epoch\.pth")
 
 
 def load_checkpoint(path: Path, mmap: bool = False) -> Dict[str, Any]:
@@ -57,27 +61,23 @@ def check_same_structure(path: Path, model: torch.nn.Module) -> None:
     """
     if not path.exists():
         return
-    saved, own = load_checkpoint(path, mmap=True)["model"], model.state_dict()
-    different = sorted(
-        key
-        for key in saved.keys() | own.keys()
-        if key not in saved or key not in own or saved[key].shape != own[key].shape
-    )
-    if different:
+    own = model.state_dict()
+    saved = as_here(load_checkpoint(path, mmap=True)["model"], own.keys())
+    problems = state_problems(own, saved)
+    if problems:
         raise UserError(
-            f"{path.parent} holds a training of another structure ({different[0]} and "
-            f"{len(different) - 1} more tensors differ); choose another --output_dir "
-            "or remove it"
+            f"{path.parent} holds a training of another structure: {path.name} "
+            f"{'; '.join(problems)}; choose another --output_dir or remove it"
         )
 
 
-def _link(target: str, link: Path) -> None:
-    """Point `link` at `target` atomically."""
-    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+def link(target: str, path: Path) -> None:
+    """Make `path` a link to `target`, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     temporary.symlink_to(target)
-    os.replace(temporary, link)
+    os.replace(temporary, path)
 
 
 def remove_leftovers(output_dir: Path) -> None:
@@ -132,7 +132,7 @@ def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
     reporter, epoch = _reporter(states), last_epoch(states)
     name = f"{epoch}epoch.pth"
     atomic_torch_save(states["model"], output_dir / name)
-    _link(name, output_dir / "latest.pth")
+    link(name, output_dir / "latest.pth")
     keep = {epoch}
     keep_nbest = options.keep_nbest_models
     count = keep_nbest if isinstance(keep_nbest, int) else max(keep_nbest or [1])
@@ -142,7 +142,7 @@ def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
         order = reporter.sort_epochs(phase, key, mode)
         keep.update(order[:count])
         if (output_dir / f"{order[0]}epoch.pth").exists():
-            _link(f"{order[0]}epoch.pth", output_dir / f"{phase}.{key}.best.pth")
+            link(f"{order[0]}epoch.pth", output_dir / f"{phase}.{key}.best.pth")
     for other in range(1, epoch):
         path = output_dir / f"{other}epoch.pth"
         if other not in keep and path.exists():
@@ -150,10 +150,15 @@ def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
 
 
 @contextlib.contextmanager
-def atomic_saves(extra_state: Callable[[], Dict[str, Any]]) -> Iterator[None]:
+def atomic_saves(
+    model: torch.nn.Module, extra_state: Callable[[], Dict[str, Any]]
+) -> Iterator[None]:
     """Make every `torch.save` to a path atomic while the trainer runs.
 
+    Weights are written under the names that every release of ESPnet loads.
+
     Args:
+        model: What is trained.
         extra_state: Called when the trainer writes its checkpoint; the result is
             stored there under "hooks".
     """
@@ -164,7 +169,10 @@ def atomic_saves(extra_state: Callable[[], Dict[str, Any]]) -> Iterator[None]:
         if not isinstance(f, (str, os.PathLike)):
             return original(obj, f, *args, **kwargs)
         if Path(f).name == CHECKPOINT and isinstance(obj, dict):
-            obj = dict(obj, hooks=extra_state())
+            named = as_written(model, obj["model"])
+            obj = dict(obj, model=named, hooks=extra_state())
+        elif _EPOCH.fullmatch(Path(f).name):
+            obj = as_written(model, obj)
         return atomic_torch_save(obj, f, **kwargs)
 
     torch.save = save

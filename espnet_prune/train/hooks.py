@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import torch
 
+from espnet_prune.tensor_names import as_written
 from espnet_prune.utils import atomic_torch_save, atomic_write
 
 
@@ -148,6 +149,7 @@ class GateHook(TrainHook):
         state = self.model.state_dict()
         gates = {k: v for k, v in state.items() if k.startswith("gates.")}
         weights = {k: v for k, v in state.items() if k not in gates}
+        weights = as_written(self.model, weights)
         atomic_torch_save(weights, run.output_dir / "weights.pth")
         gates = {k[len("gates.") :]: v for k, v in gates.items()}
         atomic_torch_save(gates, run.output_dir / "gates.pth")

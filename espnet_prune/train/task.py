@@ -21,6 +21,7 @@ import espnet_prune
 
 espnet_prune.register()
 
+from espnet2.tasks import abs_task  # noqa: E402
 from espnet2.tasks.asr import ASRTask, model_choices  # noqa: E402
 from espnet2.utils.nested_dict_action import NestedDictAction  # noqa: E402
 from espnet2.utils.types import str_or_none  # noqa: E402
@@ -28,7 +29,12 @@ from espnet2.utils.types import str_or_none  # noqa: E402
 from espnet_prune.distill.config import DistillConf  # noqa: E402
 from espnet_prune.distill.teacher import load_teacher  # noqa: E402
 from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
-from espnet_prune.models import build_model  # noqa: E402
+from espnet_prune.models import (  # noqa: E402
+    build_model,
+    load_model,
+    load_pretrained,
+    load_strictly,
+)
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
@@ -38,6 +44,7 @@ from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
 from espnet_prune.utils import UserError, load_tensors, run_main  # noqa: E402
 
 model_choices.classes["prune"] = PruneASRModel
+abs_task.load_pretrained_model = load_pretrained
 
 
 class PruneASRTask(ASRTask):
@@ -193,8 +200,15 @@ class PruneASRTask(ASRTask):
         model_file: Optional[Union[Path, str]] = None,
         device: str = "cpu",
     ) -> Tuple[torch.nn.Module, argparse.Namespace]:
-        """Build the plain model for inference, as `ASRTask` does."""
-        return ASRTask.build_model_from_file(config_file, model_file, device)
+        """Build the plain model for inference, and load every tensor of it.
+
+        Raises:
+            UserError: The file does not fit the config.
+        """
+        if config_file is None or model_file is None:
+            return ASRTask.build_model_from_file(config_file, None, device)
+        model, args = load_model(config_file, model_file)
+        return model.to(device), argparse.Namespace(**args)
 
 
 def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:
@@ -237,7 +251,12 @@ def load_gated(exp_dir: Union[Path, str]) -> Tuple[torch.nn.Module, torch.nn.Mod
     weights = load_tensors(exp_dir / "weights.pth")
     states = load_tensors(exp_dir / "gates.pth")
     model = build_model(vars(args))
-    model.load_state_dict(weights, strict=True)
+    load_strictly(
+        model,
+        weights,
+        str(exp_dir / "weights.pth"),
+        f" under {exp_dir}/config.yaml; select again",
+    )
     gates = espnet_prune.attach_gates(model.encoder, **l0_conf)
     gates.load_state_dict(states, strict=True)
     logging.info(f"Gated training loaded from {exp_dir}")

@@ -12,9 +12,12 @@ from typing import Any, Iterator, Optional, Sequence
 
 import humanfriendly
 import torch
+from espnet2.train import trainer as stock
 from espnet2.train.reporter import SubReporter
 from espnet2.train.trainer import Trainer, TrainerOptions
 
+from espnet_prune.tensor_names import as_here
+from espnet_prune.train.averaging import average_nbest_models
 from espnet_prune.train.checkpoint import (
     CHECKPOINT,
     atomic_saves,
@@ -26,6 +29,8 @@ from espnet_prune.train.checkpoint import (
 )
 from espnet_prune.train.hooks import Run
 from espnet_prune.train.ranks import check_agreement
+
+stock.average_nbest_models = average_nbest_models
 
 
 def hold_rates(optimizers: Sequence[Any], schedulers: Sequence[Any]) -> None:
@@ -136,7 +141,7 @@ class PruneTrainer(Trainer):
         PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()
         PruneTrainer._first_epoch = 0
         try:
-            with atomic_saves(cls._hook_states), _clip_weights_only(model):
+            with atomic_saves(model, cls._hook_states), _clip_weights_only(model):
                 run.call("run_start")
                 super().run(
                     model=model,
@@ -172,7 +177,8 @@ class PruneTrainer(Trainer):
         """Restore the states that `run` has loaded."""
         run = PruneTrainer._run
         states = run.states
-        model.load_state_dict(states["model"], strict=strict)
+        saved = as_here(states["model"], model.state_dict().keys())
+        model.load_state_dict(saved, strict=strict)
         reporter.load_state_dict(states["reporter"])
         for optimizer, state in zip(optimizers, states["optimizers"]):
             optimizer.load_state_dict(state)
