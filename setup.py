@@ -4,9 +4,10 @@
 
 """Package espnet_prune.
 
-ESPnet itself is not among the requirements on purpose: espnet 202511 asks for
-setuptools<74 and torch 2.13 for setuptools>=77, so that no resolver can satisfy
-both. `make -C tools` installs them side by side; by hand it is
+There are two lines of ESPnet. On Python 3.12 and 3.13 the extra "train" requires
+espnet 202611. Up to Python 3.11 ESPnet is not among the requirements on purpose:
+espnet 202511 asks for setuptools<74 and torch 2.13 for setuptools>=77, so that no
+resolver can satisfy both. `make -C tools` installs them side by side; by hand it is
 `pip install torch torchaudio "espnet_prune[train,recipe]"` followed by
 `pip install --no-deps espnet==202511 ci_sdr`.
 """
@@ -18,38 +19,43 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 
+# what the ASR training and decoding of espnet 202511 import, besides it and ci_sdr
+OLD_LINE = [
+    "configargparse>=1.2.1",
+    "editdistance",
+    "einops",
+    "espnet-g2p-en",
+    "espnet_tts_frontend",
+    "fast_bss_eval>=0.1.3",
+    "filelock",
+    "h5py>=2.10",
+    "humanfriendly",
+    "hydra-core",
+    "inflect",
+    "jaconv",
+    "jamo",
+    "kaldiio>=2.18",
+    "librosa>=0.10.2",
+    "matplotlib",
+    "nltk>=3.4.5",
+    "opt-einsum",
+    "packaging",
+    "pytorch_wpe",
+    "scipy>=1.4.1",
+    "sentencepiece>=0.2.0",
+    "soundfile>=0.10.2",
+    "tensorboard>=1.14",
+    "torch_complex",
+    "torchaudio",
+    "tqdm",
+    "typeguard",
+]
+# ... and those of espnet 202611 besides it
+NEW_LINE = ["espnet>=202611", "editdistance", "matplotlib", "tensorboard>=1.14"]
+
 EXTRAS = {
-    # what ESPnet's ASR training and decoding import, besides espnet and ci_sdr
-    "train": [
-        "configargparse>=1.2.1",
-        "editdistance",
-        "einops",
-        "espnet-g2p-en",
-        "espnet_tts_frontend",
-        "fast_bss_eval>=0.1.3",
-        "filelock",
-        "h5py>=2.10",
-        "humanfriendly",
-        "hydra-core",
-        "inflect",
-        "jaconv",
-        "jamo",
-        "kaldiio>=2.18",
-        "librosa>=0.10.2",
-        "matplotlib",
-        "nltk>=3.4.5",
-        "opt-einsum",
-        "packaging",
-        "pytorch_wpe",
-        "scipy>=1.4.1",
-        "sentencepiece>=0.2.0",
-        "soundfile>=0.10.2",
-        "tensorboard>=1.14",
-        "torch_complex",
-        "torchaudio",
-        "tqdm",
-        "typeguard",
-    ],
+    "train": [f'{name}; python_version < "3.12"' for name in OLD_LINE]
+    + [f'{name}; python_version >= "3.12"' for name in NEW_LINE],
     "recipe": ["jiwer>=3.0", "resampy", "sentencepiece>=0.2.0", "soundfile>=0.10.2"],
     "report": ["matplotlib", "jiwer>=3.0"],
     "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript"],

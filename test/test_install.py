@@ -96,9 +96,10 @@ def test_setup_metadata(metadata):
     assert extras >= {"train", "recipe", "report", "onnx", "test", "demo"}
     required = {re.split(r"[<>=!~]", r)[0] for r in metadata["install_requires"]}
     assert required == {"numpy", "PyYAML", "torch"}
-    # No resolver satisfies espnet 202511 beside torch 2.13.
+    # No resolver satisfies espnet 202511 beside torch 2.13; 202611 has Python 3.12.
     everything = sum(metadata["extras_require"].values(), [])
-    assert "espnet" not in {re.split(r"[<>=!~]", r)[0] for r in everything}
+    espnet = [r for r in everything if re.split(r"[<>=!~;]", r)[0] == "espnet"]
+    assert espnet == ['espnet>=202611; python_version >= "3.12"']
 
 
 def test_every_folder_with_code_is_packaged(metadata):
@@ -108,21 +109,33 @@ def test_every_folder_with_code_is_packaged(metadata):
 
 
 def test_extra_train_is_what_the_installer_installs(metadata):
-    extra = metadata["extras_require"]["train"]
-    names = {canonical(re.split(r"[<>=!~]", r)[0]) for r in extra}
     core = {canonical(re.split(r"[<>=!~]", r)[0]) for r in metadata["install_requires"]}
-    pins = set(read_pins(TOOLS / "requirements" / "asr.txt"))
-    assert names | core == pins | {"torch", "torchaudio"}
+    for line, marker, more in (
+        ("202511", 'python_version < "3.12"', {"torch", "torchaudio"}),
+        ("202611", 'python_version >= "3.12"', {"torch", "espnet"}),
+    ):
+        extra = [r.split("; ") for r in metadata["extras_require"]["train"]]
+        extra = [name for name, where in extra if where == marker]
+        names = {canonical(re.split(r"[<>=!~]", r)[0]) for r in extra}
+        pins = set(read_pins(TOOLS / "requirements" / f"asr-{line}.txt"))
+        assert names | core == pins | more
 
 
-def test_requirements_are_pinned_once_and_leave_torch_alone():
+def of_line(line):
+    """Return the requirements files that an environment of a line of ESPnet takes."""
+    other = {"202511": "202611", "202611": "202511"}[line]
+    return [path for path in REQUIREMENTS if other not in path.name]
+
+
+@pytest.mark.parametrize("line", ["202511", "202611"])
+def test_requirements_are_pinned_once_and_leave_torch_alone(line):
     seen = {}
-    for path in REQUIREMENTS:
+    for path in of_line(line):
         for name, version in read_pins(path).items():
             assert name not in seen, f"{name} is in {seen[name]} and {path.name}"
             assert name not in {"torch", "torchaudio", "espnet", "ci-sdr"}
             seen[name] = path.name
-    assert seen["numpy"] == "asr.txt"
+    assert seen["numpy"] == f"asr-{line}.txt"
     assert {"pytest", "pytest-xdist"} <= {n for n, f in seen.items() if f == "test.txt"}
 
 
@@ -130,7 +143,7 @@ def test_requirements_allow_each_other():
     """Installed pins agree with what their distributions require."""
     packaging = pytest.importorskip("packaging.requirements")
     pins = {}
-    for path in REQUIREMENTS:
+    for path in of_line("202511" if sys.version_info < (3, 12) else "202611"):
         pins.update(read_pins(path))
     for name, version in pins.items():
         try:
@@ -171,14 +184,13 @@ def fake_python(path, version):
     return path
 
 
-@pytest.mark.parametrize("version", ["3.8", "3.12", "3.13"])
+@pytest.mark.parametrize("version", ["3.8", "3.14"])
 def test_unsupported_python_is_refused(tmp_path, version):
     python = fake_python(tmp_path / "python", version)
     done = run(INSTALLERS / "setup_venv.sh", tmp_path / "venv", python)
     assert done.returncode == 2
-    assert done.stdout.startswith(
-        "espnet_prune: error: espnet 202511 needs Python 3.9,"
-    )
+    lines = "espnet 202511 needs Python 3.9, 3.10 or 3.11, espnet 202611 needs 3.12 or"
+    assert done.stdout.startswith(f"espnet_prune: error: {lines} 3.13, but ")
     assert f"is Python {version}" in done.stdout and done.stdout.count("\n") == 1
     assert not (tmp_path / "venv").exists()
 
@@ -212,7 +224,7 @@ def test_finished_steps_are_not_repeated_until_their_files_change(tmp_path):
         Path(stamp).touch()
     assert ".sh" not in run(*plan).stdout
 
-    with open(tools / "requirements" / "asr.txt", "a") as stream:
+    with open(tools / "requirements" / "asr-202611.txt", "a") as stream:
         stream.write("another==1\n")
     again = run(*plan).stdout
     assert "install_requirements.sh" in again and "install_torch.sh" not in again
@@ -270,10 +282,72 @@ def test_recipes_find_the_environment(tmp_path):
     assert (done.returncode, done.stdout) == (0, "here\n")
 
 
+def in_environment(folder, code):
+    """Run Bash with the installers' functions, on a Python that is a script."""
+    (folder / "bin").mkdir(exist_ok=True)
+    code = f". {INSTALLERS}/common.sh; use_env {folder}; {code}"
+    return run("bash", "-c", code)
+
+
+@pytest.mark.parametrize(
+    "python, espnet, line",
+    [
+        ("3.9", "", "202511"),
+        ("3.11", "", "202511"),
+        ("3.12", "", "202611"),
+        ("3.13", "202611", "202611"),
+        ("3.11", "202511", "202511"),
+        ("3.12", "202511.post1", "202511"),
+        ("3.12", "202609", "202611"),
+    ],
+)
+def test_the_line_of_an_environment(tmp_path, python, espnet, line):
+    (tmp_path / "bin").mkdir()
+    script = f"#!/bin/sh\n[ $1 = -c ] && echo {python} || echo {espnet}\n"
+    (tmp_path / "bin" / "python").write_text(script)
+    (tmp_path / "bin" / "python").chmod(0o755)
+    done = in_environment(tmp_path, "line_here; requirements_file asr")
+    assert done.stdout.split() == [line, f"{TOOLS}/requirements/asr-{line}.txt"]
+    done = in_environment(tmp_path, "requirements_file test")
+    assert done.stdout.split() == [f"{TOOLS}/requirements/test.txt"]
+
+
+def test_what_is_compiled_asks_for_headers_in_a_sentence(tmp_path):
+    """A Python without wheel, headers or pip, as on a bare Debian 13."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(
+        "#!/bin/sh\ncase $2 in pip) exit 1 ;; *include*) exit 1 ;; esac\n"
+        "case $1 in */pick_requirements.py) echo editdistance==0.8.1 ;; esac\n"
+        "case $2 in *version_info*) echo 3.13 ;; esac\n"
+    )
+    python.chmod(0o755)
+    done = run(INSTALLERS / "install_requirements.sh", tmp_path, "asr")
+    assert done.returncode == 2
+    assert "has no wheel for Python 3.13 and is compiled here" in done.stdout
+    assert "apt install python3-dev g++" in done.stdout.splitlines()[-1]
+
+
+def test_the_other_line_is_said_where_it_cannot_be_tested(tmp_path):
+    (tmp_path / "bin").mkdir()
+    fake_python(tmp_path / "bin" / "python", "3.11")
+    env = {"PATH": "/usr/bin:/bin", "PYENV_ROOT": str(tmp_path)}
+    for version in ("3.12", "3.13"):  # what is on PATH does not start
+        fake_python(tmp_path / "bin" / f"python{version}", "")
+    env["PATH"] = f"{tmp_path}/bin:{env['PATH']}"
+    done = run(INSTALLERS / "test_other.sh", tmp_path, env=env)
+    assert done.returncode == 0
+    assert "espnet 202611 is not tested: no Python 3.13 or 3.12 is on" in done.stdout
+
+
 def test_ci_runs_the_documented_command():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert "make -C tools test" in script.read_text().splitlines()[-1]
+    commands = script.read_text().splitlines()[-2:]
+    assert [c.split(" || ")[0] for c in commands] == [
+        "make -C tools test",
+        "exec make -C tools test_other",
+    ]
 
 
 def test_link_needs_a_checkout(tmp_path):

@@ -7,6 +7,7 @@
 import argparse
 import importlib.metadata
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from typing import Dict, List, Optional, Tuple
 
 TOOLS = Path(__file__).resolve().parent
 
-REQUIRED = ["torch", "torchaudio", "espnet", "ci_sdr", "espnet_prune"]
+REQUIRED = ["torch", "torchaudio", "espnet_prune"]
+# what each line of ESPnet needs besides its requirements/asr-LINE.txt
+LINES = {"202511": ["ci_sdr"], "202611": ["omniio", "sentencepiece", "soundfile"]}
 OPTIONAL_FILES = {
     "recipe.txt": "scoring and resampling in recipes",
     "demo.txt": "the demo's speech synthesis",
@@ -59,6 +62,14 @@ def installed(name: str) -> Optional[str]:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def line() -> str:
+    """Return the line of ESPnet that is installed, or that this Python is for."""
+    release = re.match(r"\d+", installed("espnet") or "")
+    if release is None:
+        return "202611" if sys.version_info >= (3, 12) else "202511"
+    return "202611" if int(release.group()) >= 202609 else "202511"
 
 
 def row(ok: bool, name: str, note: str) -> None:
@@ -108,8 +119,8 @@ def main() -> int:
     args = get_parser().parse_args()
     print(f"Python {platform.python_version()} ({sys.executable})")
     print(f"{platform.platform()}\n\nRequired packages")
-    pins = {**dict.fromkeys(REQUIRED, ""), "espnet": "202511"}
-    missing = check_packages({**pins, **requirements("asr.txt")})
+    pins = {"espnet": line(), **dict.fromkeys([*REQUIRED, *LINES[line()]], "")}
+    missing = check_packages({**pins, **requirements(f"asr-{line()}.txt")})
     for name, use in OPTIONAL_FILES.items():
         print(f"\nOptional: {use} (requirements/{name})")
         check_packages(requirements(name))

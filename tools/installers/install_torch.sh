@@ -30,7 +30,11 @@ install_wheel() {
             pip_install "$@" --extra-index-url "${CPU_INDEX}" "${name}==${version}+cpu" \
                 2>/dev/null && return
         fi
-        log "no CPU build of ${name} ${version} found; taking the general one"
+        local size=""
+        if [ "${name}" = torch ]; then
+            size=" with CUDA, a download of about 2.6 GB and 4.7 GB on disk"
+        fi
+        log "no CPU build of ${name} ${version} found; taking the general one${size}"
     fi
     pip_install "$@" "${name}==${version}"
 }

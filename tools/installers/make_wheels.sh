@@ -17,7 +17,11 @@ index=()
 if grep -q '^torch==.*+cpu' "${list}" && [ -z "${PIP_NO_INDEX:-}" ]; then
     index=(--extra-index-url https://download.pytorch.org/whl/cpu)
 fi
-"${PY}" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "${folder}" \
-    --requirement "${list}" || "${PY}" -m pip wheel --quiet --no-deps \
-    --no-build-isolation --wheel-dir "${folder}" --requirement "${list}" "${index[@]}"
+isolation=()
+if [ "$(line_here)" = 202511 ]; then isolation=(--no-build-isolation); fi
+make_wheels() {
+    "${PY}" -m pip wheel --quiet --no-deps ${isolation[@]+"${isolation[@]}"} \
+        --wheel-dir "${folder}" --requirement "${list}" "$@"
+}
+make_wheels || make_wheels ${index[@]+"${index[@]}"}
 log "$(find "${folder}" -name '*.whl' | wc -l) wheels in ${folder}"

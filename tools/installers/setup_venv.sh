@@ -13,16 +13,15 @@ WHEEL_VERSION=0.48.0
 venv=${1:?usage: setup_venv.sh <environment> [<python>]}
 asked=${2:-python3}
 
-python_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
-is_supported() { case $1 in 3.9 | 3.10 | 3.11) return 0 ;; *) return 1 ;; esac }
+is_supported() { [ -n "$(line_for "$1")" ]; }
 
 if [ -x "${venv}/bin/python" ]; then
     use_env "${venv}"
     version=$(python_version "${PY}") || die "${PY} does not start"
     # A newer ESPnet that somebody installed before us brings its own range.
     if [ -z "$(version_of espnet)" ] && ! is_supported "${version}"; then
-        die "espnet 202511 needs Python 3.9, 3.10 or 3.11, but ${PY} is Python" \
-            "${version}; name another environment with VENV=/path"
+        die "${PYTHONS}, but ${PY} is Python ${version}; name another environment" \
+            "with VENV=/path"
     fi
     [ -e "${MADE_HERE}" ] || log "using the existing environment ${venv} (Python ${version})"
 else
@@ -32,8 +31,9 @@ else
     fi
     chosen=
     candidates=("${asked}")
-    # Where python3 is too new, a suitable one is often installed beside it.
-    [ "${asked}" != python3 ] || candidates+=(python3.11 python3.10 python3.9)
+    # Where python3 is too new or too old, a suitable one is often installed beside it.
+    [ "${asked}" != python3 ] ||
+        candidates+=(python3.13 python3.12 python3.11 python3.10 python3.9)
     for python in "${candidates[@]}"; do
         if is_supported "$(python_version "${python}")"; then
             chosen=${python}
@@ -42,9 +42,9 @@ else
     done
     if [ -z "${chosen}" ]; then
         version=$(python_version "${asked}") || die "cannot run '${asked}'; say" \
-            "make PYTHON=/path/to/python3.11"
-        die "espnet 202511 needs Python 3.9, 3.10 or 3.11, but ${asked} is Python" \
-            "${version}; say make PYTHON=/path/to/python3.11"
+            "make PYTHON=/path/to/python3.13"
+        die "${PYTHONS}, but ${asked} is Python ${version}; say make" \
+            "PYTHON=/path/to/python3.13"
     fi
     log "making ${venv} with ${chosen} (Python $(python_version "${chosen}"))"
     mkdir -p "${venv}/.espnet_prune"
@@ -54,8 +54,11 @@ else
     use_env "${venv}"
 fi
 
-[ "$(python_version "${PY}")" = 3.11 ] || log "the pinned versions are for Python" \
-    "3.11; here the newest that fit are taken, which is not tested"
+case $(python_version "${PY}") in
+    3.11 | 3.12 | 3.13) ;;
+    *) log "the pinned versions are for Python 3.11, 3.12 and 3.13; here the newest that" \
+        "fit are taken, which is not tested" ;;
+esac
 if [ -e "${MADE_HERE}" ]; then
     pip_install "pip==${PIP_VERSION}" "setuptools==${SETUPTOOLS_VERSION}" \
         "wheel==${WHEEL_VERSION}"
