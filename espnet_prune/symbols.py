@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import List
 
-from espnet_prune.utils import PathLike, UserError
+from espnet_prune.utils import PathLike, UserError, decode_utf8
 
 
 def read_symbols(path: PathLike, token_type: str) -> List[str]:
@@ -21,8 +21,8 @@ def read_symbols(path: PathLike, token_type: str) -> List[str]:
         token_type: Of the model: bpe, char or word.
 
     Raises:
-        UserError: The file is missing or has no symbol, a symbol is there twice or has
-            a blank in it, or (char) is the beginning of another.
+        UserError: The file is missing, is not UTF-8 or has no symbol, a symbol is there
+            twice or has a blank in it, or (char) is the beginning of another.
     """
     path = Path(path)
     if not path.is_file():
@@ -30,7 +30,11 @@ def read_symbols(path: PathLike, token_type: str) -> List[str]:
             f"{path}: no such file (non_linguistic_symbols); call this from the "
             "directory where the model was trained, or give another path"
         )
-    symbols = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    text = decode_utf8(path.read_bytes(), path)
+    if text.startswith("\ufeff"):  # ESPnet takes it for a part of the first symbol
+        raise UserError(f"{path}: begins with a byte order mark, remove it")
+    lines = text[:-1] if text.endswith("\n") else text
+    symbols = [line.strip() for line in lines.split("\n")] if text else []
     if not symbols:
         raise UserError(f"{path}: there is no symbol in it")
     ordered = sorted(symbols)  # what begins alike stands side by side

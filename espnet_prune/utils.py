@@ -97,7 +97,8 @@ def atomic_write(path: PathLike, mode: str = "w") -> Iterator[Any]:
         dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
     )
     try:
-        with os.fdopen(handle, mode) as stream:
+        encoding = None if "b" in mode else "utf-8"  # whatever the locale is
+        with os.fdopen(handle, mode, encoding=encoding) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -148,17 +149,43 @@ def load_tensors(path: PathLike) -> Dict[str, Any]:
     return state
 
 
+def decode_utf8(data: bytes, path: PathLike, first: int = 1) -> str:
+    """Decode the content of a file.
+
+    Args:
+        data: Bytes of the file, from its line `first` on.
+        path: The file, for the sentence that says what is wrong.
+        first: Number of the first line in `data`.
+
+    Raises:
+        UserError: It is not UTF-8; the line is named.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = first + data.count(b"\n", 0, error.start)
+        raise UserError(
+            f"{path}: line {number} is not UTF-8; convert the file, for instance by "
+            "iconv -f LATIN1 -t UTF-8"
+        ) from error
+
+
+def _read_utf8(path: PathLike) -> str:
+    try:
+        return decode_utf8(Path(path).read_bytes(), path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+
+
 def read_json(path: PathLike) -> Any:
     """Read JSON.
 
     Raises:
-        UserError: The file is missing or is not JSON.
+        UserError: The file is missing, is not UTF-8, or is not JSON.
     """
+    text = _read_utf8(path)
     try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        return json.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
 
@@ -174,15 +201,13 @@ def read_yaml(path: PathLike) -> Any:
     """Read YAML with the safe loader.
 
     Raises:
-        UserError: The file is missing or is not YAML.
+        UserError: The file is missing, is not UTF-8, or is not YAML.
     """
     import yaml
 
+    text = _read_utf8(path)
     try:
-        with open(path, encoding="utf-8") as stream:
-            return yaml.safe_load(stream) or {}
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from error
 

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from espnet_prune.data.audio import tell_unreadable_audio
 from espnet_prune.report.decoding import note
 from espnet_prune.utils import UserError, run_main
 
@@ -58,6 +59,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     import espnet_prune
 
     espnet_prune.register()
+    tell_unreadable_audio()
     with contextlib.redirect_stdout(sys.stderr):
         from espnet2.bin import asr_inference
 

@@ -10,16 +10,18 @@ Called in a recipe directory, once per stage or for a range of them::
 
 | stage | reads | writes |
 |---|---|---|
-| 1 | CORPUS/SET/{wav.scp,text,utt2spk} | data/SET/{wav.scp,text,utt2spk,spk2utt} |
+| 1 | CORPUS/SET/{wav.scp,text,utt2spk,segments} | the same in data/SET, and spk2utt |
 | 2 | data/TRAIN | data/TRAIN_sp and its audio in dump/audio_sp |
 | 3 | data/SET | dump/raw/org/{TRAIN,VALID}, dump/raw/TEST |
 | 4 | dump/raw/org/SET | dump/raw/SET without too short, too long or empty |
-| 5 | dump/raw/TRAIN/text | data/token_list/{char,word,bpe_unigramN}/tokens.txt |
+| 5 | the TRAIN of stage 4 | data/token_list/{char,word,bpe_unigramN}/tokens.txt |
 
 TRAIN is the train set with ``_sp`` appended where speed factors are given, as
 in asr.sh: train with ``dump/raw/TRAIN_sp`` and ``exp/asr_stats_raw_..._sp``.
-Relative paths in wav.scp are relative to CORPUS; ``data/`` and ``dump/`` hold
-absolute ones. Not supported: pipes in wav.scp, segments, several references.
+A set that is decoded, too, keeps all its utterances in ``dump/raw/SET``; what training
+uses of it is in ``dump/raw/filtered/SET``. Relative paths in wav.scp are relative to
+CORPUS; ``data/`` and ``dump/`` hold absolute ones. Not supported: pipes and arks in
+wav.scp, several references.
 """
 
 import argparse
@@ -30,103 +32,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-import soundfile
-
+from espnet_prune.data.audio import (
+    check_audio,
+    copy_piece,
+    remove_others,
+)
+from espnet_prune.data.corpus import (
+    FILES,
+    pieces,
+    read_corpus_set,
+    read_dir,
+    write_dir,
+)
+from espnet_prune.data.tables import Table, read_table
 from espnet_prune.symbols import read_symbols
 from espnet_prune.utils import UserError, atomic_write, run_main, setup_logging
-
-Table = Dict[str, str]
-FILES = ("wav.scp", "text", "utt2spk")
-
-
-def read_table(path: Path) -> Table:
-    """Read a Kaldi table: one ``key value`` per line; the value may be empty.
-
-    Raises:
-        UserError: if the file is missing, has no line, or has a key twice.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    table: Table = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.strip().partition(" ")
-        if key in table:
-            raise UserError(f"{path}: the utterance '{key}' is there twice")
-        if key:
-            table[key] = value.strip()
-    if not table:
-        raise UserError(f"{path}: no utterance in it")
-    return table
-
-
-def write_table(path: Path, table: Table) -> None:
-    """Write a Kaldi table, sorted by key."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(str(path)) as f:
-        f.writelines(f"{key} {table[key]}\n" for key in sorted(table))
-
-
-def write_dir(folder: Path, tables: Dict[str, Table]) -> None:
-    """Write a data directory; spk2utt is made from utt2spk."""
-    spk2utt: Dict[str, List[str]] = collections.defaultdict(list)
-    for utt, spk in sorted(tables["utt2spk"].items()):
-        spk2utt[spk].append(utt)
-    for name, table in tables.items():
-        write_table(folder / name, table)
-    write_table(folder / "spk2utt", {s: " ".join(u) for s, u in spk2utt.items()})
-    logging.info("%s: %d utterances", folder, len(tables["wav.scp"]))
-
-
-def read_dir(folder: Path, names: Sequence[str] = FILES) -> Dict[str, Table]:
-    """Read the tables of a data directory."""
-    return {name: read_table(folder / name) for name in names}
-
-
-def read_corpus_set(corpus: Path, name: str) -> Dict[str, Table]:
-    """Read and check one set of the user's corpus; paths become absolute.
-
-    Args:
-        corpus: Folder that holds the sets.
-        name: Name of the set.
-
-    Returns:
-        The tables of the set by file name.
-
-    Raises:
-        UserError: if a table is missing, an utterance lacks a line in one of
-            them, an audio file does not exist, or a transcript is empty.
-    """
-    folder = corpus / name
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such data directory (--data_dir {corpus})")
-    tables = {n: read_table(folder / n) for n in ("wav.scp", "text")}
-    if (folder / "utt2spk").is_file():
-        tables["utt2spk"] = read_table(folder / "utt2spk")
-    else:
-        tables["utt2spk"] = {utt: utt for utt in tables["wav.scp"]}
-    for utt, location in tables["wav.scp"].items():
-        for other in ("text", "utt2spk"):
-            if utt not in tables[other]:
-                raise UserError(f"{folder / other}: no line for utterance '{utt}'")
-        if location.endswith("|"):
-            raise UserError(
-                f"{folder}/wav.scp: utterance '{utt}' is a pipe; write audio files"
-            )
-        path = (corpus / location).resolve()
-        if not path.is_file():
-            raise UserError(
-                f"{folder}/wav.scp: the file of utterance '{utt}' is missing: {path}"
-            )
-        if not tables["text"][utt]:
-            raise UserError(f"{folder}/text: utterance '{utt}' has an empty text")
-        tables["wav.scp"][utt] = str(path)
-    for other in ("text", "utt2spk"):
-        extra = set(tables[other]) - set(tables["wav.scp"])
-        if extra:
-            raise UserError(
-                f"{folder}/wav.scp: no line for utterance '{sorted(extra)[0]}'"
-            )
-    return tables
 
 
 def stage1(args: argparse.Namespace) -> None:
@@ -134,81 +54,120 @@ def stage1(args: argparse.Namespace) -> None:
     if args.data_dir is None:
         raise UserError("stage 1 needs --data_dir, the folder of the corpus")
     corpus = Path(args.data_dir).resolve()
-    checked = {name: read_corpus_set(corpus, name) for name in all_sets(args)}
+    tests = args.test_sets.split()
+    checked = {n: read_corpus_set(corpus, n, empty=n in tests) for n in all_sets(args)}
     for name, tables in checked.items():
         write_dir(Path(args.data) / name, tables)
 
 
-def stage2(args: argparse.Namespace) -> None:
-    """Speed perturbation by resampling, as sox's ``speed``: pitch changes too."""
-    factors = args.speed_perturb_factors.split()
-    if not factors:
-        logging.info("stage 2: no speed factors, nothing to do")
-        return
-    from scipy.signal import resample_poly
+def speeds(factors: str) -> Dict[str, Fraction]:
+    """Parse the speed factors, by what is written.
 
-    source = read_dir(Path(args.data) / args.train_set)
-    result: Dict[str, Table] = {name: {} for name in FILES}
-    for factor in factors:
+    Raises:
+        UserError: One is no speed, or is there twice.
+    """
+    found: Dict[str, Fraction] = {}
+    for factor in factors.split():
         try:
             ratio = Fraction(factor).limit_denominator(100)
-        except ValueError:
+        except (ValueError, ZeroDivisionError):
             ratio = Fraction(0)
         if ratio <= 0:
             raise UserError(f"--speed_perturb_factors: '{factor}' is no speed")
+        if ratio in found.values():
+            raise UserError(f"--speed_perturb_factors: '{factor}' is there twice")
+        found[factor] = ratio
+    return found
+
+
+def stage2(args: argparse.Namespace) -> None:
+    """Speed perturbation by resampling, as sox's ``speed``: pitch changes too."""
+    factors = speeds(args.speed_perturb_factors)
+    if not factors:
+        logging.info("stage 2: no speed factors, nothing to do")
+        return
+    folder = Path(args.data) / args.train_set
+    source = read_dir(folder)
+    parts = pieces(source, folder)
+    copies = (Path(args.dumpdir) / "audio_sp" / args.train_set).resolve()
+    result: Dict[str, Table] = {name: {} for name in FILES}
+    for factor, ratio in factors.items():
         prefix = "" if ratio == 1 else f"sp{factor}-"
-        folder = (Path(args.dumpdir) / "audio_sp" / factor).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        for utt, path in source["wav.scp"].items():
-            if ratio != 1:
-                target = folder / f"{utt}.flac"
-                if not target.is_file():
-                    audio, rate = soundfile.read(path, dtype="float64")
-                    audio = resample_poly(audio, ratio.denominator, ratio.numerator)
-                    part = folder / f"{utt}.part.flac"
-                    soundfile.write(str(part), audio.clip(-1.0, 1.0), rate)
-                    part.replace(target)
-                path = str(target)
-            result["wav.scp"][prefix + utt] = path
-            result["text"][prefix + utt] = source["text"][utt]
-            result["utt2spk"][prefix + utt] = prefix + source["utt2spk"][utt]
+        for utt, piece in parts.items():
+            name = prefix + utt
+            if name in parts and prefix or name in result["wav.scp"]:
+                raise UserError(
+                    f"{folder}/text: '{name}' would also be the name of the copy of "
+                    f"'{utt}' at speed {factor}; rename one"
+                )
+            what = f"{folder}: utterance '{utt}'"
+            path = piece.path
+            if ratio != 1 or not piece.whole:
+                path = copy_piece(utt, piece, copies / factor, what, ratio)
+            result["wav.scp"][name] = path
+            result["text"][name] = source["text"][utt]
+            result["utt2spk"][name] = prefix + source["utt2spk"][utt]
         logging.info("stage 2: speed %s done", factor)
     write_dir(Path(args.data) / train_name(args), result)
+    remove_others(copies, set(result["wav.scp"].values()))
+
+
+def format_set(args: argparse.Namespace, name: str) -> Dict[str, Table]:
+    """Read all audio of a set, cut what has segments; returns the tables of the dump.
+
+    Raises:
+        UserError: An utterance cannot be read, has another sampling rate or several
+            channels, or (where it is decoded) no sample.
+    """
+    folder = Path(args.data) / name
+    tables = read_dir(folder)
+    copies = (Path(args.dumpdir) / "audio_cut" / name).resolve()
+    samples: Table = {}
+    wav: Table = {}
+    cut = "segments" in tables
+    for utt, piece in pieces(tables, folder).items():
+        what = f"{folder}/wav.scp: utterance '{utt}'"
+        path = copy_piece(utt, piece, copies, what) if cut else piece.path
+        size, rate, channels = check_audio(path, what)
+        if rate != args.fs or channels != 1:
+            raise UserError(
+                f"{what} has {rate} Hz and {channels} channel(s), not {args.fs} Hz "
+                f"mono; convert it, or give --fs {rate}"
+            )
+        if not size and name in args.test_sets.split():
+            raise UserError(f"{what} has no sample and cannot be decoded; remove it")
+        wav[utt], samples[utt] = path, str(size)
+    if cut:
+        remove_others(copies, set(wav.values()))
+    tables.pop("segments", None)
+    return {**tables, "wav.scp": wav, "utt2num_samples": samples}
 
 
 def stage3(args: argparse.Namespace) -> None:
     """Format: dump/raw with the number of samples, one sampling rate for all."""
-    train, valid = train_name(args), args.valid_set
-    for name in dict.fromkeys([train, valid] + args.test_sets.split()):
-        tables = read_dir(Path(args.data) / name)
-        samples: Table = {}
-        for utt, path in tables["wav.scp"].items():
-            try:
-                info = soundfile.info(path)
-            except (RuntimeError, OSError) as e:
-                raise UserError(f"{name}/wav.scp: cannot read '{utt}': {e}") from e
-            if info.samplerate != args.fs or info.channels != 1:
-                raise UserError(
-                    f"{name}/wav.scp: '{utt}' has {info.samplerate} Hz and "
-                    f"{info.channels} channel(s), not {args.fs} Hz mono"
-                )
-            samples[utt] = str(info.frames)
-        tables["utt2num_samples"] = samples
+    trained = (train_name(args), args.valid_set)
+    tests = args.test_sets.split()
+    for name in dict.fromkeys([*trained, *tests]):
+        tables = format_set(args, name)
         raw = Path(args.dumpdir) / "raw"
-        if name in (train, valid):
-            write_dir(raw / "org" / name, tables)
-        if name in args.test_sets.split() and name != valid:
-            write_dir(raw / name, tables)
-        for folder in (raw / "org" / name, raw / name):
-            if folder.is_dir():
-                (folder / "feats_type").write_text("raw\n", encoding="utf-8")
+        folders = [raw / "org" / name] if name in trained else []
+        folders += [raw / name] if name in tests else []
+        for folder in folders:
+            write_dir(folder, tables)
+            (folder / "feats_type").write_text("raw\n", encoding="utf-8")
+
+
+def training_dir(args: argparse.Namespace, name: str) -> Path:
+    """Where training's copy of a set lies: apart from the set that is decoded."""
+    raw = Path(args.dumpdir) / "raw"
+    return raw / "filtered" / name if name in args.test_sets.split() else raw / name
 
 
 def stage4(args: argparse.Namespace) -> None:
-    """Drop what is too short, too long or empty from the train and valid sets."""
+    """Drop what is too short, too long or empty from training's copies."""
     for name in (train_name(args), args.valid_set):
-        raw = Path(args.dumpdir) / "raw"
-        tables = read_dir(raw / "org" / name, FILES + ("utt2num_samples",))
+        org = Path(args.dumpdir) / "raw" / "org" / name
+        tables = read_dir(org, FILES + ("utt2num_samples",))
         kept = {
             utt
             for utt, n in tables["utt2num_samples"].items()
@@ -216,15 +175,16 @@ def stage4(args: argparse.Namespace) -> None:
             and tables["text"].get(utt)
         }
         if not kept:
-            raise UserError(f"{raw / 'org' / name}: no utterance is left to use")
+            raise UserError(f"{org}: no utterance is left to use")
+        folder = training_dir(args, name)
         dropped = len(tables["wav.scp"]) - len(kept)
         if dropped:
-            logging.warning("%s: %d utterances dropped", name, dropped)
+            logging.warning("%s: %d utterances dropped from training", name, dropped)
         write_dir(
-            raw / name,
+            folder,
             {n: {u: v for u, v in t.items() if u in kept} for n, t in tables.items()},
         )
-        (raw / name / "feats_type").write_text("raw\n", encoding="utf-8")
+        (folder / "feats_type").write_text("raw\n", encoding="utf-8")
 
 
 def stage5(args: argparse.Namespace) -> None:
@@ -234,7 +194,7 @@ def stage5(args: argparse.Namespace) -> None:
     """
     folder = token_dir(args)
     folder.mkdir(parents=True, exist_ok=True)
-    train = Path(args.dumpdir) / "raw" / train_name(args)
+    train = training_dir(args, train_name(args))
     texts = [text for _, text in sorted(read_table(train / "text").items())]
     symbols = read_symbols(args.nlsyms_txt, args.token_type) if args.nlsyms_txt else []
     if args.token_type == "bpe":

@@ -9,12 +9,16 @@
 a decoder is paid once per job and not once per job and set; with --by_set it writes
 OUT/logdir/SET.N.scp instead. It prints the number of jobs, which is at most the number
 of utterances. `collect` writes OUT/SET/{text,token,token_int,score} as asr.sh does.
+Where DUMPDIR/org/SET is there, it is the whole set, and is decoded; --by_set, which is
+for statistics, takes DUMPDIR/SET, the set of training.
 """
 
 import argparse
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
+from espnet_prune.data.corpus import whole_set
+from espnet_prune.data.tables import read_table
 from espnet_prune.report import decoding
 from espnet_prune.utils import UserError, atomic_write, run_main
 
@@ -23,15 +27,10 @@ def read_keys(path: Path) -> Dict[str, str]:
     """Read a Kaldi table as {key: line}.
 
     Raises:
-        UserError: the file is missing or empty.
+        UserError: See `read_table`.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing: run the earlier stages first")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    table = {line.split(maxsplit=1)[0]: line for line in lines if line.strip()}
-    if not table:
-        raise UserError(f"{path} is empty")
-    return table
+    table = read_table(path, remedy="run the earlier stages first")
+    return {key: f"{key} {value}".rstrip() for key, value in table.items()}
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
@@ -49,7 +48,9 @@ def parts(lines: List[str], number: int) -> List[List[str]]:
 
 def split(args: argparse.Namespace) -> int:
     """Write the key files; returns the number of jobs."""
-    tables = {name: read_keys(args.dumpdir / name / "wav.scp") for name in args.sets}
+    # training's copy of a set lacks what training cannot use, decoding takes the whole
+    find = Path.joinpath if args.by_set else whole_set
+    tables = {s: read_keys(find(args.dumpdir, s) / "wav.scp") for s in args.sets}
     logdir = args.output_dir / "logdir"
     if args.by_set:
         number = min([args.nj] + [len(table) for table in tables.values()])
@@ -62,8 +63,8 @@ def split(args: argparse.Namespace) -> int:
         for key in table:
             if key in every:
                 raise UserError(
-                    f"{args.dumpdir / name}/wav.scp: the utterance '{key}' is in "
-                    "another set, too; decode the two in separate runs"
+                    f"{whole_set(args.dumpdir, name)}/wav.scp: the utterance '{key}' "
+                    "is in another set, too; decode the two in separate runs"
                 )
         every.update(table)
     number = min(args.nj, len(every))
@@ -88,7 +89,7 @@ def collect(args: argparse.Namespace) -> None:
         for folder in folders:
             found.update(read_keys(folder / "1best_recog" / kind))
         for name in args.sets:
-            keys = sorted(read_keys(args.dumpdir / name / "wav.scp"))
+            keys = sorted(read_keys(whole_set(args.dumpdir, name) / "wav.scp"))
             missing = [key for key in keys if key not in found]
             if missing:
                 raise UserError(

@@ -6,73 +6,89 @@
 import argparse
 import inspect
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
+from espnet_prune.data.tables import has_mark, read_table
 from espnet_prune.symbols import read_symbols
 from espnet_prune.utils import UserError, check_keys, nearest
 
 # text files of "key path" lines whose second column is a file
 _FILE_TYPES = ("sound", "multi_columns_sound", "kaldi_ark", "npy")
+# types of one line for each utterance
+_TABLES = (*_FILE_TYPES, "text", "text_int", "text_float", "csv_int", "csv_float")
 
 
-def _lines(path: Path, option: str) -> Iterator[Tuple[str, str]]:
-    """Yield (key, rest) of a Kaldi-style file."""
-    with open(path, encoding="utf-8") as stream:
-        try:
-            for line in stream:
-                if line.strip():
-                    key, _, rest = line.strip().partition(" ")
-                    yield key, rest.strip()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{option} {path}: not a text file in UTF-8") from error
+def _table(path: Path, option: str) -> Dict[str, str]:
+    """Read a table that ESPnet itself will read: it skips no byte order mark."""
+    if has_mark(path):
+        raise UserError(
+            f"{option} {path}: begins with a byte order mark, which ESPnet takes for a "
+            "part of the first key; remove it"
+        )
+    return read_table(path)
 
 
-def _check_scp(path: Path, option: str, columns: bool = False) -> None:
+def _check_scp(table: Dict[str, str], path: Path, option: str, kind: str) -> None:
+    """Check that the files exist, and that ESPnet's reader of the kind takes them."""
     missing: List[str] = []
-    total = 0
-    for key, value in _lines(path, option):
-        total += 1
+    for key, value in table.items():
         if not value:
             missing.append(f"{key} (no path)")
             continue
         if value.endswith("|") or value == "-":
+            if kind != "kaldi_ark":
+                raise UserError(
+                    f"{option} {path}: '{key}' is a pipe, which ESPnet does not open "
+                    f"as {kind}; write audio files"
+                )
             continue
+        columns = kind.startswith("multi_columns")
         for file in value.split() if columns else [value]:
             name, _, offset = file.rpartition(":")
-            name = name if name and offset.isdigit() else file
-            if not Path(name).exists():
-                missing.append(name)
+            ark = bool(name) and offset.isdigit() and not Path(file).exists()
+            if not Path(name if ark else file).exists():
+                missing.append(name if ark else file)
+            elif ark and "sound" in kind:
+                raise UserError(
+                    f"{option} {path}: '{key}' is in an ark, which ESPnet does not "
+                    f"open as {kind}; say {path},speech,kaldi_ark"
+                )
     if missing:
         raise UserError(
-            f"{option} {path}: {len(missing)} of {total} files do not exist, e.g. "
+            f"{option} {path}: {len(missing)} of {len(table)} files do not exist, e.g. "
             + ", ".join(missing[:3])
         )
-    if not total:
-        raise UserError(f"{option} {path}: the file is empty")
 
 
-def _check_text(path: Path, option: str) -> None:
-    empty: List[str] = []
-    total = 0
-    for key, value in _lines(path, option):
-        total += 1
-        if not value:
-            empty.append(key)
+def _check_text(table: Dict[str, str], path: Path, option: str) -> None:
+    empty = [key for key, value in table.items() if not value]
     if empty:
         raise UserError(
-            f"{option} {path}: {len(empty)} of {total} utterances have empty text, "
-            f"e.g. {', '.join(empty[:3])}; remove them"
+            f"{option} {path}: {len(empty)} of {len(table)} utterances have empty "
+            f"text, e.g. {', '.join(empty[:3])}; remove them"
         )
-    if not total:
-        raise UserError(f"{option} {path}: the file is empty")
+
+
+def _check_same_utterances(tables: Mapping[Path, Dict[str, str]], first: Path) -> None:
+    """Check that every utterance of the first shape file is in all other tables."""
+    wanted = tables[first]
+    for path, table in tables.items():
+        missing = [key for key in wanted if key not in table]
+        if missing:
+            raise UserError(
+                f"{path}: {len(missing)} of the {len(wanted)} utterances in {first} "
+                f"are missing, the first is '{missing[0]}'; collect the statistics "
+                "again, or give the data that they were made from"
+            )
 
 
 def check_data(args: argparse.Namespace) -> None:
-    """Check that every data file exists and says something.
+    """Check that every data file exists and says something, about all utterances.
 
     Raises:
-        UserError: A list, a file in a list, or a shape file is missing, an utterance
-            has no text, or there is no text at all where labels are needed.
+        UserError: A list, a file in a list, or a shape file is missing, is not UTF-8,
+            has an utterance twice or lacks one; an utterance has no text, or there is
+            no text at all where labels are needed.
     """
     labels = args.collect_stats or (args.distill_conf or {}).get("labels", True)
     for split in ("train", "valid"):
@@ -83,19 +99,25 @@ def check_data(args: argparse.Namespace) -> None:
                 f"{option}: no text among {names}; add PATH,text,text, or set labels: "
                 "false in distill_conf to learn from a teacher alone"
             )
+        tables: Dict[Path, Dict[str, str]] = {}
         for path, name, kind in getattr(args, option[2:]) or []:
             path = Path(path)
             if not path.exists():
                 raise UserError(f"{option} {path}: no such file")
-            if not path.is_file():
+            if not path.is_file() or kind not in _TABLES:
                 continue
+            tables[path] = _table(path, option)
             if kind in _FILE_TYPES:
-                _check_scp(path, option, columns=kind.startswith("multi_columns"))
+                _check_scp(tables[path], path, option, kind)
             elif kind == "text" and name.startswith("text"):
-                _check_text(path, option)
-        for path in getattr(args, f"{split}_shape_file") or []:
-            if not Path(path).is_file():
+                _check_text(tables[path], path, option)
+        shapes = [Path(p) for p in getattr(args, f"{split}_shape_file") or []]
+        for path in shapes:
+            if not path.is_file():
                 raise UserError(f"--{split}_shape_file {path}: no such file")
+            tables[path] = _table(path, f"--{split}_shape_file")
+        if shapes:
+            _check_same_utterances(tables, shapes[0])
 
 
 def check_files(args: argparse.Namespace) -> None:
@@ -140,7 +162,8 @@ def check_raw_speech(args: argparse.Namespace) -> None:
     shortest = shortest_speech(args.encoder_conf or {})
     for split in ("train", "valid"):
         files = getattr(args, f"{split}_shape_file") or []
-        for key, shape in _lines(Path(files[0]), split) if files else ():
+        table = read_table(files[0]) if files else {}
+        for key, shape in table.items():
             size = shape.partition(",")[0]
             # while statistics are collected the file lists paths, not lengths
             if size.isdigit() and int(size) < shortest:

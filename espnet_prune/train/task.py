@@ -26,6 +26,7 @@ from espnet2.tasks.asr import ASRTask, model_choices  # noqa: E402
 from espnet2.utils.nested_dict_action import NestedDictAction  # noqa: E402
 from espnet2.utils.types import str_or_none  # noqa: E402
 
+from espnet_prune.data.audio import tell_unreadable_audio  # noqa: E402
 from espnet_prune.distill.config import DistillConf  # noqa: E402
 from espnet_prune.distill.teacher import load_teacher  # noqa: E402
 from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
@@ -116,6 +117,7 @@ class PruneASRTask(ASRTask):
     @classmethod
     def main_worker(cls, args: argparse.Namespace):
         """Train or collect statistics in this process."""
+        tell_unreadable_audio()
         # denormal numbers, common behind closing gates, are slow on CPUs
         torch.set_flush_denormal(True)
         if multiprocessing.parent_process() is None:

@@ -2,51 +2,16 @@
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 """Data stages 1-5 of the recipes on a corpus of noise."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXTS = ["ONE TWO", "THREE FOUR FIVE", "TWO SIX", "SEVEN ONE"]
+from test.egs2.noise_corpus import TEXTS, keys, make_corpus, run
 
 
 @pytest.fixture
 def corpus(tmp_path):
-    """A corpus of three sets with paths relative to its folder."""
-    root = tmp_path / "corpus"
-    rng = np.random.default_rng(0)
-    for name in ("train", "dev", "test"):
-        folder = root / name
-        folder.mkdir(parents=True)
-        wav, text, spk = [], [], []
-        for i, words in enumerate(TEXTS):
-            utt = f"{name}{i}"
-            (root / "audio").mkdir(exist_ok=True)
-            noise = rng.uniform(-0.1, 0.1, 16000 + 800 * i)
-            soundfile.write(root / "audio" / f"{utt}.flac", noise, 16000)
-            wav.append(f"{utt} audio/{utt}.flac\n")
-            text.append(f"{utt} {words}\n")
-            spk.append(f"{utt} {name}spk{i % 2}\n")
-        (folder / "wav.scp").write_text("".join(wav))
-        (folder / "text").write_text("".join(text))
-        (folder / "utt2spk").write_text("".join(spk))
-    return root
-
-
-def run(cwd, *args):
-    """Run the command; returns the finished process."""
-    cmd = [sys.executable, "-m", "espnet_prune.bin.data_prep", *map(str, args)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(cmd, cwd=cwd, capture_output=True, text=True, env=env)
-
-
-def keys(path):
-    return [line.split()[0] for line in path.read_text().splitlines()]
+    return make_corpus(tmp_path / "corpus")
 
 
 def test_all_stages_with_speed_perturbation(corpus, tmp_path):
@@ -146,6 +111,9 @@ def test_intents_are_one_token(corpus, tmp_path, token_type):
         ("audio", ("wav.scp", "'test2'", "missing")),
         ("text", ("text", "'dev1'", "empty")),
         ("no_line", ("text", "'train3'", "no line")),
+        ("pipe", ("wav.scp", "'train0'", "pipe")),
+        ("ark", ("wav.scp", "'train0'", "ark")),
+        ("speaker", ("utt2spk", "'train0'", "not one word")),
     ],
 )
 def test_bad_input_is_one_sentence_before_any_work(corpus, tmp_path, damage, said):
@@ -154,9 +122,15 @@ def test_bad_input_is_one_sentence_before_any_work(corpus, tmp_path, damage, sai
     elif damage == "text":
         path = corpus / "dev/text"
         path.write_text(path.read_text().replace("dev1 THREE FOUR FIVE", "dev1 "))
-    else:
+    elif damage == "no_line":
         path = corpus / "train/text"
         path.write_text("".join(path.read_text().splitlines(True)[:-1]))
+    else:
+        name = "utt2spk" if damage == "speaker" else "wav.scp"
+        value = {"pipe": "cat x |", "ark": "audio/train0.flac:7"}.get(damage, "a b")
+        lines = (corpus / "train" / name).read_text().splitlines()
+        lines[0] = f"train0 {value}"
+        (corpus / "train" / name).write_text("\n".join(lines))
     done = run(tmp_path, "--stage", 1, "--stop_stage", 5, "--data_dir", corpus)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

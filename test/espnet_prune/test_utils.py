@@ -85,7 +85,9 @@ def test_a_full_disk_is_told_and_leaves_the_old_file(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     fdopen = os.fdopen
-    monkeypatch.setattr(os, "fdopen", lambda *args: Full(fdopen(*args)))
+    monkeypatch.setattr(
+        os, "fdopen", lambda *args, **kwargs: Full(fdopen(*args, **kwargs))
+    )
 
     def main():
         if save == "json":

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
-from espnet_prune.report.scoring import read_text
+from espnet_prune.data.tables import read_table
 from espnet_prune.utils import UserError, check_keys
 
 METRICS = ("wer", "cer")
@@ -122,11 +122,6 @@ def _ids_to_text(config: Mapping[str, Any]) -> Callable[[Sequence[int]], str]:
     return lambda ids: tokenizer.tokens2text(converter.ids2tokens(ids))
 
 
-def _ids_of(path: str) -> List[str]:
-    with open(path, encoding="utf-8") as stream:
-        return [line.split(maxsplit=1)[0] for line in stream if line.strip()]
-
-
 def parse_entries(values: Optional[Sequence[str]]) -> Optional[Entries]:
     """Split "PATH,NAME,TYPE" of the command line; None stays None.
 
@@ -168,7 +163,7 @@ def check_entries(entries: Entries, config: Mapping[str, Any]) -> None:
     if not paths or not Path(paths[0]).is_file():
         logging.warning("The training data is not here: overlap is not checked")
         return
-    shared = set(_ids_of(names["text"])) & set(_ids_of(paths[0]))
+    shared = read_table(names["text"]).keys() & read_table(paths[0]).keys()
     if shared:
         raise UserError(
             f"eval data: {names['text']} shares {len(shared)} utterances with the "
@@ -209,8 +204,8 @@ def load_batches(
     check_entries(entries, config)
     args = argparse.Namespace(**config)
     paths = {entry[1]: entry[0] for entry in entries}
-    texts = read_text(Path(paths["text"]))
-    ids = [name for name in _ids_of(paths["speech"]) if texts.get(name)]
+    texts = read_table(paths["text"])
+    ids = [name for name in read_table(paths["speech"]) if texts.get(name)]
     if not ids:
         raise UserError(f"eval data: {paths['text']} labels no utterance of the set")
     count = min(max_utts, len(ids))
