@@ -10,15 +10,24 @@ sets together is added; without it REF and HYP are two text files. Files and sco
 go to HYP (or --output_dir), the tables to stdout. sclite counts where it is installed;
 otherwise jiwer does, with the same counts. With --use_intent the first word of every
 text is an intent: their accuracy comes first, all error rates are those of the rest.
+
+As in asr.sh every utterance counts, one with an empty reference by its insertions; the
+references are cleaned as the model's training texts were, and WER and CER leave out
+non-linguistic symbols. Where REF/org/SET is there, which is the set before training has
+left out what it cannot use, the references are from there.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from espnet_prune.data.corpus import whole_set
 from espnet_prune.report import scoring
+from espnet_prune.report.bootstrap import speakers_of
 from espnet_prune.report.counts import BACKENDS, pick_backend
-from espnet_prune.utils import UserError, run_main, write_json
+from espnet_prune.report.tables import tables
+from espnet_prune.symbols import read_symbols
+from espnet_prune.utils import UserError, read_yaml, run_main, write_json
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -33,6 +42,14 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--use_intent", action="store_true", help="the first words are intents"
     )
+    parser.add_argument(
+        "--model_config",
+        type=Path,
+        help="config.yaml of the model, for its cleaner and (without --use_intent) its "
+        "non_linguistic_symbols",
+    )
+    parser.add_argument("--cleaner", help="of the references, default the model's")
+    parser.add_argument("--nlsyms_txt", help="default the model's; none: nothing")
     parser.add_argument("--against", type=Path, help="HYP of another system to compare")
     parser.add_argument("--output_dir", type=Path, help="default HYP, or its folder")
     parser.add_argument("--name", help="in the first column, default HYP's name")
@@ -42,11 +59,26 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--bootstrap_by",
-        choices=["utterance", "speaker"],
-        default="utterance",
-        help="what is drawn with replacement",
+        choices=["auto", "utterance", "speaker"],
+        default="auto",
+        help="what is drawn with replacement; auto: speakers, if utt2spk beside the "
+        "references tells several with several utterances",
     )
     return parser
+
+
+def model_options(args: argparse.Namespace) -> Tuple[Optional[str], List[str]]:
+    """Return the cleaner and the non-linguistic symbols.
+
+    Raises:
+        UserError: The config or the file of the symbols cannot be read.
+    """
+    config = read_yaml(args.model_config) if args.model_config else {}
+    symbols = args.nlsyms_txt
+    if symbols is None and not args.use_intent:  # there they are the intents
+        symbols = config.get("non_linguistic_symbols")
+    found = [] if symbols in (None, "none") else read_symbols(symbols, "word")
+    return args.cleaner or config.get("cleaner"), found
 
 
 def score(args: argparse.Namespace) -> Dict[str, Any]:
@@ -56,15 +88,20 @@ def score(args: argparse.Namespace) -> Dict[str, Any]:
         raise UserError("--bootstrap must not be negative")
     backend = pick_backend(args.backend)
     out = args.output_dir or (args.hyp if names else args.hyp.parent)
-    measures = scoring.tokenizers(args.bpemodel)
+    cleaner, symbols = model_options(args)
+    measures = scoring.tokenizers(args.bpemodel, symbols)
 
     def one(hyp: Path, folder: Path) -> Dict[str, scoring.SetResult]:
-        how = (backend, args.use_intent)
+        how = (backend, args.use_intent, cleaner)
         if not names:
             return {"": scoring.score_set(args.ref, hyp, measures, folder, *how)}
         result = {
             s: scoring.score_set(
-                args.ref / s / "text", hyp / s / "text", measures, folder / s, *how
+                whole_set(args.ref, s) / "text",
+                hyp / s / "text",
+                measures,
+                folder / s,
+                *how,
             )
             for s in names
         }
@@ -76,7 +113,9 @@ def score(args: argparse.Namespace) -> Dict[str, Any]:
     other = one(args.against, out / "against") if args.against else {}
     sets: Dict[str, Dict[str, Any]] = {}
     for s, result in this.items():
-        groups = result.speakers if args.bootstrap_by == "speaker" else None
+        groups: Optional[Sequence[str]] = None
+        if args.bootstrap_by != "utterance":
+            groups = speakers_of(result.speakers)
         sets[s] = {}
         for measure, counts in result.counts.items():
             sets[s][measure] = scoring.figures(measure, counts, groups, args.bootstrap)
@@ -96,7 +135,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     args = get_parser().parse_args(cmd)
     summary = score(args)
     name = args.name or (args.hyp.name if args.sets else args.hyp.parent.name)
-    print(scoring.tables(name, summary["sets"]))
+    print(tables(name, summary["sets"]))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,45 @@
 
 """Bootstrap intervals of error rates (Bisani and Ney, 2004)."""
 
-from typing import Any, Dict, Hashable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Hashable, Iterable, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 CELLS = 4_000_000  # resampling weights held at a time
+FEW = 30  # with fewer clusters intervals are too narrow (Cameron et al., 2008)
+
+
+def speakers_of(speakers: Sequence[str]) -> Optional[Sequence[str]]:
+    """Return what is to be drawn together, given the speaker of each utterance.
+
+    Returns:
+        The speakers, or None if there is only one, or each has one utterance.
+    """
+    return speakers if 1 < len(set(speakers)) < len(speakers) else None
+
+
+def drawn(groups: Optional[Sequence[Hashable]], utterances: int) -> str:
+    """Say what an interval was drawn from, as "8 speakers"."""
+    if groups is None:
+        return f"{utterances} utterances"
+    return f"{len(set(groups))} speakers"
+
+
+def few(texts: Iterable[str]) -> str:
+    """Return a sentence about texts of `drawn`, or "" where nothing has to be said."""
+    texts = list(texts)
+    number = min((int(t.split()[0]) for t in texts if "speakers" in t), default=FEW)
+    if number < FEW:
+        return (
+            f"An interval from {number} speakers is itself uncertain, and rather too "
+            "narrow."
+        )
+    if any("utterances" in t for t in texts):
+        return (
+            "An interval drawn by utterance says nothing about other speakers, and is "
+            "too narrow where a few speak much."
+        )
+    return ""
 
 
 def _grouped(values: Sequence[int], groups: Optional[Sequence[Hashable]]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, List, Mapping, Optional
 
 from espnet_prune.report.decoding import releases
 from espnet_prune.report.results import compression_table
-from espnet_prune.report.scoring import tables
+from espnet_prune.report.tables import tables
 
 HEAD = """---
 tags:

@@ -117,9 +117,16 @@ def count_jiwer(refs: Sequence[Tokens], hyps: Sequence[Tokens]) -> List[Counts]:
             result[i] = Counts(0, 0, len(ref), len(hyp))
     rest = [i for i, counts in enumerate(result) if counts is None]
     if rest:
-        output = jiwer.process_words(
-            [" ".join(refs[i]) for i in rest], [" ".join(hyps[i]) for i in rest]
-        )
+        # numbers stand for the tokens: jiwer would split or drop white space in one
+        number_of: Dict[str, str] = {}
+        sides = [
+            [
+                " ".join(number_of.setdefault(t, str(len(number_of))) for t in side[i])
+                for i in rest
+            ]
+            for side in (refs, hyps)
+        ]
+        output = jiwer.process_words(*sides)
         for i, chunks in zip(rest, output.alignments):
             number = dict.fromkeys(("equal", "substitute", "delete", "insert"), 0)
             for c in chunks:
@@ -158,13 +165,20 @@ def parse_result(text: str) -> Dict[str, Counts]:
 
     Returns:
         The counts by the utterance label that stands in parentheses, lower case.
+
+    Raises:
+        UserError: A label is there twice.
     """
     found: Dict[str, Counts] = {}
     label = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("id: ("):
-            label = line[5:].rstrip(") ").lower()
+            label = line.rstrip()[5:-1].lower()
         match = _SCORES.match(line)
+        if match and label in found:
+            raise UserError(
+                f"result.txt: '{label}' is there twice; rename an utterance"
+            )
         if match:
             found[label] = Counts(*map(int, match.groups()))
     return found

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from espnet_prune.report import decoding
 from espnet_prune.report.scoring import INTENT, tables
+from espnet_prune.report.tables import in_order, tables
 from espnet_prune.utils import UserError, read_json, sha256
 
 
@@ -145,7 +146,7 @@ def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str
     Returns:
         Markdown, padded so that it reads well in a terminal, too.
     """
-    sets = list(dict.fromkeys(s for row in found for s in row["scores"]))
+    sets = in_order(dict.fromkeys(s for row in found for s in row["scores"]))
     sets = [s for s in sets if "+" not in s] or sets
     shown = {"wer": "WER", "cer": "CER"}
     if any(INTENT in values for row in found for values in row["scores"].values()):

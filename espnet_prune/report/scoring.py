@@ -9,16 +9,13 @@ In spoken language understanding a text is an intent, one word, and the transcri
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_prune.report.bootstrap import interval, paired
-from espnet_prune.report.counts import Counts, count, percent
+from espnet_prune.data.cleaning import text_cleaner, to_characters, to_words
+from espnet_prune.data.tables import read_table
+from espnet_prune.report.bootstrap import drawn, interval, paired
+from espnet_prune.report.counts import Counts, count
 from espnet_prune.utils import UserError, atomic_write
 
 INTENT = "intent"  # the measure of which the right ones are counted, not the errors
-HEAD = (
-    "|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|\n"
-    "|---|---|---|---|---|---|---|---|---|"
-)
-INTENT_HEAD = "|dataset|Snt|Intent Classification (%)|\n|---|---|---|"
 
 
 class SetResult(NamedTuple):
@@ -28,35 +25,21 @@ class SetResult(NamedTuple):
     counts: Dict[str, List[Counts]]
 
 
-def read_text(path: Path, empty: bool = True) -> Dict[str, str]:
-    """Read a Kaldi table {utterance: text}.
-
-    Raises:
-        UserError: The file is missing or empty, or (not `empty`) a text is.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    table: Dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.strip().partition(" ")
-        if key:
-            table[key] = value.strip()
-            if not empty and not table[key]:
-                raise UserError(f"{path}: utterance '{key}' has an empty text")
-    if not table:
-        raise UserError(f"{path}: the file is empty")
-    return table
-
-
-def tokenizers(bpemodel: Optional[str] = None) -> Dict[str, Callable[[str], List[str]]]:
+def tokenizers(
+    bpemodel: Optional[str] = None, symbols: Sequence[str] = ()
+) -> Dict[str, Callable[[str], List[str]]]:
     """How text becomes tokens for each measure; TER needs a sentencepiece model.
+
+    Args:
+        bpemodel: The sentencepiece model.
+        symbols: Non-linguistic symbols; as in asr.sh, WER and CER leave them out.
 
     Raises:
         UserError: The sentencepiece model is missing.
     """
     result: Dict[str, Callable[[str], List[str]]] = {
-        "wer": str.split,
-        "cer": lambda text: ["<space>" if c == " " else c for c in text],
+        "wer": lambda text: to_words(text, symbols),
+        "cer": lambda text: to_characters(text, symbols),
     }
     if bpemodel:
         import sentencepiece
@@ -70,8 +53,8 @@ def tokenizers(bpemodel: Optional[str] = None) -> Dict[str, Callable[[str], List
 
 def split_intent(text: str) -> Tuple[str, str]:
     """The intent, which is the first word of a text, and the rest of it."""
-    intent, _, rest = text.partition(" ")
-    return intent, rest.strip()
+    intent, *rest = text.split(maxsplit=1) or [""]
+    return intent, rest[0] if rest else ""
 
 
 def count_intents(
@@ -105,6 +88,7 @@ def score_set(
     folder: Path,
     backend: str,
     use_intent: bool = False,
+    cleaner: Optional[str] = None,
 ) -> SetResult:
     """Score one set; files go to folder/score_{wer,cer,ter,intent}.
 
@@ -115,11 +99,14 @@ def score_set(
         folder: Where the files go.
         backend: "sclite" or "jiwer".
         use_intent: Compare the first words; the measures are those of the rest.
+        cleaner: Of the model, for the references.
 
     Raises:
-        UserError: A file is missing, or the two have not the same utterances.
+        UserError: A file is missing, an utterance is there twice, or the two have not
+            the same utterances.
     """
-    refs, hyps = read_text(ref, empty=False), read_text(hyp)
+    clean = text_cleaner(cleaner)
+    refs, hyps = read_table(ref), read_table(hyp)
     for a, b, path in ((refs, hyps, hyp), (hyps, refs, ref)):
         missing = sorted(set(a) - set(b))
         if missing:
@@ -129,7 +116,7 @@ def score_set(
             )
     keys = sorted(refs)
     spk = ref.parent / "utt2spk"
-    speaker = read_text(spk) if spk.is_file() else {}
+    speaker = read_table(spk) if spk.is_file() else {}
     labels = [f"{speaker.get(key, key)}-{key}" for key in keys]
     texts = [[table[key] for key in keys] for table in (refs, hyps)]
     counts: Dict[str, List[Counts]] = {}
@@ -139,6 +126,8 @@ def score_set(
             [[pair[i] for pair in side] for side in pairs] for i in (0, 1)
         )
         counts[INTENT] = count_intents(labels, *intents, folder / f"score_{INTENT}")
+    # as in asr.sh, what was decoded is not cleaned
+    texts = [list(map(clean, texts[0])), [" ".join(text.split()) for text in texts[1]]]
     for name, tokens in measures.items():
         sides = [[tokens(text) for text in side] for side in texts]
         counts[name] = count(labels, *sides, folder / f"score_{name}", backend)
@@ -167,7 +156,7 @@ def figures(
     Args:
         measure: Its rate is one of errors; that of "intent" is the accuracy.
         counts: Counts of each utterance.
-        groups: What the bootstrap draws together, or None.
+        groups: What the bootstrap draws together, the speakers, or None.
         samples: Number of resamplings; 0 leaves the interval out.
     """
     total = Counts(*map(sum, zip(*counts)))
@@ -188,6 +177,7 @@ def figures(
     if samples:
         words = [c.words for c in counts]
         result["interval"] = list(interval(tops, words, groups, samples))
+        result["drawn"] = drawn(groups, len(counts))
     return result
 
 
@@ -207,57 +197,3 @@ def compare(
     if measure == INTENT:
         result["better"] = 1.0 - result["better"]
     return result
-
-
-def row(name: str, values: Dict[str, Any]) -> str:
-    """One row of ESPnet's result table, percentages with one decimal."""
-    kinds = ("corr", "sub", "del", "ins", "err")
-    parts = [percent(values[kind], values["wrd"]) for kind in kinds]
-    parts.append(percent(values["wrong_snt"], values["snt"]))
-    return f"|{name}|{values['snt']}|{values['wrd']}|{'|'.join(parts)}|"
-
-
-def tables(name: str, sets: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
-    """ESPnet's tables, one per measure, and one with the intervals.
-
-    Args:
-        name: What stands before the name of the set in each row.
-        sets: {set: {measure: figures}}.
-
-    Returns:
-        Markdown.
-    """
-    measures = list(next(iter(sets.values())))
-    lines = []
-    for measure in measures:
-        if measure == INTENT:
-            lines += ["### Intent", "", INTENT_HEAD]
-            for s, values in sets.items():
-                v = values[measure]
-                accuracy = percent(v["corr"], v["snt"])
-                lines.append(f"|{name}/{s}|{v['snt']}|{accuracy}|")
-        else:
-            lines += [f"### {measure.upper()}", "", HEAD]
-            lines += [row(f"{name}/{s}", values[measure]) for s, values in sets.items()]
-        lines.append("")
-    rows = []
-    for s, values in sets.items():
-        for measure in measures:
-            v = values[measure]
-            if "interval" not in v:
-                continue
-            label = "intent accuracy" if measure == INTENT else measure.upper()
-            text = f"|{name}/{s}|{label}|{v['rate']:.2f}|"
-            text += f"{v['interval'][0]:.2f} - {v['interval'][1]:.2f}|"
-            if "against" in v:
-                a = v["against"]
-                text += f"{a['difference']:+.2f} ({a['interval'][0]:+.2f} - "
-                text += f"{a['interval'][1]:+.2f})|"
-            rows.append(text)
-    if rows:
-        more = any("against" in v for values in sets.values() for v in values.values())
-        lines += ["### 95 % intervals (bootstrap)", ""]
-        lines += ["|dataset|measure|rate|interval|" + ("difference|" if more else "")]
-        lines += ["|---|---|---|---|" + ("---|" if more else "")]
-        lines += rows + [""]
-    return "\n".join(lines)

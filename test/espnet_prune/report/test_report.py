@@ -11,7 +11,7 @@ from espnet_prune.report import results
 from espnet_prune.report.page import html_table
 from espnet_prune.report.plots import selection_figure, structure_figure, svg
 from espnet_prune.report.remains import remains_figure
-from espnet_prune.report.scoring import tables
+from espnet_prune.report.tables import tables
 from espnet_prune.utils import UserError, write_json
 
 DENSE = {

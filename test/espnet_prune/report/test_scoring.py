@@ -111,9 +111,50 @@ def test_score_tells_what_is_wrong(corpus):
 
     assert "no such file" in fails(corpus / "ref/dev/text", corpus / "nothing")
     assert "'u1'" in fails(corpus / "ref/dev/text", corpus / "hyp/test/text")
-    assert "'u2' has an empty text" in fails(corpus / "hyp/dev/text", corpus / "x")
+    (corpus / "twice").write_text("u1 A\nu2 C\nu1 B\n")
+    assert "line 3: 'u1' is there twice" in fails(corpus / "twice", corpus / "twice")
     (corpus / "empty").write_text("")
     assert "is empty" in fails(corpus / "empty", corpus / "hyp/dev/text")
+
+
+def test_the_whole_set_is_scored_where_training_has_left_out_some(corpus, capsys):
+    write_corpus(corpus / "ref/org", {"dev": ["u0 X Y Z", "u1 A B", "u2 C"]})
+    (corpus / "ref/org/dev/wav.scp").touch()
+    given = f"--ref {corpus}/ref --hyp {corpus}/hyp --bootstrap 0 --sets dev".split()
+    with pytest.raises(UserError, match="hyp/dev/text: 1 utterances .* 'u0'"):
+        score.main(given)
+    (corpus / "hyp/dev/text").write_text("u0 X Y Z\nu1 A B\nu2 C\n")
+    score.main(given)
+    assert "|hyp/dev|3|6|100.0|" in capsys.readouterr().out
+
+
+def test_intervals_are_drawn_by_speaker_where_there_are_several(corpus, capsys):
+    """One speaker is understood, the other never: by utterance that is not seen."""
+    lines = [f"{s}{i} A" for s in "gb" for i in range(9)]
+    spk = [f"{s}{i} {s}" for s in "gb" for i in range(9)]
+    hyp = [x.replace("A", "B") if x.startswith("b") else x for x in lines]
+    for name, content in (("ref", lines), ("hyp", hyp)):
+        (corpus / name / "dev/text").write_text("\n".join(content) + "\n")
+    path = corpus / "ref/dev/utt2spk"
+    path.write_text("\n".join(spk) + "\n")
+
+    def wer(*options):
+        given = f"--ref {corpus}/ref --hyp {corpus}/hyp --bootstrap 400".split()
+        score.main([*given, "--sets", "dev test", *options])
+        summary = json.loads((corpus / "hyp" / "score.json").read_text())
+        return summary["sets"]["dev"]["wer"], capsys.readouterr().out
+
+    found, out = wer()
+    assert (found["interval"], found["drawn"]) == ([0.0, 100.0], "2 speakers")
+    assert "|hyp/dev|WER|50.00|0.00 - 100.00|2 speakers|" in out
+    assert "from 2 speakers is itself uncertain" in out
+    assert out.index("|hyp/test|") < out.index("|hyp/dev|") < out.index("|hyp/dev+")
+    found, out = wer("--bootstrap_by", "utterance")
+    low, high = found["interval"]
+    assert found["drawn"] == "18 utterances" and 20 < low < high < 80
+    assert "says nothing about other speakers" in out
+    path.write_text("\n".join(x.split()[0] + " one" for x in spk) + "\n")
+    assert wer()[0]["drawn"] == "18 utterances"  # of one speaker nothing can be drawn
 
 
 def test_score_exits_with_2(corpus):

@@ -1,0 +1,85 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Error rates as Markdown: ESPnet's tables, and one with the intervals."""
+
+from typing import Any, Dict, Iterable, List
+
+from espnet_prune.report.bootstrap import few
+from espnet_prune.report.counts import percent
+from espnet_prune.report.scoring import INTENT
+
+HEAD = (
+    "|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+INTENT_HEAD = "|dataset|Snt|Intent Classification (%)|\n|---|---|---|"
+
+
+def in_order(sets: Iterable[str]) -> List[str]:
+    """Order sets for a table: test sets, the others, and those that are joined.
+
+    What was chosen on a development set looks better there than elsewhere.
+    """
+    return sorted(sets, key=lambda s: ("+" in s, "test" not in s.lower()))
+
+
+def row(name: str, values: Dict[str, Any]) -> str:
+    """One row of ESPnet's result table, percentages with one decimal."""
+    kinds = ("corr", "sub", "del", "ins", "err")
+    parts = [percent(values[kind], values["wrd"]) for kind in kinds]
+    parts.append(percent(values["wrong_snt"], values["snt"]))
+    return f"|{name}|{values['snt']}|{values['wrd']}|{'|'.join(parts)}|"
+
+
+def tables(name: str, sets: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
+    """ESPnet's tables, one per measure, and one with the intervals.
+
+    Args:
+        name: What stands before the name of the set in each row.
+        sets: {set: {measure: figures}}.
+
+    Returns:
+        Markdown.
+    """
+    sets = {s: sets[s] for s in in_order(sets)}
+    measures = list(next(iter(sets.values())))
+    lines = []
+    for measure in measures:
+        if measure == INTENT:
+            lines += ["### Intent", "", INTENT_HEAD]
+            for s, values in sets.items():
+                v = values[measure]
+                accuracy = percent(v["corr"], v["snt"])
+                lines.append(f"|{name}/{s}|{v['snt']}|{accuracy}|")
+        else:
+            lines += [f"### {measure.upper()}", "", HEAD]
+            lines += [row(f"{name}/{s}", values[measure]) for s, values in sets.items()]
+        lines.append("")
+    rows = []
+    for s, values in sets.items():
+        for measure in measures:
+            v = values[measure]
+            if "interval" not in v:
+                continue
+            label = "intent accuracy" if measure == INTENT else measure.upper()
+            text = f"|{name}/{s}|{label}|{v['rate']:.2f}|"
+            text += f"{v['interval'][0]:.2f} - {v['interval'][1]:.2f}|"
+            text += f"{v.get('drawn', '-')}|"
+            if "against" in v:
+                a = v["against"]
+                text += f"{a['difference']:+.2f} ({a['interval'][0]:+.2f} - "
+                text += f"{a['interval'][1]:+.2f})|"
+            rows.append(text)
+    if rows:
+        more = any("against" in v for values in sets.values() for v in values.values())
+        lines += ["### 95 % intervals (bootstrap)", ""]
+        lines += ["|dataset|measure|rate|interval|drawn by|"]
+        lines[-1] += "difference|" if more else ""
+        lines += ["|---|---|---|---|---|" + ("---|" if more else "")]
+        lines += rows + [""]
+        said = few(
+            v.get("drawn", "") for values in sets.values() for v in values.values()
+        )
+        lines += [said, ""] if said else []
+    return "\n".join(lines)
