@@ -24,6 +24,10 @@ option gpu=0
 option gpu=* --gres=gpu:$0
 option num_nodes=1
 """
+PATIENCE = 1800.0  # seconds for which the controller may be away
+PAUSE = 15.0  # seconds between two questions
+GRACE = {True: 10.0, False: 30.0}  # for file systems that lag, if sbatch failed or not
+AWAY = "Unable to contact slurm controller"  # as sbatch says it
 NODES = ("num_nodes", "*", ["--nodes", "$0", "--ntasks-per-node", "1"])
 
 
@@ -69,6 +73,119 @@ def slurm_options(text: str, options: Dict[str, str]) -> Tuple[List[str], List[s
     return command, result
 
 
+def _id_of(process: "subprocess.Popen[str]") -> str:
+    """Read the id of the job that sbatch has submitted; "" if it has not."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip().split(";")[0]
+
+
+def _end(process: "subprocess.Popen[str]", job: str) -> None:
+    """Cancel what was submitted, and end the waiting sbatch."""
+    if job:
+        _cancel(job)
+    process.kill()
+    process.wait()
+
+
+def _submit(command: List[str], errors: Path) -> Tuple["subprocess.Popen[str]", str]:
+    """Call sbatch, again while its controller is away; returns it and the job's id.
+
+    Only a connection that was refused is tried again: then nothing was submitted.
+    """
+    started = time.time()
+    while True:
+        with open(errors, "w") as stream:
+            # in a session of its own, so that Ctrl-C reaches only this program
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=stream,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            job = _id_of(process)
+        except SystemExit:
+            _end(process, _id_of(process))
+            raise
+        if job:
+            return process, job
+        process.wait()
+        told = errors.read_text(errors="replace")
+        if AWAY not in told or time.time() - started > PATIENCE:
+            sys.stderr.write(told)
+            return process, ""
+        print("run.py: Slurm's controller is away, waiting for it", file=sys.stderr)
+        time.sleep(PAUSE)
+
+
+def _in_queue(job: str) -> Optional[bool]:
+    """Ask whether some of a job is in the queue; None: no answer."""
+    try:
+        asked = subprocess.run(
+            ["squeue", "-h", "-j", job, "-o", "%i"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    if asked.returncode == 0:
+        return bool(asked.stdout.strip())
+    return False if "Invalid job id" in asked.stderr else None
+
+
+def _cancel(job: str) -> None:
+    """Cancel a job and say so, or say that it may still run."""
+    try:
+        done = subprocess.call(["scancel", job]) == 0
+    except OSError:
+        done = False
+    if done:
+        print(f"run.py: job {job} was cancelled", file=sys.stderr)
+    else:
+        print(
+            f"run.py: job {job} could not be cancelled and may still run: call scancel "
+            f"{job} before the next run",
+            file=sys.stderr,
+        )
+
+
+class _Watch:
+    """Decides how long to wait for exit codes once sbatch has ended.
+
+    sbatch --wait ends before its job does when the controller is away; the job runs on.
+    The exit codes are in files that the job's tasks write.
+    """
+
+    def __init__(self, job: str, process: "subprocess.Popen[str]") -> None:
+        self.job, self.process = job, process
+        self.lost = False  # nobody could say what has become of the job
+        self.gone: Optional[float] = None  # since when it has not been in the queue
+        self.last = self.asked = 0.0  # the last sign of life, and the last question
+
+    def heard(self) -> None:
+        """Note a sign of life."""
+        self.last = time.time()
+
+    def over(self) -> bool:
+        """Whether no more exit codes can come."""
+        now = time.time()
+        if self.process.poll() is None:
+            self.last = now
+            return False
+        if not self.job:
+            return True
+        if self.gone is not None:
+            return now - self.gone > GRACE[bool(self.process.returncode)]
+        if now - self.asked > PAUSE:
+            self.asked = now
+            there = _in_queue(self.job)
+            if there:
+                self.last = now
+            elif there is not None:
+                self.gone = now
+        self.lost = now - self.last > PATIENCE
+        return self.lost
+
+
 def run_slurm(
     lines: List[str],
     logs: List[Path],
@@ -111,41 +228,36 @@ def run_slurm(
     if "max_jobs_run" in options:
         array += f"%{int(options['max_jobs_run'])}"
     submit = command + extra + ["--parsable", "--wait", f"--array={array}"]
-    submit += ["--open-mode=append", f"--output={work / (stem + '.sbatch.log')}"]
-    # in a session of its own, so that Ctrl-C reaches only this program
-    process = subprocess.Popen(
-        [*submit, script], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    output = str(work / (stem + ".sbatch.log")).replace("%", "%%")
+    submit += ["--open-mode=append", f"--output={output}"]
 
     def stop(signum, frame):
         raise SystemExit(128 + signum)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    job, deadline = "", None
     codes: List[Optional[int]] = [None] * len(ends)
+    process, job = _submit([*submit, str(script)], work / (stem + ".sbatch.err"))
     try:
-        job = process.stdout.readline().strip().split(";")[0]
-        while None in codes:
+        watch = _Watch(job, process)
+        while True:
             for i, end in enumerate(ends):
                 if codes[i] is None and end.exists() and end.read_text().strip():
                     codes[i] = int(end.read_text())
+                    watch.heard()
             poll()
-            if process.poll() is not None:
-                grace = 1 if process.returncode else 30  # file systems lag behind
-                deadline = deadline or time.time() + grace
-                if time.time() > deadline:
-                    break
-            if None in codes:
-                time.sleep(0.5)
+            if None not in codes or watch.over():
+                break
+            time.sleep(0.5)
     except SystemExit:
-        job = job or process.stdout.readline().strip().split(";")[0]
-        if job:
-            subprocess.call(["scancel", job])
-            print(f"run.py: job {job} was cancelled", file=sys.stderr)
+        _end(process, job)
         raise
-    finally:
-        process.kill()  # it would only go on waiting
-        process.wait()
+    if watch.lost:
+        print(
+            f"run.py: Slurm has said nothing of job {job} for {PATIENCE / 60:.0f} "
+            "minutes, it is given up",
+            file=sys.stderr,
+        )
+    _end(process, job if watch.lost else "")  # sbatch would only go on waiting
     poll()
     return [(process.returncode or 1) if code is None else code for code in codes]

@@ -5,7 +5,8 @@
 
     python -m espnet_prune.bin.run [options] [JOB=1:N] LOG COMMAND [ARG ...]
 
-`JOB` is replaced by the job's number in LOG and COMMAND. Every job's output goes
+`JOB` is replaced by the job's number in LOG and COMMAND, where it is not a part of
+a longer word or the name of something that is there. Every job's output goes
 to its LOG, between a header (the command and the time) and a footer (the exit code
 and the elapsed time). The exit code is 0 if every job ended with 0, otherwise 1; it is
 2 if a job ended with 2 and one line `NAME: error: ...`, which is then printed.
@@ -78,9 +79,29 @@ def parse(argv: List[str]) -> Tuple[Dict[str, str], Optional[range], str, List[s
     if len(rest) < 2:
         raise UsageError("a log file and a command are needed (see --help)")
     log, command = rest[0], rest[1:]
-    if jobs is not None and len(jobs) > 1 and "JOB" not in log:
+    if jobs is not None and len(jobs) > 1 and numbered(log, "1") == log:
         raise UsageError(f"the log file '{log}' must contain JOB")
     return options, jobs, log, command
+
+
+def numbered(word: str, number: str) -> str:
+    """Put a job's number for JOB in a word, but not in a path that is the user's.
+
+    JOBS or MYJOB is another word, and a folder or a file that is really called
+    so (/home/JOB/exp) is not what a recipe means by JOB.
+    """
+    if word == "JOB":
+        return number
+    starts = [0, *(match.end() for match in re.finditer(r"[\s=,:'\"]", word))]
+
+    def put(match: "re.Match[str]") -> str:
+        end = re.search(r"/|$|[\s,:;'\"]", word[match.end() :])
+        path_end = match.end() + (end.start() if end else 0)
+        before = (word[start:path_end] for start in starts if start <= match.start())
+        there = any("/" in path and os.path.exists(path) for path in before)
+        return "JOB" if there else number
+
+    return re.sub(r"(?<![A-Za-z0-9])JOB(?![A-Za-z0-9])", put, word)
 
 
 def shell_line(command: List[str]) -> str:
@@ -242,10 +263,10 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 2
     if nodes > 1:
         command = on_nodes(command, Path(log), int(options.get("gpu", 0)))
-    line = shell_line(command)
     numbers = [""] if jobs is None else [str(n) for n in jobs]
-    lines = [line.replace("JOB", n) if n else line for n in numbers]
-    logs = [Path(log.replace("JOB", n) if n else log) for n in numbers]
+    commands = [[numbered(w, n) for w in command] if n else command for n in numbers]
+    lines = [shell_line(words) for words in commands]
+    logs = [Path(numbered(log, n) if n else log) for n in numbers]
     for path in logs:
         path.parent.mkdir(parents=True, exist_ok=True)
         rotate(path, int(options.get("keep_logs", 0)))
@@ -264,7 +285,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     elif failed:
         print(
             f"run.py: {len(failed)} / {len(codes)} failed, log is in "
-            f"{log.replace('JOB', '*')} (first: {logs[failed[0]]})",
+            f"{numbered(log, '*')} (first: {logs[failed[0]]})",
             file=sys.stderr,
         )
     return 1 if failed else 0

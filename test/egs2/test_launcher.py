@@ -62,6 +62,22 @@ def test_an_array_of_jobs(launch):
         assert lines[-1].startswith("# Ended (code 0) at ")
 
 
+def test_job_is_the_number_only_where_a_recipe_means_it(launch):
+    home = launch.folder / "JOB" / "MYJOBS"
+    home.mkdir(parents=True)
+    for name in ("JOB.yaml", "a JOB.txt"):
+        (home / name).write_text("hello\n")
+    command = ["cat", home / "JOB.yaml", home / "a JOB.txt", "&&", "echo"]
+    command += ["new/JOB/x.JOB,speech", f"--dir={home}/out.JOB", "JOBS"]
+    done = launch("JOB=1:2", "log/x.JOB.log", *map(str, command))
+    assert done.returncode == 0, done.stderr
+    for n in (1, 2):
+        lines = (launch.folder / f"log/x.{n}.log").read_text().splitlines()
+        assert lines.count("hello") == 2
+        last = f"new/{n}/x.{n},speech --dir={home}/out.{n} JOBS"
+        assert last in lines
+
+
 def test_words_without_blanks_are_shell_syntax(launch):
     done = launch("x.log", "echo", "a b", "|", "tr", "a-z", "A-Z", ">", "out.txt")
     assert done.returncode == 0
