@@ -212,6 +212,18 @@ def read_yaml(path: PathLike) -> Any:
         raise UserError(f"{path}: not valid YAML ({error})") from error
 
 
+def read_mapping(path: PathLike) -> Dict[str, Any]:
+    """Read YAML that has keys and values, such as a config.yaml.
+
+    Raises:
+        UserError: As `read_yaml`, or it is something else.
+    """
+    found = read_yaml(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: not a mapping of keys to values")
+    return found
+
+
 def write_yaml(obj: Any, path: PathLike) -> None:
     """Write YAML atomically, block style, keys in the order given."""
     import yaml

@@ -6,9 +6,11 @@
 """Print the options by which a model was given its training data, from its config.yaml.
 
 What comes after the dense model trains on the same data, whoever trained that model.
+The words are quoted for a shell.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -49,7 +51,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="config.yaml of an ASR model")
     args = parser.parse_args(cmd)
-    print(*data_args(read_yaml(args.config), str(args.config)))
+    print(shlex.join(data_args(read_yaml(args.config), str(args.config))))
 
 
 if __name__ == "__main__":

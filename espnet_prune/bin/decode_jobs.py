@@ -10,7 +10,8 @@ a decoder is paid once per job and not once per job and set; with --by_set it wr
 OUT/logdir/SET.N.scp instead. It prints the number of jobs, which is at most the number
 of utterances. `collect` writes OUT/SET/{text,token,token_int,score} as asr.sh does.
 Where DUMPDIR/org/SET is there, it is the whole set, and is decoded; --by_set, which is
-for statistics, takes DUMPDIR/SET, the set of training.
+for statistics, takes DUMPDIR/SET, the set of training. `kind` prints how ESPnet
+reads the audio, sound or kaldi_ark; with --model_config it must be as in the training.
 """
 
 import argparse
@@ -18,9 +19,9 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from espnet_prune.data.corpus import whole_set
-from espnet_prune.data.tables import read_table
+from espnet_prune.data.tables import read_table, split_ark
 from espnet_prune.report import decoding
-from espnet_prune.utils import UserError, atomic_write, run_main
+from espnet_prune.utils import UserError, atomic_write, read_mapping, run_main
 
 
 def read_keys(path: Path) -> Dict[str, str]:
@@ -74,6 +75,38 @@ def split(args: argparse.Namespace) -> int:
     return number
 
 
+def kind(args: argparse.Namespace) -> str:
+    """Return the type of the audio of all sets, as ESPnet calls it.
+
+    Raises:
+        UserError: Some of it is in an ark and some not, or the model was trained on the
+            other kind: ESPnet scales the two differently.
+    """
+    found: Dict[str, str] = {}
+    for name in args.sets:
+        path = whole_set(args.dumpdir, name) / "wav.scp"
+        table = read_table(path, remedy="run the earlier stages first")
+        for key, value in table.items():
+            ark = split_ark(value)[1] or value.endswith("|")
+            found.setdefault("kaldi_ark" if ark else "sound", f"{path}: '{key}'")
+    if len(found) > 1:
+        raise UserError(
+            f"{found['kaldi_ark']} is in an ark, {found['sound']} is not; write them "
+            "in one format, or decode the sets in separate runs"
+        )
+    ((own, example),) = found.items()
+    config = read_mapping(args.model_config) if args.model_config else {}
+    for _, name, trained in config.get("train_data_path_and_name_and_type") or []:
+        known = name == "speech" and trained in ("sound", "kaldi_ark")
+        if known and trained != own:
+            raise UserError(
+                f"{example} is of type {own}, but {args.model_config} was trained on "
+                f"{trained}, whose samples ESPnet scales differently; write the set as "
+                "the training set is (--audio_format)"
+            )
+    return own
+
+
 def collect(args: argparse.Namespace) -> None:
     """Merge the jobs' results and sort them into the sets.
 
@@ -104,19 +137,25 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=["split", "collect"])
+    parser.add_argument("action", choices=["split", "kind", "collect"])
     parser.add_argument("--dumpdir", type=Path, required=True, help="holds SET/wav.scp")
     parser.add_argument("--sets", type=str.split, required=True, help="quoted list")
     parser.add_argument("--nj", type=int, default=1, help="number of jobs")
     parser.add_argument("--by_set", action="store_true", help="see above")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--output_dir", type=Path, help="for split and collect")
+    parser.add_argument("--model_config", type=Path, help="for kind")
     return parser
 
 
 def main(cmd: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    if args.action == "split":
+    parser = get_parser()
+    args = parser.parse_args(cmd)
+    if args.action == "kind":
+        print(kind(args))
+    elif args.output_dir is None:
+        parser.error("the following arguments are required: --output_dir")
+    elif args.action == "split":
         for old in (args.output_dir / "logdir").glob("keys.*.scp"):
             old.unlink()
         print(split(args))

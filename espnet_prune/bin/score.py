@@ -27,7 +27,7 @@ from espnet_prune.report.bootstrap import speakers_of
 from espnet_prune.report.counts import BACKENDS, pick_backend
 from espnet_prune.report.tables import tables
 from espnet_prune.symbols import read_symbols
-from espnet_prune.utils import UserError, read_yaml, run_main, write_json
+from espnet_prune.utils import UserError, read_mapping, run_main, write_json
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -73,7 +73,7 @@ def model_options(args: argparse.Namespace) -> Tuple[Optional[str], List[str]]:
     Raises:
         UserError: The config or the file of the symbols cannot be read.
     """
-    config = read_yaml(args.model_config) if args.model_config else {}
+    config = read_mapping(args.model_config) if args.model_config else {}
     symbols = args.nlsyms_txt
     if symbols is None and not args.use_intent:  # there they are the intents
         symbols = config.get("non_linguistic_symbols")

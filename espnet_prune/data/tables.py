@@ -83,6 +83,17 @@ def write_table(path: PathLike, table: Mapping[str, str]) -> None:
         )
 
 
+def split_ark(value: str) -> Tuple[str, bool]:
+    """Return the file of a value of wav.scp, and whether the audio lies in an ark.
+
+    In an ark it is FILE:OFFSET; a file that is called so is a file.
+    """
+    name, _, offset = value.rpartition(":")
+    if name and offset.isdigit() and not Path(value).exists():
+        return name, True
+    return value, False
+
+
 def has_mark(path: PathLike) -> bool:
     """Say whether a file begins with a byte order mark, which ESPnet does not skip."""
     with open(path, "rb") as stream:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from espnet_prune.report import decoding
-from espnet_prune.report.scoring import INTENT, tables
+from espnet_prune.report.scoring import INTENT
 from espnet_prune.report.tables import in_order, tables
 from espnet_prune.utils import UserError, read_json, sha256
 

@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
-from espnet_prune.data.tables import has_mark, read_table
+from espnet_prune.data.tables import has_mark, read_table, split_ark
 from espnet_prune.symbols import read_symbols
 from espnet_prune.utils import UserError, check_keys, nearest
 
@@ -44,10 +44,9 @@ def _check_scp(table: Dict[str, str], path: Path, option: str, kind: str) -> Non
             continue
         columns = kind.startswith("multi_columns")
         for file in value.split() if columns else [value]:
-            name, _, offset = file.rpartition(":")
-            ark = bool(name) and offset.isdigit() and not Path(file).exists()
-            if not Path(name if ark else file).exists():
-                missing.append(name if ark else file)
+            name, ark = split_ark(file)
+            if not Path(name).exists():
+                missing.append(name)
             elif ark and "sound" in kind:
                 raise UserError(
                     f"{option} {path}: '{key}' is in an ark, which ESPnet does not "

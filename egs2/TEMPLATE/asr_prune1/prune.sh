@@ -9,7 +9,8 @@
 #   14 measure      15 select what is removed   16 cut and verify
 #   17 recover      18 decode the pruned model  19 score it
 #   20 deploy       21 report                   22 pack
-# A finished stage is skipped unless its configuration or its input has changed. --stage 14
+# A finished stage is skipped unless its configuration or its input has changed, the audio
+# included (by size and time; by size what ESPnet's asr.sh has formatted). --stage 14
 # --dense_exp DIR starts from any directory in which ESPnet's asr.sh has trained a model.
 
 set -euo pipefail
@@ -95,9 +96,8 @@ if [ "${token_type}" = bpe ]; then : "${bpemodel:=$(dirname "${token_list}")/bpe
 : "${asr_stats_dir:=${expdir}/asr_stats_raw_${_tokens}}"
 : "${tag:=$(basename "${dense_exp}")_$(basename "${prune_config}" .yaml)}"
 : "${prune_exp:=${expdir}/${tag}}"
-_raw=${dumpdir}/raw _type=sound _gpu=0 _nlsyms=""
+_raw=${dumpdir}/raw _gpu=0 _nlsyms=""
 . scripts/data.sh
-if [[ "${audio_format}" == *ark* ]]; then _type=kaldi_ark; fi
 if "${gpu_inference}"; then _gpu=1; fi
 if "${use_intent}"; then _nlsyms=data/intents.txt; fi
 if [ "${recover_config}" = none ]; then decode_cut=false; fi # it is the same model
@@ -110,16 +110,17 @@ if "${dry_run}"; then
     exit
 fi
 
-_data="--train_set ${train_set} --valid_set ${valid_set} --fs ${fs} --dumpdir ${dumpdir}
-    --token_type ${token_type} --nbpe ${nbpe} --min_wav_duration ${min_wav_duration}
-    --max_wav_duration ${max_wav_duration}${_nlsyms:+ --nlsyms_txt ${_nlsyms}}"
+_data=(--train_set "${train_set}" --valid_set "${valid_set}" --fs "${fs}" --dumpdir "${dumpdir}"
+    --token_type "${token_type}" --nbpe "${nbpe}" --min_wav_duration "${min_wav_duration}"
+    --max_wav_duration "${max_wav_duration}" ${_nlsyms:+--nlsyms_txt "${_nlsyms}"})
 _corpus=("local/data.py" "${local_data_opts}" "${_recipe}" "${data_dir}")
 for s in ${train_set} ${valid_set} ${test_sets}; do
     _corpus+=("${data_dir}/${s}/wav.scp" "${data_dir}/${s}/text")
 done
 if by_espnet; then _corpus+=("${asr_opts}" "${audio_format}" "${downloads}"); fi
+if any_wanted 1 2 3 4 5; then _corpus+=("$(corpus_state)"); fi
 for n in 1 2 3 4 5; do
-    begin ${n} "${dumpdir}" "Data preparation" "${_data}" "${test_sets}" \
+    begin ${n} "${dumpdir}" "Data preparation" "${_data[*]}" "${test_sets}" \
         "${speed_perturb_factors}" "${_corpus[@]}" || continue
     data_stage ${n}
     finish
@@ -128,37 +129,43 @@ for n in 6 7 8 9; do
     if wanted ${n}; then lm_stage ${n}; fi
 done
 
-_asr="--token_type ${token_type} --token_list ${token_list}
-    ${bpemodel:+--bpemodel ${bpemodel}} --non_linguistic_symbols ${_nlsyms:-none} --cleaner none
-    --g2p none --use_preprocessor true --frontend_conf fs=${fs} --config ${asr_config}"
-_shapes="--fold_length $((fs * 5)) --fold_length 150 --normalize ${feats_normalize}"
-if [ "${feats_normalize}" = global_mvn ]; then
-    _shapes+=" --normalize_conf stats_file=${asr_stats_dir}/train/feats_stats.npz"
-fi
-for s in train:${_train} valid:${valid_set}; do
-    for x in "wav.scp,speech,${_type}" text,text,text; do
-        _asr+=" --${s%%:*}_data_path_and_name_and_type ${_raw}/${s#*:}/${x}"
-    done
-    for x in speech_shape "text_shape.${token_type}"; do
-        _shapes+=" --${s%%:*}_shape_file ${asr_stats_dir}/${s%%:*}/${x}"
-    done
-done
-_texts=("${_raw}/${_train}/text" "${_raw}/${valid_set}/text" "${token_list}")
 _dense="${dense_exp}/${inference_asr_model}"
 if [ -f "${dense_exp}/config.yaml" ]; then take_over; fi
+_train=$(trained_on "${_train}") _valid=$(trained_on "${valid_set}") _type=sound _audio=""
+if any_wanted 10 11; then
+    _type=$(audio_kind "${_train} ${_valid}")
+    _audio=$(audio_state "${_raw}/${_train}" "${_raw}/${_valid}")
+fi
+_asr=(--token_type "${token_type}" --token_list "${token_list}" ${bpemodel:+--bpemodel "${bpemodel}"}
+    --non_linguistic_symbols "${_nlsyms:-none}" --cleaner none --g2p none --use_preprocessor true
+    --frontend_conf "fs=${fs}" --config "${asr_config}")
+_shapes=(--fold_length "$((fs * 5))" --fold_length 150 --normalize "${feats_normalize}")
+if [ "${feats_normalize}" = global_mvn ]; then
+    _shapes+=(--normalize_conf "stats_file=${asr_stats_dir}/train/feats_stats.npz")
+fi
+for s in train:${_train} valid:${_valid}; do
+    for x in "wav.scp,speech,${_type}" text,text,text; do
+        _asr+=("--${s%%:*}_data_path_and_name_and_type" "${_raw}/${s#*:}/${x}")
+    done
+    for x in speech_shape "text_shape.${token_type}"; do
+        _shapes+=("--${s%%:*}_shape_file" "${asr_stats_dir}/${s%%:*}/${x}")
+    done
+done
+_texts=("${_raw}/${_train}/text" "${_raw}/${_valid}/text" "${token_list}")
 
-if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${asr_config}" "${asr_args}"; then
+if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${_audio}" "${_asr[*]}" "${asr_config}" \
+    "${asr_args}"; then
     need "${asr_config}" "${_texts[@]}"
     _jobs=$(${python} -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" --nj "${nj}" \
-        --sets "${_train} ${valid_set}" --by_set --output_dir "${asr_stats_dir}")
+        --sets "${_train} ${_valid}" --by_set --output_dir "${asr_stats_dir}")
     ${train_cmd} JOB=1:"${_jobs}" "${asr_stats_dir}"/logdir/stats.JOB.log \
-        ${python} -m espnet_prune.bin.asr_train --collect_stats true ${_asr} \
+        ${python} -m espnet_prune.bin.asr_train --collect_stats true "${_asr[@]}" \
         --train_shape_file "${asr_stats_dir}/logdir/${_train}.JOB.scp" \
-        --valid_shape_file "${asr_stats_dir}/logdir/${valid_set}.JOB.scp" \
+        --valid_shape_file "${asr_stats_dir}/logdir/${_valid}.JOB.scp" \
         --output_dir "${asr_stats_dir}/logdir/stats.JOB" ${asr_args}
-    _input=""
-    for n in $(seq "${_jobs}"); do _input+=" --input_dir ${asr_stats_dir}/logdir/stats.${n}"; done
-    ${python} -m espnet2.bin.aggregate_stats_dirs --output_dir "${asr_stats_dir}" ${_input}
+    _input=()
+    for n in $(seq "${_jobs}"); do _input+=(--input_dir "${asr_stats_dir}/logdir/stats.${n}"); done
+    ${python} -m espnet2.bin.aggregate_stats_dirs --output_dir "${asr_stats_dir}" "${_input[@]}"
     for s in train valid; do # with the vocabulary size, which numel batches need
         awk -v n="$(wc -l < "${token_list}")" '{ print $0 "," n }' \
             "${asr_stats_dir}/${s}/text_shape" > "${asr_stats_dir}/${s}/text_shape.${token_type}"
@@ -166,19 +173,22 @@ if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${asr_config}" "${as
     finish
 fi
 
-if begin 11 "${dense_exp}" "Train the dense model" "${_texts[@]}" "${asr_config}" \
-    "${asr_args}" "${_shapes}" "${asr_stats_dir}/train/feats_stats.npz"; then
+if begin 11 "${dense_exp}" "Train the dense model" "${_texts[@]}" "${_audio}" "${_asr[*]}" \
+    "${asr_config}" "${asr_args}" "${_shapes[*]}" "${asr_stats_dir}/train/feats_stats.npz"; then
     need "${asr_config}" "${asr_stats_dir}/train/text_shape.${token_type}"
     resume
-    train "${dense_exp}" ${_asr} ${_shapes} ${asr_args}
+    train "${dense_exp}" "${_asr[@]}" "${_shapes[@]}" ${asr_args}
     finish
 fi
 
 _decode=$(basename "${inference_config}" .yaml)
 if [ -n "${_lm}" ]; then _decode+=_lm_$(basename "${lm_exp}")_${inference_lm%.pth}; fi
 _decode+=_asr_model_${inference_asr_model%.pth}
-_how=("${inference_config}" "${inference_args}" ${_lm:+"${_lm}"} ${_nlsyms:+"${_nlsyms}"})
-for s in ${test_sets}; do _how+=("${_raw}/${s}/wav.scp" "${_raw}/${s}/text"); done
+_tested=() _how=("${inference_config}" "${inference_args}" ${_lm:+"${_lm}"} ${_nlsyms:+"${_nlsyms}"})
+if any_wanted 12 13 18 19; then # what is scored is never filtered
+    for s in ${test_sets}; do _tested+=("$(whole "${s}")"); done
+    _how+=("$(audio_state "${_tested[@]}")")
+fi
 if begin 12 "${dense_exp}/${_decode}" "Decode the dense model" "${_how[@]}" \
     "${dense_exp}/config.yaml" "${_dense}"; then
     need "${_dense}" "${inference_config}" ${_lm:+"${_lm}"}
@@ -202,16 +212,17 @@ if begin 14 "${dense_exp}" "Measure" "${dense_exp}/config.yaml" "${_dense}" "${_
 fi
 
 _select=${prune_exp}/select _cut=${prune_exp}/cut _pruned=${prune_exp}/${inference_asr_model}
+if any_wanted 15 17; then _audio=$(audio_state --without_times "${dense_exp}/config.yaml"); fi
 if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_args}" \
-    "${dense_exp}/config.yaml" "${_dense}"; then
+    "${dense_exp}/config.yaml" "${_dense}" "${_audio}"; then
     need "${prune_config}" "${_dense}"
     resume
-    _given=$(${python} -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
+    given_data
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
         --show 'epoch (started|results|structure)|blocks|correlation' "${_select}"/select.log \
         ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
-        --output_dir "${_select}" --nj "${search_nj}" --cmd "${decode_cmd}" ${_given} ${prune_args}
+        --output_dir "${_select}" --nj "${search_nj}" --cmd "${decode_cmd}" "${_given[@]}" ${prune_args}
     finish
 fi
 
@@ -226,17 +237,17 @@ if begin 16 "${_cut}" "Cut and verify" "${_select}/structure.json" "${_select}/m
 fi
 
 if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recover_args}" \
-    "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}"; then
+    "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}" "${_audio}"; then
     need "${recover_config}" "${_cut}/model.pth"
     resume
-    _given=$(${python} -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
+    given_data
     if grep -qs "^distill_conf:" "${recover_config}"; then
-        _given+=" --teacher_config ${dense_exp}/config.yaml --teacher_model ${_dense}"
+        _given+=(--teacher_config "${dense_exp}/config.yaml" --teacher_model "${_dense}")
     fi
     if [ "${recover_config}" = none ]; then # the model stays as it was cut
         cp "${_cut}/config.yaml" "${prune_exp}" && cp "${_cut}/model.pth" "${_pruned}"
     else
-        train "${prune_exp}" ${_given} --base_config "${_cut}/config.yaml" \
+        train "${prune_exp}" "${_given[@]}" --base_config "${_cut}/config.yaml" \
             --init_param "${_cut}/model.pth" --config "${recover_config}" ${recover_args}
     fi
     finish
@@ -250,13 +261,13 @@ if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
     finish
 fi
 
-_against="--against ${dense_exp}/${_decode}"
-for s in ${test_sets}; do [ -f "${dense_exp}/${_decode}/${s}/text" ] || _against=""; done
+_against=(--against "${dense_exp}/${_decode}")
+for s in ${test_sets}; do [ -f "${dense_exp}/${_decode}/${s}/text" ] || _against=(); done
 if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
-    "${_pruned}" "${_cut}/model.pth" "${decode_cut}" "${_against}"; then
-    [ -n "${_against}" ] || log "${dense_exp} is not decoded (stage 12): nothing to compare with"
-    if "${decode_cut}"; then score "${_cut}/${_decode}" ${_against}; fi
-    score "${prune_exp}/${_decode}" ${_against}
+    "${_pruned}" "${_cut}/model.pth" "${decode_cut}" "${_against[*]}"; then
+    [ -n "${_against[*]}" ] || log "${dense_exp} is not decoded (stage 12): nothing to compare with"
+    if "${decode_cut}"; then score "${_cut}/${_decode}" ${_against[@]+"${_against[@]}"}; fi
+    score "${prune_exp}/${_decode}" ${_against[@]+"${_against[@]}"}
     finish
 fi
 

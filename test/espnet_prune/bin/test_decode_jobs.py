@@ -1,6 +1,8 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
+import shlex
+
 import pytest
 
 from espnet_prune.bin import data_args, decode_jobs
@@ -64,8 +66,43 @@ def test_the_same_utterance_in_two_sets_is_refused(dump):
         decode(dump, "split")
 
 
+def test_the_whole_set_is_decoded(dump, capsys):
+    """Where training's copy lacks an utterance, and ESPnet keeps the set in org/."""
+    (dump / "dump/org/dev").mkdir(parents=True)
+    (dump / "dump/org/dev/wav.scp").write_text("a\t/x/a b.flac\nc /c\nz /z\n")
+    decode(dump, "split", "--nj", "9")
+    assert keys(dump / "out/logdir/wav.scp") == list("aczde")
+    decode(dump, "split", "--nj", "1", "--by_set")  # statistics are training's
+    assert keys(dump / "out/logdir/dev.1.scp") == list("abc")
+    with pytest.raises(UserError, match="no text for 3 utterances of dev"):
+        decode(dump, "collect")
+
+
+def test_the_kind_of_audio_is_that_of_wav_scp(dump, capsys):
+    def kind(*more):
+        sets = ["--dumpdir", str(dump / "dump"), "--sets", "dev test"]
+        decode_jobs.main(["kind", *sets, *more])
+        return capsys.readouterr().out.strip()
+
+    config = dump / "config.yaml"
+    entry = ["dump/raw/train/wav.scp", "speech", "kaldi_ark"]
+    write_yaml({"train_data_path_and_name_and_type": [entry]}, config)
+    assert kind() == "sound"
+    with pytest.raises(UserError, match="'a' is of type sound, but .*config.yaml"):
+        kind("--model_config", str(config))
+    (dump / "dump/dev/wav.scp").write_text("a /x/data.ark:12\n")
+    with pytest.raises(UserError, match="dev/wav.scp: 'a' is in an ark, .*test.*'d'"):
+        kind()
+    (dump / "dump/test/wav.scp").write_text("d /x/data.ark:99\n")
+    assert kind("--model_config", str(config)) == "kaldi_ark"
+    for name in ("dev", "test"):  # a file that is called so
+        (dump / f"{name}:1").touch()
+        (dump / f"dump/{name}/wav.scp").write_text(f"{name} {dump}/{name}:1\n")
+    assert kind() == "sound"
+
+
 def test_data_args(tmp_path, capsys):
-    shape = tmp_path / "shape"
+    shape = tmp_path / "a shape"
     shape.write_text("")
     config = {"fold_length": [80000, 150]}
     for part in ("train", "valid"):
@@ -75,9 +112,11 @@ def test_data_args(tmp_path, capsys):
         config[f"{part}_shape_file"] = [str(shape)]
     write_yaml(config, tmp_path / "config.yaml")
     data_args.main([str(tmp_path / "config.yaml")])
-    out = capsys.readouterr().out
-    assert f"--train_data_path_and_name_and_type {shape},speech,sound" in out
-    assert f"--valid_shape_file {shape} --fold_length 80000" in out
+    words = shlex.split(capsys.readouterr().out)
+    at = words.index("--train_data_path_and_name_and_type")
+    assert words[at + 1] == f"{shape},speech,sound"
+    at = words.index("--valid_shape_file")
+    assert words[at + 1 : at + 4] == [str(shape), "--fold_length", "80000"]
     shape.unlink()
     with pytest.raises(UserError, match="shape, which is missing"):
         data_args.main([str(tmp_path / "config.yaml")])

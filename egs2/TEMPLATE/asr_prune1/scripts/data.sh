@@ -95,6 +95,43 @@ take_over() { # use a dense model that was trained elsewhere
     fi
 }
 
+corpus_state() { # a hash of the corpus of --data_dir: other audio at the same paths is new
+    local s dirs=()
+    [ -n "${data_dir}" ] || return 0
+    for s in ${train_set} ${valid_set} ${test_sets}; do dirs+=("${data_dir}/${s}"); done
+    ${python} -m espnet_prune.bin.audio_state --root "${data_dir}" "${dirs[@]}"
+}
+
+audio_state() { # DATA...: a hash of data directories and of the audio files they name
+    local options=()
+    if by_espnet; then options=(--without_times); fi
+    ${python} -m espnet_prune.bin.audio_state ${options[@]+"${options[@]}"} "$@"
+}
+
+audio_kind() { # SETS OPTION...: how ESPnet reads their audio
+    local kind
+    kind=$(${python} -m espnet_prune.bin.decode_jobs kind --dumpdir "${_raw}" --sets "$@") || exit
+    echo "${kind:-sound}"
+}
+
+whole() { # SET: its directory, with the utterances that training leaves out
+    if [ -f "${_raw}/org/$1/wav.scp" ]; then echo "${_raw}/org/$1"; else echo "${_raw}/$1"; fi
+}
+
+trained_on() { # SET: training's copy of it below RAW, apart from what is decoded
+    if [[ " ${test_sets} " == *" $1 "* && -d "${_raw}/filtered/$1" ]] && ! by_espnet; then
+        echo "filtered/$1"
+    else
+        echo "$1"
+    fi
+}
+
+given_data() { # _given: options that name the data of the dense model
+    local words
+    words=$(${python} -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
+    eval "_given=(${words})" # quoted by data_args
+}
+
 data_stage() { # STAGE, 1 to 5
     local item
     for item in "${dumpdir}" "${_raw}" "${_raw}"/*; do
@@ -103,7 +140,7 @@ data_stage() { # STAGE, 1 to 5
     done
     if [ -n "${_nlsyms}" ] && [ "$1" -eq 5 ]; then
         mkdir -p "$(dirname "${_nlsyms}")"
-        cut -d ' ' -f 2 "${_raw}/${_train}/text" | sort -u > "${_nlsyms}"
+        awk 'NF > 1 { print $2 }' "${_raw}/$(trained_on "${_train}")/text" | sort -u > "${_nlsyms}"
     fi
     if by_espnet; then
         [ -f "${_recipe}/run.sh" ] || _die "stages 1-5 need --data_dir CORPUS, or" ${_checkout}
@@ -118,7 +155,7 @@ data_stage() { # STAGE, 1 to 5
         ${python} local/data.py --data_dir downloads ${local_data_opts}
     fi
     ${python} -m espnet_prune.bin.data_prep --stage "$1" --data_dir "${data_dir:-downloads}" \
-        ${_data} --test_sets "${test_sets}" --speed_perturb_factors "${speed_perturb_factors}"
+        "${_data[@]}" --test_sets "${test_sets}" --speed_perturb_factors "${speed_perturb_factors}"
 }
 
 lm_stage() { # STAGE, 6 to 9: the language model, or a word on why there is none

@@ -34,14 +34,15 @@ train() { # DIR OPTION...: train a model, show the epochs
 }
 
 decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by side
-    local jobs
+    local jobs kind
+    kind=$(audio_kind "${test_sets}" --model_config "$1")
     jobs=$(${python} -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" \
         --sets "${test_sets}" --nj "${inference_nj}" --output_dir "$3")
     ${decode_cmd} --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
         JOB=1:"${jobs}" "$3"/logdir/asr_inference.JOB.log \
         ${python} -m espnet_prune.bin.asr_inference \
         --batch_size 1 --ngpu "${_gpu}" --key_file "$3"/logdir/keys.JOB.scp \
-        --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${_type}" \
+        --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${kind}" \
         --asr_train_config "$1" --asr_model_file "$2" \
         ${_lm:+--lm_train_config "${lm_exp}/config.yaml" --lm_file "${_lm}"} \
         --output_dir "$3"/logdir/output.JOB --config "${inference_config}" ${inference_args}
@@ -51,5 +52,6 @@ decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by 
 
 score() { # DIR OPTION...: of decoded text; writes tables and score.json there
     ${python} -m espnet_prune.bin.score --ref "${_raw}" --sets "${test_sets}" \
-        ${bpemodel:+--bpemodel "${bpemodel}"} ${_nlsyms:+--use_intent} --hyp "$@"
+        --model_config "${dense_exp}/config.yaml" ${bpemodel:+--bpemodel "${bpemodel}"} \
+        ${_nlsyms:+--use_intent} --hyp "$@"
 }

@@ -17,6 +17,14 @@ wanted() { # STAGE: is it to be run?
         [[ " ${skip_stages} " != *" $1 "* ]]
 }
 
+any_wanted() { # STAGE...: is one of them to be run?
+    local n
+    for n in "$@"; do
+        if wanted "${n}"; then return 0; fi
+    done
+    return 1
+}
+
 # DIR/.lock says who works in DIR: "PID HOST". The kernel holds the lock as long as this
 # script or a job of it lives; where another host's locks are not seen, its name is.
 declare -A _locks=()
