@@ -241,6 +241,25 @@ def sha256(path: PathLike) -> str:
     return digest.hexdigest()
 
 
+def check_gpus(ngpu: int) -> None:
+    """Refuse GPUs that this machine does not have.
+
+    Raises:
+        UserError: There are fewer than `ngpu`.
+    """
+    if ngpu <= 0:
+        return
+    import torch
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found < ngpu:
+        raise UserError(
+            f"--ngpu {ngpu}: torch {torch.__version__} finds {found} GPU(s) here; give "
+            f"--ngpu {found}, or look at CUDA_VISIBLE_DEVICES, the driver and whether "
+            "this torch was built for CUDA"
+        )
+
+
 def setup_logging(level: str = "INFO") -> None:
     """Log to stderr in ESPnet's line format."""
     logging.basicConfig(

@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional
 
 from espnet_prune.data.audio import tell_unreadable_audio
 from espnet_prune.report.decoding import note
-from espnet_prune.utils import UserError, run_main
+from espnet_prune.utils import UserError, check_gpus, run_main
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +68,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         action.help = re.sub(r"%(?![%(s])", "%%", action.help or "")
     add_arguments(parser)
     args = parser.parse_args(cmd)
+    check_gpus(args.ngpu)
     names = ("depth", "keep_blocks", "depth_table")
     options = {name: getattr(args, name) for name in names}
     stock = asr_inference.Speech2Text

@@ -25,7 +25,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, NoReturn, Optional
 
-from espnet_prune.utils import UserError, nearest, read_yaml, run_main, write_yaml
+from espnet_prune.utils import (
+    UserError,
+    check_gpus,
+    nearest,
+    read_yaml,
+    run_main,
+    write_yaml,
+)
 
 # what makes the model, as opposed to its training
 _CLASSES = (
@@ -170,6 +177,7 @@ def main(cmd: Optional[List[str]] = None) -> argparse.Namespace:
 
     args = read_command(parser, list(sys.argv[1:] if cmd is None else cmd))
     if not args.print_config:
+        check_gpus(args.ngpu)
         precheck.check_files(args)
         precheck.check_confs(args, PruneASRTask)
         precheck.check_data(args)

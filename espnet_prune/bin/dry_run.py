@@ -173,7 +173,8 @@ def prune_row(path: Path, model: Any, forecast: Forecast) -> Dict[str, Any]:
     """
     from espnet_prune import unit_graph
     from espnet_prune.bin import select
-    from espnet_prune.select.budget import UNIT_KINDS, Budget, Pricing, held_up
+    from espnet_prune.select.budget import Budget, Pricing, held_up, unit_kinds
+    from espnet_prune.select.l0.lagrangian import RAMP_STEPS, check_ramp
     from espnet_prune.select.layers.conf import LayersConf
     from espnet_prune.select.layers.run import number_to_remove
 
@@ -192,7 +193,7 @@ def prune_row(path: Path, model: Any, forecast: Forecast) -> Dict[str, Any]:
         return row
     select.check_feasible(model, conf)
     budget = Budget.from_conf(conf["budget"])
-    kinds = tuple(conf.get("units") or UNIT_KINDS)
+    kinds = unit_kinds(conf.get("units"))
     round_to = conf.get("round_to", 1)
     pricing = Pricing(graph, budget)
     floor = zip(budget.names, pricing.floor(kinds, round_to), pricing.full)
@@ -206,12 +207,9 @@ def prune_row(path: Path, model: Any, forecast: Forecast) -> Dict[str, Any]:
         own["distill_conf"] = distill or {}
         training = read_inline(own, extra, options.vocab)
         row.update(forecast.training(training, teacher=distill is not None))
-        ramp = (conf.get("l0_conf") or {}).get("ramp_steps")
-        if ramp and row["steps"] and ramp >= row["steps"]:
-            raise UserError(
-                f"{path}: l0_conf ramp_steps {ramp} would not be over at the end of "
-                f"training, which has {row['steps']} steps; lower it, or train longer"
-            )
+        if row["steps"]:
+            ramp = (conf.get("l0_conf") or {}).get("ramp_steps", RAMP_STEPS)
+            check_ramp(ramp, row["steps"])
     return row
 
 

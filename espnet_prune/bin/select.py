@@ -53,6 +53,7 @@ from espnet_prune.utils import (
     UserError,
     atomic_torch_save,
     atomic_write,
+    check_gpus,
     check_keys,
     load_tensors,
     read_yaml,
@@ -115,7 +116,8 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
     """Read and check the YAML, and what the command line overrides.
 
     Raises:
-        UserError: Unknown method or key, or --sparsity for a budget of several targets.
+        UserError: Unknown method or key, a `*_conf` that is no mapping, or --sparsity
+            for a budget of several targets.
     """
     where = args.config or "command line"
     conf = read_yaml(args.config) if args.config else {"method": "layers"}
@@ -124,6 +126,12 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
     method = conf.setdefault("method", "l0")
     check_keys([method], METHODS, f"{where}: method")
     check_keys(conf, COMMON + METHODS[method], where)
+    for key in METHODS[method]:
+        value = conf.get(key)
+        if key.endswith("_conf") and value is not None and not isinstance(value, dict):
+            raise UserError(
+                f"{where}: {key} {value!r} is not a mapping of keys to values"
+            )
     if conf.get("budget") is None:
         conf["budget"] = {}
     if args.sparsity is not None:
@@ -146,8 +154,14 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def gate_conf(conf: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the arguments of `attach_gates` that the YAML means."""
-    own = dict(conf.get("l0_conf") or {})
+    """Return the arguments of `attach_gates` that the YAML means.
+
+    Raises:
+        UserError: `l0_conf` is not a mapping of known keys.
+    """
+    from espnet_prune.select.l0.conf import check_l0_conf
+
+    own = dict(check_l0_conf(conf.get("l0_conf")))
     own["budget"] = conf["budget"]
     own["seed"] = conf["seed"]
     for key in ("units", "round_to"):
@@ -163,10 +177,10 @@ def check_feasible(model: Any, conf: Mapping[str, Any]) -> None:
         UserError: See `espnet_prune.select.budget` and `Gates`.
     """
     from espnet_prune import attach_gates, unit_graph
-    from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable
+    from espnet_prune.select.budget import Budget, check_reachable, unit_kinds
 
     budget = Budget.from_conf(conf["budget"])
-    units = tuple(conf.get("units") or UNIT_KINDS)
+    units = unit_kinds(conf.get("units"))
     round_to = conf.get("round_to", 1)
     check_reachable(unit_graph(model.encoder), units, budget, round_to)
     if conf["method"] == "l0":
@@ -183,8 +197,7 @@ def train(args: argparse.Namespace, conf: Mapping[str, Any], extra: List[str]) -
     from espnet_prune.train.ranks import is_main
 
     output_dir = Path(args.output_dir) / "train"
-    own = dict(conf.get("train_conf") or {})
-    own["l0_conf"] = gate_conf(conf)
+    own = {**(conf.get("train_conf") or {}), "l0_conf": gate_conf(conf)}
     own["seed"] = conf["seed"]
     options = ["--base_config", args.model_config, "--init_param", args.model_file]
     if conf.get("distill_conf") is not None:
@@ -201,24 +214,35 @@ def train(args: argparse.Namespace, conf: Mapping[str, Any], extra: List[str]) -
     return output_dir
 
 
-def finish_l0(train_dir: Path, output_dir: Path) -> Tuple[Any, Dict[str, Any]]:
-    """Project trained gates to the budget; return the Structure and the masks."""
+def finish_l0(
+    train_dir: Path, output_dir: Path
+) -> Tuple[Any, Dict[str, Any], Dict[str, Any]]:
+    """Project trained gates to the budget; return Structure, masks and a record."""
     from espnet_prune.train.task import load_gated
 
     _, gates = load_gated(train_dir)
+    steps = int(gates.lagrangian.step)
     # the ramp may end beyond the last step; the budget asked for is what counts
     gates.lagrangian.step.fill_(float(gates.lagrangian.ramp_steps))
     structure, masks = gates.structure(), gates.masks()
     expected = gates.sparsity().tolist()
     for target, share in zip(gates.budget, expected):
         logging.info(f"{target}: {share:.4f} expected by the gates")
+    behind = gates.behind()
+    if behind:
+        logging.warning(
+            f"The gates have not come to the budget in {steps} steps ({behind}). The "
+            "rest goes in the order of the gates, without training: train longer "
+            "(max_epoch), or raise extra_steps of l0_conf"
+        )
+    record = {"steps": steps, "expected": gates.budget.keyed(expected)}
     atomic_torch_save(
         load_tensors(train_dir / "weights.pth"), output_dir / "weights.pth"
     )
     with open(train_dir / "select.jsonl", encoding="utf-8") as source:
         with atomic_write(output_dir / "select.jsonl") as stream:
             shutil.copyfileobj(source, stream)
-    return structure, masks
+    return structure, masks, record
 
 
 def select_widths(
@@ -226,24 +250,26 @@ def select_widths(
 ) -> Tuple[Any, Dict[str, Any], Dict[str, Any]]:
     """Select units by gates or by magnitude; return Structure, masks and a record."""
     from espnet_prune import unit_graph
-    from espnet_prune.select.budget import UNIT_KINDS, Budget
+    from espnet_prune.select.budget import Budget, unit_kinds
     from espnet_prune.select.magnitude import magnitude
 
     check_feasible(model, conf)
     graph = unit_graph(model.encoder)
     logging.info(f"units of {args.model_config}:\n{graph.summary()}")
-    budget = Budget.from_conf(conf["budget"])
+    budget, record = Budget.from_conf(conf["budget"]), {}
     if conf["method"] == "l0":
-        structure, masks = finish_l0(train(args, conf, extra), Path(args.output_dir))
+        structure, masks, record = finish_l0(
+            train(args, conf, extra), Path(args.output_dir)
+        )
     else:
-        units = tuple(conf.get("units") or UNIT_KINDS)
-        masks = magnitude(model.encoder, graph, budget, units, conf.get("round_to", 1))
+        units, round_to = unit_kinds(conf.get("units")), conf.get("round_to", 1)
+        masks = magnitude(model.encoder, graph, budget, units, round_to)
         structure = graph.structure(masks)
     reached = budget.reached(graph.dense, structure)
     for target, share in zip(budget, reached):
         logging.info(f"{target}: {share:.4f} removed")
-    record = {"budget": budget.conf(), "reached": budget.keyed(reached)}
-    return structure, masks, record
+    shares = {"budget": budget.conf(), "reached": budget.keyed(reached)}
+    return structure, masks, {**shares, **record}
 
 
 def select_blocks(
@@ -319,6 +345,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     for name in ("config", "model_config", "model_file", "output_dir"):
         if getattr(args, name) is None:
             raise UserError(f"--{name} is missing; see --help")
+    check_gpus(args.ngpu)
     import torch
 
     from espnet_prune import Structure, __version__

@@ -198,6 +198,22 @@ def _read(conf: Any) -> List[Target]:
     ]
 
 
+def unit_kinds(units: Any) -> Tuple[str, ...]:
+    """Return the kinds of units that may go.
+
+    Args:
+        units: `units` of a configuration; None means all kinds.
+
+    Raises:
+        UserError: Not a list, or an empty one.
+    """
+    if units is None:
+        return UNIT_KINDS
+    if not isinstance(units, (list, tuple)) or not units:
+        raise UserError(f"units: {units!r} is not a list such as [head, module]")
+    return tuple(units)
+
+
 class Pricing:
     """The costs that a budget bounds, at any number of kept units.
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import torch
 
+from espnet_prune.select.l0.lagrangian import check_ramp
 from espnet_prune.tensor_names import as_written
 from espnet_prune.utils import atomic_torch_save, atomic_write
 
@@ -27,6 +28,9 @@ class Run:
         hooks: All hooks of this run.
         epoch: Current epoch, from 1.
         batch: Batches seen in the current epoch.
+        steps: Optimiser steps of this call.
+        planned: Optimiser steps of the whole training, if that is known.
+        extra: Whether the training goes on beyond its last epoch.
         states: The checkpoint that the run resumes from; {} for a fresh run.
     """
 
@@ -37,12 +41,20 @@ class Run:
     hooks: Sequence["TrainHook"] = ()
     epoch: int = 0
     batch: int = 0
+    steps: int = 0
+    planned: Optional[int] = None
+    extra: bool = False
     states: Dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def call(self, event: str) -> None:
         """Call one method of every hook."""
         for hook in self.hooks:
             getattr(hook, event)(self)
+
+    def unfinished(self) -> str:
+        """Say why the training has to go on beyond its end; "" if it need not."""
+        reasons = (hook.unfinished(self) for hook in self.hooks)
+        return "; ".join(reason for reason in reasons if reason)
 
 
 class TrainHook:
@@ -67,6 +79,13 @@ class TrainHook:
 
     def epoch_end(self, run: Run) -> None:
         """Before the checkpoint of an epoch is written."""
+
+    def unfinished(self, run: Run) -> str:
+        """Say, after the last epoch, why the training has to go on.
+
+        It is asked before every batch from then on, too; "" ends the training.
+        """
+        return ""
 
     def run_end(self, run: Run) -> None:
         """After the last epoch."""
@@ -119,8 +138,11 @@ class GateHook(TrainHook):
     def __init__(self, model: torch.nn.Module):
         self.model = model
         self.gates = model.gates
+        self.extra = 0  # steps beyond the end of the training
 
     def run_start(self, run: Run) -> None:
+        if run.planned is not None:
+            check_ramp(self.gates.lagrangian.ramp_steps, run.planned)
         if run.main and not run.states:
             with atomic_write(run.output_dir / self.log_name):
                 pass
@@ -136,6 +158,20 @@ class GateHook(TrainHook):
             stats = self.model.last_stats.items()
             self.gates.note({k: float(v) for k, v in stats if v is not None})
         self.gates.after_step()
+        self.extra += run.extra
+
+    def unfinished(self, run: Run) -> str:
+        behind = self.gates.behind()
+        if not behind or self.extra >= self.gates.extra_steps:
+            return ""
+        more = self.gates.extra_steps - self.extra
+        return f"{behind}, and the training goes on for at most {more} steps"
+
+    def state_dict(self) -> Dict[str, torch.Tensor]:
+        return {"extra": torch.tensor(self.extra)}
+
+    def load_state_dict(self, state: Dict[str, torch.Tensor]) -> None:
+        self.extra = int(state.get("extra", 0))
 
     def epoch_end(self, run: Run) -> None:
         self.gates.epoch_end()

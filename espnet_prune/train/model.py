@@ -3,7 +3,6 @@
 
 """ESPnet's hybrid CTC/attention model plus gates and distillation while training."""
 
-import logging
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -22,7 +21,6 @@ from espnet_prune.train.ranks import Part, mean_over_ranks, share
 from espnet_prune.utils import UserError, load_tensors
 
 PARTS = ("asr", "layer", "ctc", "att")
-MAX_NON_FINITE = 20
 
 
 class PruneASRModel(ESPnetASRModel):
@@ -44,7 +42,6 @@ class PruneASRModel(ESPnetASRModel):
         # whether anything is left in every student block; None means everywhere
         self.existing: Optional[List[bool]] = None
         self.last_stats: Dict[str, torch.Tensor] = {}
-        self._non_finite = 0
 
     def add_gates(self, gates: torch.nn.Module) -> None:
         """Train with gates that are already attached to the encoder."""
@@ -111,7 +108,7 @@ class PruneASRModel(ESPnetASRModel):
             speech_lengths: (#batch,).
             text: Token ids (#batch, U), padded with -1; not used without labels.
             text_lengths: (#batch,).
-            kwargs: `utt_id` names the utterances in warnings.
+            kwargs: What else a batch holds, such as `utt_id`.
 
         Returns:
             Loss (1,), statistics and batch size, as ESPnet's trainer expects. The
@@ -153,7 +150,6 @@ class PruneASRModel(ESPnetASRModel):
                 total = total + penalty
                 extra.update(gate_stats)
         stats.update(extra, loss_total=total.detach())
-        self._guard(total, kwargs.get("utt_id"))
         self.last_stats = stats
         return force_gatherable((total, stats, weight), speech.device)
 
@@ -258,17 +254,3 @@ class PruneASRModel(ESPnetASRModel):
         if self.distill_conf.matching == "nearest":
             return matching.match_nearest(distance, exists)
         return matching.match_in_order(distance, exists)
-
-    def _guard(self, total: torch.Tensor, utt_ids: Optional[List[str]]) -> None:
-        """Warn about a loss that is not finite; the trainer skips such a step."""
-        if torch.isfinite(total).all():
-            self._non_finite = 0
-            return
-        self._non_finite += 1
-        names = ", ".join(list(utt_ids or [])[:3])
-        logging.warning(f"The loss is not finite; the step is skipped ({names}, ...)")
-        if self._non_finite >= MAX_NON_FINITE:
-            raise UserError(
-                f"the loss was not finite for {MAX_NON_FINITE} batches in a row "
-                f"(last: {names}); lower the learning rate or look at these utterances"
-            )

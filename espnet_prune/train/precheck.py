@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
 from espnet_prune.data.tables import has_mark, read_table, split_ark
+from espnet_prune.select.l0.conf import check_l0_conf
 from espnet_prune.symbols import read_symbols
 from espnet_prune.utils import UserError, check_keys, nearest
 
@@ -81,14 +82,31 @@ def _check_same_utterances(tables: Mapping[Path, Dict[str, str]], first: Path) -
             )
 
 
+def _missing_options(args: argparse.Namespace) -> List[str]:
+    """Return the options of data that a training needs and does not have."""
+    missing = []
+    for split in ("train", "valid"):
+        if not getattr(args, f"{split}_data_path_and_name_and_type"):
+            missing.append(f"--{split}_data_path_and_name_and_type PATH,NAME,TYPE")
+        kind = (split == "valid" and args.valid_batch_type) or args.batch_type
+        lengths = args.iterator_type == "sequence" and kind != "unsorted"
+        if not getattr(args, f"{split}_shape_file") and (lengths or args.collect_stats):
+            missing.append(f"--{split}_shape_file FILE")
+    return missing
+
+
 def check_data(args: argparse.Namespace) -> None:
     """Check that every data file exists and says something, about all utterances.
 
     Raises:
-        UserError: A list, a file in a list, or a shape file is missing, is not UTF-8,
-            has an utterance twice or lacks one; an utterance has no text, or there is
-            no text at all where labels are needed.
+        UserError: An option that says which data is missing, a list, a file in a list,
+            or a shape file is missing, is not UTF-8, has an utterance twice or lacks
+            one; an utterance has no text, or there is no text at all where labels are
+            needed.
     """
+    missing = _missing_options(args)
+    if missing:
+        raise UserError(f"the training lacks data; give {', '.join(missing)}")
     labels = args.collect_stats or (args.distill_conf or {}).get("labels", True)
     for split in ("train", "valid"):
         option = f"--{split}_data_path_and_name_and_type"
@@ -209,16 +227,4 @@ def check_confs(args: argparse.Namespace, task: type) -> None:
         if not anything:
             given = getattr(args, f"{name}_conf", None) or {}
             check_keys(given, known, f"{name}_conf of {getattr(args, name)}")
-    check_keys(args.l0_conf or {}, _gate_keys(), "l0_conf")
-
-
-def _gate_keys() -> List[str]:
-    """Return the arguments of `attach_gates`, through all its layers."""
-    from espnet_prune.select.l0.gates import Gates, attach_gates
-    from espnet_prune.select.l0.lagrangian import Lagrangian
-
-    names = [
-        name for f in (attach_gates, Gates, Lagrangian) for name in _parameters(f)[0]
-    ]
-    given = ("encoder", "graph", "targets", "one_sided")
-    return [name for name in names if name not in given]
+    check_l0_conf(args.l0_conf)

@@ -41,6 +41,7 @@ from espnet_prune.train.checkpoint import (  # noqa: E402
     check_same_structure,
 )
 from espnet_prune.train.model import PruneASRModel  # noqa: E402
+from espnet_prune.train.optimizer import WithAdam  # noqa: E402
 from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
 from espnet_prune.utils import UserError, load_tensors, run_main  # noqa: E402
 
@@ -166,11 +167,10 @@ class PruneASRTask(ASRTask):
     def build_optimizers(
         cls, args: argparse.Namespace, model: torch.nn.Module
     ) -> List[torch.optim.Optimizer]:
-        """Build one optimizer; gates are a group with a constant rate, no decay.
+        """Build one optimizer, which moves gates by Adam and weights as the user says.
 
-        One optimizer because ESPnet's loop unscales a second one twice under AMP. The
-        model is complete here and not yet wrapped for distributed training, which is
-        told about stochastic depth.
+        The model is complete here and not yet wrapped for distributed training, which
+        is told about stochastic depth.
 
         Raises:
             UserError: The output directory holds a training of another structure, or
@@ -190,10 +190,7 @@ class PruneASRTask(ASRTask):
             (optimizer,) = super().build_optimizers(args, model)
         finally:
             model.gates = gates
-        rate = float(gates.gate_lr)
-        group = {"params": list(gates.parameters()), "lr": rate, "held_lr": rate}
-        optimizer.add_param_group({**group, "weight_decay": 0.0})
-        return [optimizer]
+        return [WithAdam(optimizer, list(gates.parameters()), float(gates.gate_lr))]
 
     @classmethod
     def build_model_from_file(

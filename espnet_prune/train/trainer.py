@@ -5,10 +5,11 @@
 
 import argparse
 import contextlib
+import functools
 import logging
 import time
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional
 
 import humanfriendly
 import torch
@@ -27,34 +28,11 @@ from espnet_prune.train.checkpoint import (
     remove_leftovers,
     repair,
 )
+from espnet_prune.train.finite import FiniteGuard
 from espnet_prune.train.hooks import Run
-from espnet_prune.train.ranks import check_agreement
+from espnet_prune.train.ranks import check_agreement, many
 
 stock.average_nbest_models = average_nbest_models
-
-
-def hold_rates(optimizers: Sequence[Any], schedulers: Sequence[Any]) -> None:
-    """Keep the learning rate of parameter groups that have a `held_lr`.
-
-    Schedulers rescale every group; gates need a constant rate.
-    """
-
-    def restore(optimizer: Any) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = group.get("held_lr", group["lr"])
-
-    class Held:
-        def step(self, *args, **kwargs):
-            super().step(*args, **kwargs)
-            restore(self.optimizer)
-
-    for optimizer, scheduler in zip(optimizers, schedulers):
-        if not any("held_lr" in group for group in optimizer.param_groups):
-            continue
-        restore(optimizer)
-        if scheduler is not None:
-            kind = type(scheduler)
-            scheduler.__class__ = type(kind.__name__, (Held, kind), {})
 
 
 class Watched:
@@ -69,6 +47,8 @@ class Watched:
     def __iter__(self) -> Iterator[Any]:
         self.run.batch = 0
         for item in self.iterator:
+            if self.run.extra and not self.run.unfinished():
+                return
             self.run.batch += 1
             self.run.call("batch")
             yield item
@@ -112,8 +92,12 @@ class PruneTrainer(Trainer):
     ) -> None:
         """Train, from the checkpoint if there is one and `resume` is set.
 
+        Where a hook is not finished at the end, it goes on for epochs that end as soon
+        as all hooks are.
+
         Raises:
-            UserError: The checkpoint is corrupt, or not the same on all ranks.
+            UserError: The checkpoint is corrupt, or not the same on all ranks; or a
+                hook cannot do its work in this training.
         """
         output_dir = Path(trainer_options.output_dir)
         run = Run(
@@ -136,23 +120,30 @@ class PruneTrainer(Trainer):
             str(output_dir),
             "cuda" if distributed_option.ngpu > 0 else "cpu",
         )
-        hold_rates(optimizers, schedulers)
-        handle = optimizers[0].register_step_post_hook(lambda *unused: run.call("step"))
+        run.planned = _planned_steps(train_iter_factory, trainer_options)
+        handle = optimizers[0].register_step_post_hook(_count_step)
         PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()
         PruneTrainer._first_epoch = 0
+        train = functools.partial(
+            super().run,
+            model=model,
+            optimizers=optimizers,
+            train_iter_factory=train_iter_factory,
+            valid_iter_factory=valid_iter_factory,
+            plot_attention_iter_factory=plot_attention_iter_factory,
+            trainer_options=trainer_options,
+            distributed_option=distributed_option,
+        )
         try:
-            with atomic_saves(model, cls._hook_states), _clip_weights_only(model):
+            saves = atomic_saves(model, cls._hook_states)
+            with saves, _clip_weights_only(model), FiniteGuard(model):
                 run.call("run_start")
-                super().run(
-                    model=model,
-                    optimizers=optimizers,
-                    schedulers=schedulers,
-                    train_iter_factory=train_iter_factory,
-                    valid_iter_factory=valid_iter_factory,
-                    plot_attention_iter_factory=plot_attention_iter_factory,
-                    trainer_options=trainer_options,
-                    distributed_option=distributed_option,
-                )
+                train(schedulers=schedulers)
+                while _goes_on(run):
+                    before = run.steps
+                    train(schedulers=[_lasting(s) for s in schedulers])
+                    if run.steps == before:
+                        break
                 run.call("run_end")
         finally:
             handle.remove()
@@ -183,7 +174,7 @@ class PruneTrainer(Trainer):
         for optimizer, state in zip(optimizers, states["optimizers"]):
             optimizer.load_state_dict(state)
         for scheduler, state in zip(schedulers, states["schedulers"]):
-            if scheduler is not None:
+            if scheduler is not None and state is not None:
                 scheduler.load_state_dict(state)
         if scaler is not None and states["scaler"] is not None:
             scaler.load_state_dict(states["scaler"])
@@ -261,6 +252,48 @@ class PruneTrainer(Trainer):
         )
         PruneTrainer._run.call("validation")
         PruneTrainer._run.call("epoch_end")
+
+
+def _count_step(optimizer: torch.optim.Optimizer, *unused: Any) -> None:
+    """Tell the hooks of a step.
+
+    GradScaler calls a fused optimiser even for a step that is skipped, and tells it so.
+    """
+    found = getattr(optimizer, "found_inf", None)
+    if found is None or not bool(found):
+        PruneTrainer._run.steps += 1
+        PruneTrainer._run.call("step")
+
+
+def _planned_steps(train_iter_factory: Any, options: Any) -> Optional[int]:
+    """Return the optimiser steps of a training, None if ESPnet does not know."""
+    try:
+        batches = len(train_iter_factory.build_iter(1))
+    except TypeError:  # e.g. an iterator over chunks
+        return None
+    return batches // options.accum_grad * options.max_epoch
+
+
+def _goes_on(run: Run) -> bool:
+    """Prepare one more epoch if a hook is not finished."""
+    reason = run.unfinished()
+    if reason and many():
+        torch.distributed.barrier()  # the first rank writes the checkpoint
+    if not reason or not (run.output_dir / CHECKPOINT).exists():
+        return False
+    logging.info(reason)
+    run.extra, run.options.resume = True, True
+    run.states = load_checkpoint(run.output_dir / CHECKPOINT)
+    run.options.max_epoch = last_epoch(run.states) + 1
+    return True
+
+
+def _lasting(scheduler: Any) -> Any:
+    """Return a scheduler unless it is for a certain number of steps.
+
+    The learning rate then stays what it was in the end.
+    """
+    return None if hasattr(scheduler, "total_steps") else scheduler
 
 
 @contextlib.contextmanager

@@ -12,7 +12,14 @@ import torch
 from torch import nn
 
 from espnet_prune.measure.cost import CostModel, ExpectedCost
-from espnet_prune.select.budget import UNIT_KINDS, Budget, Pricing, check_reachable
+from espnet_prune.select.budget import (
+    UNIT_KINDS,
+    Budget,
+    Pricing,
+    check_reachable,
+    unit_kinds,
+)
+from espnet_prune.select.l0.conf import drop_rates, number
 from espnet_prune.select.l0.hard_concrete import (
     SHIFT,
     initial_theta,
@@ -20,7 +27,7 @@ from espnet_prune.select.l0.hard_concrete import (
     sample,
     soft_value,
 )
-from espnet_prune.select.l0.lagrangian import Lagrangian
+from espnet_prune.select.l0.lagrangian import TOLERANCE, Lagrangian
 from espnet_prune.select.projection import implied, project
 from espnet_prune.structure import Structure
 from espnet_prune.units import MaskHooks, UnitGraph, unit_graph
@@ -46,10 +53,13 @@ class Gates(nn.Module):
         round_to: Keep a multiple of this many units in every vector.
         seed: Seed of the private generator that draws the masks.
         log_interval: Steps between two lines of the log.
+        extra_steps: How many steps a training may go on beyond its end until the gates
+            expect the targets; None: twice as many as the ramp has.
         **lagrangian: See `Lagrangian`.
 
     Raises:
-        UserError: See `check_reachable` and `Lagrangian`; or a bad value.
+        UserError: See `check_reachable` and `Lagrangian`; or a bad value, such as a
+            `clamp` within which the gates cannot close far enough.
     """
 
     def __init__(
@@ -64,9 +74,16 @@ class Gates(nn.Module):
         round_to: int = 1,
         seed: int = 0,
         log_interval: int = 20,
+        extra_steps: Optional[int] = None,
         **lagrangian: Any,
     ) -> None:
-        check_reachable(graph, tuple(units), budget, round_to)
+        units = unit_kinds(units)
+        check_reachable(graph, units, budget, round_to)
+        number("clamp", clamp, above=0)
+        number("seed", seed, whole=True)
+        number("log_interval", log_interval, least=1, whole=True)
+        if extra_steps is not None:
+            number("extra_steps", extra_steps, least=0, whole=True)
         if mask not in ("soft", "hard"):
             raise UserError(f"l0_conf: mask '{mask}' must be soft or hard")
         super().__init__()
@@ -79,6 +96,9 @@ class Gates(nn.Module):
             implied(graph, self.names, budget, round_to),
             **lagrangian,
         )
+        self.extra_steps = extra_steps
+        if extra_steps is None:
+            self.extra_steps = 2 * self.lagrangian.ramp_steps
         self.sizes = [graph[name].size for name in self.names]
         self.theta = nn.Parameter(self._initial(drop))
         self._segments = torch.repeat_interleave(
@@ -88,6 +108,7 @@ class Gates(nn.Module):
             ExpectedCost(CostModel(graph.dense, t.frames), self.names, t.kind, t.part)
             for t in budget
         ]
+        self._check_clamp()
         self._micro_batch = 0
         self._cache: Optional[Tuple[Tuple[int, float], Dict[str, torch.Tensor]]] = None
         self._notes: Dict[str, float] = {}
@@ -97,13 +118,11 @@ class Gates(nn.Module):
 
     def _initial(self, drop: Union[float, Mapping[str, float]]) -> torch.Tensor:
         generator = torch.Generator().manual_seed(self.seed)
-        means = []
-        for name, size in zip(self.names, self.sizes):
-            kind = self.graph[name].kind
-            rate = drop if isinstance(drop, float) else drop.get(kind, 0.01)
-            if not 0 < rate < 1:
-                raise UserError(f"l0_conf: drop {rate} must be between 0 and 1")
-            means.append(torch.full((size,), initial_theta(rate)))
+        rates = drop_rates(drop)
+        means = [
+            torch.full((size,), initial_theta(rates[self.graph[name].kind]))
+            for name, size in zip(self.names, self.sizes)
+        ]
         noise = torch.randn(sum(self.sizes), generator=generator)
         return torch.cat(means) + 0.01 * noise
 
@@ -132,10 +151,24 @@ class Gates(nn.Module):
             z = sample(self.theta.float(), u)
         self.hooks.values = dict(zip(self.names, z.split(self.sizes)))
 
-    def sparsity(self) -> torch.Tensor:
-        """Return the expected share that is gone of each target's cost; (targets,)."""
-        with _fp32(self.theta):
-            probability = open_probability(self.theta.float())
+    def _check_clamp(self) -> None:
+        most = self.sparsity(torch.full_like(self.theta, -self.clamp)).tolist()
+        for target, share in zip(self.budget, most):
+            if share < target.sparsity - TOLERANCE:
+                raise UserError(
+                    f"l0_conf: clamp {self.clamp:g} lets gates close only so far that "
+                    f"{share:.3f} goes, which is not {target}; raise it"
+                )
+
+    def sparsity(self, theta: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Return the expected share that is gone of each target's cost; (targets,).
+
+        Args:
+            theta: Other parameters than those of the gates.
+        """
+        theta = self.theta if theta is None else theta
+        with _fp32(theta):
+            probability = open_probability(theta.float())
             counts = probability.new_zeros(len(self.sizes)).index_add(
                 0, self._segments.to(probability.device), probability
             )
@@ -188,6 +221,17 @@ class Gates(nn.Module):
                 stream.write(json.dumps(line) + "\n")
         self.lagrangian.after_step(reached)
         self._micro_batch = 0
+
+    @torch.no_grad()
+    def behind(self) -> str:
+        """Say which targets the gates do not expect yet; "" if they expect all."""
+        expected = self.sparsity().tolist()
+        rows = zip(self.budget, expected, self.lagrangian.behind(expected))
+        return "; ".join(
+            f"{target}: {share:.4f} expected by the gates"
+            for target, share, behind in rows
+            if behind
+        )
 
     def epoch_end(self) -> None:
         """Start the next epoch with the first mask of its step.

@@ -23,10 +23,33 @@ from typing import List, Optional, Sequence
 import torch
 from torch import nn
 
+from espnet_prune.select.l0.conf import number
 from espnet_prune.utils import UserError
 
 # way of a gate from open (drop 0.01) to closed, in units of its parameter
 TRAVEL = 6.2
+RAMP_STEPS = 500
+# by which a share that the gates expect may be short of its target in the end
+TOLERANCE = 0.01
+# a ramp this short may be longer than the training, which then goes on for it
+SHORT = 20
+
+
+def check_ramp(ramp_steps: int, steps: int) -> None:
+    """Refuse a ramp that is longer than the training.
+
+    Args:
+        ramp_steps: Optimiser steps of the ramp.
+        steps: Those of the training.
+
+    Raises:
+        UserError: It is longer, by more than what a training easily goes on for.
+    """
+    if ramp_steps > max(steps, SHORT):
+        raise UserError(
+            f"l0_conf: ramp_steps {ramp_steps} would not be over at the end of "
+            f"training, which has {steps} steps; lower it, or train longer"
+        )
 
 
 class Lagrangian(nn.Module):
@@ -43,21 +66,27 @@ class Lagrangian(nn.Module):
         violation_limit: What a multiplier integrates of |v| at most.
 
     Raises:
-        UserError: The ramp is too short for the gates to follow.
+        UserError: A value that is no number of its range, or a ramp that is too short
+            for the gates to follow.
     """
 
     def __init__(
         self,
         targets: Sequence[float],
         one_sided: Optional[Sequence[bool]] = None,
-        ramp_steps: int = 500,
+        ramp_steps: int = RAMP_STEPS,
         gate_lr: Optional[float] = None,
         penalty: float = 50.0,
         dual_rate: Optional[float] = None,
         violation_limit: float = 0.1,
     ) -> None:
-        if ramp_steps < 1:
-            raise UserError(f"l0_conf: ramp_steps {ramp_steps} must be positive")
+        number("ramp_steps", ramp_steps, least=1, whole=True)
+        number("penalty", penalty, least=0)
+        number("violation_limit", violation_limit, above=0)
+        if gate_lr is not None:
+            number("gate_lr", gate_lr, above=0)
+        if dual_rate is not None:
+            number("dual_rate", dual_rate, least=0)
         super().__init__()
         self.gate_lr = (
             min(0.2, 10 * TRAVEL / ramp_steps) if gate_lr is None else gate_lr
@@ -75,8 +104,8 @@ class Lagrangian(nn.Module):
         # 0.3 per step goes well with a gate that moves 0.2 per step
         self.dual_rate = 1.5 * self.gate_lr if dual_rate is None else dual_rate
         self.violation_limit = violation_limit
-        number = len(self.final_targets)
-        self.register_buffer("multiplier", torch.zeros(number, dtype=torch.float64))
+        zeros = torch.zeros(len(self.final_targets), dtype=torch.float64)
+        self.register_buffer("multiplier", zeros)
         self.register_buffer("step", torch.zeros((), dtype=torch.float64))
 
     def share(self) -> float:
@@ -104,6 +133,18 @@ class Lagrangian(nn.Module):
         exceed = self._may_exceed()
         self.multiplier[exceed] = self.multiplier[exceed].clamp(max=0.0)
         self.step += 1.0
+
+    def behind(self, reached: Sequence[float]) -> List[bool]:
+        """Say which shares are short of their targets; (targets,) -> (targets,).
+
+        What others imply is met when they are.
+        """
+        return [
+            not implied and share < target - TOLERANCE
+            for share, target, implied in zip(
+                reached, self.final_targets, self.one_sided
+            )
+        ]
 
     def _may_exceed(self) -> torch.Tensor:
         return torch.tensor(self.one_sided, device=self.multiplier.device)

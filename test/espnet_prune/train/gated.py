@@ -5,7 +5,14 @@
 
 import torch
 
-L0 = dict(budget=dict(kind="params", sparsity=0.4), ramp_steps=62, log_interval=2)
+# so short a training cannot come to its budget, and does not go on for it
+L0 = dict(
+    budget=dict(kind="params", sparsity=0.4),
+    ramp_steps=20,
+    gate_lr=0.65,
+    log_interval=2,
+    extra_steps=0,
+)
 DISTIL = dict(layers=2)
 
 

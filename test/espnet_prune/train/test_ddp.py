@@ -209,7 +209,7 @@ def test_a_selection_in_two_processes(tiny, dense):
     conf = {
         "method": "l0",
         "budget": {"kind": "params", "sparsity": 0.4},
-        "l0_conf": {"ramp_steps": 62},
+        "l0_conf": {"ramp_steps": 20, "gate_lr": 0.65, "extra_steps": 0},
         "train_conf": {**{key: tiny.config[key] for key in keys}, "max_epoch": 1},
     }
     write_yaml(conf, tiny.root / "select.yaml")
