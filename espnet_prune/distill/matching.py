@@ -20,33 +20,37 @@ Pairs = List[Tuple[int, int]]
 def match_fixed(
     layers: Sequence[int],
     exists: Sequence[bool],
-    num_teacher: int,
+    teacher_blocks: Sequence[int],
     kept_blocks: Optional[Sequence[int]] = None,
 ) -> Pairs:
-    """Match by position.
+    """Match by block number.
 
     Args:
-        layers: Teacher blocks, 0-based.
+        layers: Teacher blocks, 0-based positions.
         exists: For every student block, whether anything of it is left.
-        num_teacher: Number of teacher blocks.
-        kept_blocks: Teacher index of every student block, when blocks were removed.
+        teacher_blocks: Number of every teacher block in the model that it was cut from;
+            0, 1, ... if it was not cut.
+        kept_blocks: The same of every student block, if it is known.
 
     Returns:
         Pairs: (position in `layers`, student block). A teacher block whose student
-        block is gone has no pair. Without `kept_blocks`, student blocks are spread
-        evenly over the teacher's, the last one matching the last.
+        block is gone has no pair. Where the numbers of student blocks are not known, or
+        not those of the teacher, student blocks are spread evenly over the teacher's,
+        the last one matching the last.
     """
-    num_student = len(exists)
-    if kept_blocks is None or len(kept_blocks) != num_student:
+    num_student, num_teacher = len(exists), len(teacher_blocks)
+    if (
+        kept_blocks is None
+        or len(kept_blocks) != num_student
+        or not set(kept_blocks) <= set(teacher_blocks)
+    ):
         kept_blocks = [
-            -(-(j + 1) * num_teacher // num_student) - 1 for j in range(num_student)
+            teacher_blocks[-(-(j + 1) * num_teacher // num_student) - 1]
+            for j in range(num_student)
         ]
     position = {int(t): j for j, t in enumerate(kept_blocks)}
-    return [
-        (i, position[t])
-        for i, t in enumerate(layers)
-        if t in position and exists[position[t]]
-    ]
+    matched = [position.get(int(teacher_blocks[t])) for t in layers]
+    return [(i, j) for i, j in enumerate(matched) if j is not None and exists[j]]
 
 
 def match_nearest(distance: torch.Tensor, exists: Sequence[bool]) -> Pairs:

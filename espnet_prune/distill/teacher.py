@@ -24,12 +24,14 @@ class TeacherOutput:
         hidden: Selected block outputs (H, N, D), N = valid frames, or None.
         block_input: What enters the first block (1, N, D), or None.
         lengths: Valid encoder frames (#batch,).
-        ctc_logits: (#batch, L, V) or None.
+        output_lengths: The same behind the postencoder, if there is one.
+        ctc_logits: (#batch, L', V) or None.
         decoder_logits: (#batch, U, V) or None.
     """
 
     hidden: Optional[torch.Tensor]
     lengths: torch.Tensor
+    output_lengths: torch.Tensor
     ctc_logits: Optional[torch.Tensor]
     decoder_logits: Optional[torch.Tensor]
     block_input: Optional[torch.Tensor] = None
@@ -59,6 +61,9 @@ class Teacher:
     ):
         self.model = model.eval().requires_grad_(False)
         self.num_blocks = len(model.encoder.encoders)
+        # numbers that the blocks had in a model that this one was cut from
+        numbers = getattr(model.encoder, "kept_blocks", range(self.num_blocks))
+        self.blocks = list(numbers)
         for layer in layers:
             if not -self.num_blocks <= layer < self.num_blocks:
                 raise UserError(
@@ -76,20 +81,24 @@ class Teacher:
         feats_lengths: torch.Tensor,
         tokens: Optional[Tuple[torch.Tensor, torch.Tensor]] = None,
         ctc: bool = True,
+        hidden: Optional[Any] = None,
     ) -> TeacherOutput:
         """Run on exactly the features that the student saw.
 
         Args:
-            feats: Encoder input (#batch, L0, F).
+            feats: Input of the preencoder or encoder (#batch, L0, F).
             feats_lengths: (#batch,).
             tokens: Decoder input (#batch, U) and lengths (#batch,); None leaves the
                 decoder out.
             ctc: Whether to compute CTC logits.
+            hidden: What to hide of the frames, because it was hidden from the student.
         """
         model = self.model
         if self._device != feats.device:
             model.to(feats.device)
             self._device = feats.device
+        if getattr(model, "preencoder", None) is not None:
+            feats, feats_lengths = model.preencoder(feats, feats_lengths)
         blocks: List[torch.Tensor] = []
         handles = [
             model.encoder.encoders[i].register_forward_hook(
@@ -100,18 +109,23 @@ class Teacher:
         entered: List[torch.Tensor] = []
         if self.block_input:
             handles.append(watch_block_input(model.encoder, entered.append))
+        embed = getattr(model.encoder, "embed", None)
         try:
+            if hidden is not None:
+                embed.to_hide = hidden
             extra = {}
             if getattr(model.encoder, "interctc_use_conditioning", False):
                 extra["ctc"] = model.ctc
             output, lengths, _ = model.encoder(feats, feats_lengths, **extra)
         finally:
+            if hidden is not None:
+                embed.to_hide = None
             for handle in handles:
                 handle.remove()
-        encoded = first(output)
+        encoded, output_lengths = first(output), lengths
         if getattr(model, "postencoder", None) is not None:
-            encoded, lengths = model.postencoder(encoded, lengths)
-        hidden, entering = (
+            encoded, output_lengths = model.postencoder(encoded, lengths)
+        states, entering = (
             (
                 gather_valid(found, valid_mask(lengths, found[0].size(1)))
                 if found
@@ -123,8 +137,10 @@ class Teacher:
         if ctc and getattr(model, "ctc", None) is not None:
             ctc_logits = model.ctc.ctc_lo(encoded)
         if tokens is not None and getattr(model, "decoder", None) is not None:
-            decoder_logits = first(model.decoder(encoded, lengths, *tokens))
-        return TeacherOutput(hidden, lengths, ctc_logits, decoder_logits, entering)
+            decoder_logits = first(model.decoder(encoded, output_lengths, *tokens))
+        return TeacherOutput(
+            states, lengths, output_lengths, ctc_logits, decoder_logits, entering
+        )
 
 
 def load_teacher(
@@ -196,6 +212,13 @@ def _check_fit(model, state, student, config) -> None:
             f"--teacher_config {config}: encoder width {width}, but the student has "
             f"{student.encoder.output_size()}"
         )
+    for name in ("preencoder", "postencoder"):
+        kinds = [type(getattr(m, name, None)).__name__ for m in (model, student)]
+        if kinds[0] != kinds[1]:
+            raise UserError(
+                f"--teacher_config {config}: {name} {kinds[0]}, but the student has "
+                f"{kinds[1]}; both need the same"
+            )
     frontends = [getattr(m, "frontend", None) for m in (model, student)]
     sizes = [f.output_size() if f is not None else None for f in frontends]
     if None not in sizes and sizes[0] != sizes[1]:

@@ -51,8 +51,9 @@ class PruneASRModel(ESPnetASRModel):
         """Distil from `model`, an `ESPnetASRModel` of the same width and tokens.
 
         Raises:
-            UserError: `conf.layers` names a block that the teacher does not have, or
-                `conf.projections` a file that is missing or of another width.
+            UserError: `conf.layers` names a block that the teacher does not have, or,
+                matched by number, only blocks that are gone; or `conf.projections` a
+                file that is missing or of another width.
         """
         layers: List[int] = []
         if conf.w_layer > 0:
@@ -62,6 +63,14 @@ class PruneASRModel(ESPnetASRModel):
                 else list(conf.layers)
             )
         self.teacher = Teacher(model, layers, conf.block_input)
+        if layers and conf.matching == "fixed":
+            left = self.existing or [True] * len(self.encoder.encoders)
+            if not self._match_fixed(left) and not conf.block_input:
+                raise UserError(
+                    f"distill_conf: of layers {self.teacher.layers} nothing is left in "
+                    "this model, so with matching: fixed no hidden state would be "
+                    "compared; name others, or set matching: nearest_in_order"
+                )
         if conf.projections:
             self.projections = Projections(model.encoder.output_size())
             if isinstance(conf.projections, str):
@@ -77,8 +86,8 @@ class PruneASRModel(ESPnetASRModel):
         """Tell which blocks of the teacher the student still has.
 
         Args:
-            widths: `structure` of a pruned encoder's configuration: lists over the
-                kept blocks, 0 where a module is gone.
+            widths: `Structure.widths()`, as in the configuration of a pruned encoder:
+                lists over the kept blocks, 0 where a module is gone.
         """
         self.kept_blocks = widths.get("kept_blocks")
         lists = [v for k, v in widths.items() if k in BLOCK_FIELDS and v]
@@ -172,20 +181,29 @@ class PruneASRModel(ESPnetASRModel):
         """Run the teacher on what the student saw, under the same autocast.
 
         Raises:
-            UserError: The teacher's encoder makes another number of frames.
+            UserError: The teacher's encoder or postencoder makes another number of
+                frames.
         """
         if self.teacher is None:
             return None
         conf = self.distill_conf
         tokens = seen.decoder_inputs if conf.w_att > 0 else None
         answer = self.teacher(
-            seen.feats.detach(), seen.feats_lengths, tokens, ctc=conf.w_ctc > 0
+            seen.feats.detach(),
+            seen.feats_lengths,
+            tokens,
+            ctc=conf.w_ctc > 0,
+            hidden=seen.hidden,
         )
-        if not torch.equal(answer.lengths.cpu(), seen.lengths.cpu()):
-            raise UserError(
-                "the teacher's encoder makes another number of frames than the "
-                "student's; both need the same input_layer"
-            )
+        for name, remedy, theirs, ours in (
+            ("encoder", "input_layer", answer.lengths, seen.lengths),
+            ("postencoder", "one", answer.output_lengths, seen.output_lengths),
+        ):
+            if not torch.equal(theirs.cpu(), ours.cpu()):
+                raise UserError(
+                    f"the teacher's {name} makes another number of frames than the "
+                    f"student's; both need the same {remedy}"
+                )
         return answer
 
     def _distill(self, seen: Capture, answer: TeacherOutput) -> Dict[str, Part]:
@@ -195,7 +213,7 @@ class PruneASRModel(ESPnetASRModel):
         if answer.hidden is not None:
             parts["layer"] = self._hidden(seen, answer)
         if answer.ctc_logits is not None and seen.ctc_logits is not None:
-            mask = losses.valid_mask(seen.lengths, seen.ctc_logits.size(1))
+            mask = losses.valid_mask(seen.output_lengths, seen.ctc_logits.size(1))
             blank = self.blank_id if conf.blank_weight else -1
             loss = losses.logit_kl(
                 seen.ctc_logits, answer.ctc_logits, mask, conf.temperature, blank
@@ -233,18 +251,26 @@ class PruneASRModel(ESPnetASRModel):
             return hidden
         return self.projections(hidden.float(), name)
 
+    def _match_fixed(self, exists: List[bool]) -> matching.Pairs:
+        return matching.match_fixed(
+            self.teacher.layers, exists, self.teacher.blocks, self.kept_blocks
+        )
+
+    def _exists(self, number: int) -> List[bool]:
+        """Say of which blocks anything is left, under the present masks."""
+        exists = self.existing or [True] * number
+        if self.gates is not None:
+            open_now = self.gates.block_exists().tolist()
+            exists = [a and b for a, b in zip(exists, open_now)]
+        return exists
+
     def _match(
         self, blocks: List[torch.Tensor], answer: TeacherOutput, mask: torch.Tensor
     ) -> matching.Pairs:
         """Choose (position in teacher layers, student block) pairs."""
-        if self.gates is not None:
-            exists = self.gates.block_exists().tolist()
-        else:
-            exists = self.existing or [True] * len(blocks)
+        exists = self._exists(len(blocks))
         if self.distill_conf.matching == "fixed":
-            return matching.match_fixed(
-                self.teacher.layers, exists, self.teacher.num_blocks, self.kept_blocks
-            )
+            return self._match_fixed(exists)
         with torch.no_grad():
             distance = losses.pairwise_mse(
                 answer.hidden, losses.gather_valid(blocks, mask)

@@ -13,7 +13,7 @@ import functools
 import logging
 import multiprocessing
 from pathlib import Path
-from typing import List, Optional, Tuple, Union
+from typing import Any, List, Mapping, Optional, Tuple, Union
 
 import torch
 
@@ -36,6 +36,7 @@ from espnet_prune.models import (  # noqa: E402
     load_pretrained,
     load_strictly,
 )
+from espnet_prune.structure import Structure  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
@@ -154,7 +155,7 @@ class PruneASRTask(ASRTask):
             # config.yaml keeps the stock name, so that stock tools load the result
             args.model = "espnet"
         model.set_conf(conf)
-        model.set_structure((args.encoder_conf or {}).get("structure") or {})
+        model.set_structure(_widths(args))
         if l0_conf:
             l0_conf.setdefault("seed", args.seed)
             model.add_gates(espnet_prune.attach_gates(model.encoder, **l0_conf))
@@ -208,6 +209,19 @@ class PruneASRTask(ASRTask):
             return ASRTask.build_model_from_file(config_file, None, device)
         model, args = load_model(config_file, model_file)
         return model.to(device), argparse.Namespace(**args)
+
+
+def _widths(args: argparse.Namespace) -> Mapping[str, Any]:
+    """Return what is left of the encoder, as far as anything says it.
+
+    A model that is written as a stock class does not say which blocks it has kept; the
+    structure.json beside its config.yaml does.
+    """
+    widths = (args.encoder_conf or {}).get("structure")
+    beside = Path(getattr(args, "base_config", None) or "").parent / "structure.json"
+    if not widths and getattr(args, "base_config", None) and beside.is_file():
+        widths = Structure.load(beside).widths()
+    return widths or {}
 
 
 def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:

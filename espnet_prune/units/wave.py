@@ -19,7 +19,7 @@ things need care:
   per channel, 1 in a model that was never cut by soft masks.
 """
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -42,6 +42,20 @@ def spans(shape: Tuple[int, int], prob: float, length: int) -> torch.Tensor:
     starts = (torch.rand(shape) < prob / length).float()
     reach = nn.functional.pad(starts, (length - 1, 0))[:, None]
     return nn.functional.max_pool1d(reach, length, stride=1)[:, 0] > 0
+
+
+class Hidden(NamedTuple):
+    """What is hidden of one batch.
+
+    Attributes:
+        frames: (N, T), True at frames that `vector` stands for, or None.
+        channels: (N, d), True at channels that are set to 0, or None.
+        vector: (d,), used by a model that has none of its own, or None.
+    """
+
+    frames: Optional[torch.Tensor]
+    channels: Optional[torch.Tensor]
+    vector: Optional[torch.Tensor]
 
 
 def receptive_field(layers: Sequence[Tuple[int, int]]) -> int:
@@ -73,6 +87,11 @@ class WaveEmbed(nn.Module):
             the Large models expect.
         mask_time: Probability and length of masked spans of frames, in training only.
         mask_channel: The same of channels.
+
+    Attributes:
+        hidden: What the last pass hid, or None.
+        to_hide: What to hide instead of drawing it, in evaluation, too; None draws in
+            training and hides nothing in evaluation.
     """
 
     def __init__(
@@ -95,6 +114,8 @@ class WaveEmbed(nn.Module):
         self.positions = positions
         self.normalize_waveform = normalize_waveform
         self.mask_time, self.mask_channel = mask_time, mask_channel
+        self.hidden: Optional[Hidden] = None
+        self.to_hide: Optional[Hidden] = None
         convs = [layer.conv for layer in extractor.conv_layers]
         self.register_buffer("scale", torch.ones(convs[-1].out_channels))
         if mask_time[0] > 0:
@@ -124,8 +145,11 @@ class WaveEmbed(nn.Module):
         x = x[:, : int(lengths.max())]
         mask = torch.arange(x.size(1), device=x.device) < lengths[:, None]
         x = self.projection(x * self.scale)
-        if self.training:
-            x = self._hidden(x)
+        self.hidden = self.to_hide
+        if self.training and self.hidden is None:
+            self.hidden = self._draw(x)
+        if self.hidden is not None:
+            x = self._hide(x, self.hidden)
         x = x.masked_fill(~mask[..., None], 0.0)
         x = self.dropout(self.norm(x + self.pos_conv(x)))
         mask = mask[:, None]
@@ -133,14 +157,23 @@ class WaveEmbed(nn.Module):
             return x, mask
         return (x, self.positions(x.size(1))), mask
 
-    def _hidden(self, x: torch.Tensor) -> torch.Tensor:
-        """Hide spans of frames and of channels."""
+    def _draw(self, x: torch.Tensor) -> Hidden:
+        """Draw spans of frames and of channels."""
+        frames = channels = vector = None
         if self.mask_time[0] > 0:
             frames = spans(x.shape[:2], *self.mask_time).to(x.device)
-            x = torch.where(frames[..., None], self.mask_embedding.to(x.dtype), x)
+            vector = self.mask_embedding.detach()
         if self.mask_channel[0] > 0:
             channels = spans((len(x), x.size(2)), *self.mask_channel).to(x.device)
-            x = x.masked_fill(channels[:, None], 0.0)
+        return Hidden(frames, channels, vector)
+
+    def _hide(self, x: torch.Tensor, hidden: Hidden) -> torch.Tensor:
+        """Hide frames and channels of x (N, T, d)."""
+        if hidden.frames is not None:
+            vector = getattr(self, "mask_embedding", hidden.vector)
+            x = torch.where(hidden.frames[..., None], vector.to(x.dtype), x)
+        if hidden.channels is not None:
+            x = x.masked_fill(hidden.channels[:, None], 0.0)
         return x
 
 

@@ -47,12 +47,22 @@ def test_nearest_ignores_removed_blocks():
 
 
 def test_fixed_uses_positions_of_kept_blocks():
-    assert match_fixed([1, 3], [True] * 4, 4) == [(0, 1), (1, 3)]
-    assert match_fixed([1, 3], [True, False, True, True], 4) == [(1, 3)]
+    four = range(4)
+    assert match_fixed([1, 3], [True] * 4, four) == [(0, 1), (1, 3)]
+    assert match_fixed([1, 3], [True, False, True, True], four) == [(1, 3)]
     # blocks 0 and 3 of the teacher are left
-    assert match_fixed([1, 3], [True, True], 4, [0, 3]) == [(1, 1)]
+    assert match_fixed([1, 3], [True, True], four, [0, 3]) == [(1, 1)]
     # depth halved, origin unknown: evenly spread, last on last
-    assert match_fixed([1, 3], [True, True], 4) == [(0, 0), (1, 1)]
+    assert match_fixed([1, 3], [True, True], four) == [(0, 0), (1, 1)]
+
+
+def test_fixed_knows_a_teacher_that_lacks_blocks():
+    # teacher and student are the same model, blocks 0 and 3 of a larger one
+    assert match_fixed([0, 1], [True, True], [0, 3], [0, 3]) == [(0, 0), (1, 1)]
+    # of blocks 0, 3 and 5 the student has lost 3
+    assert match_fixed([0, 1, 2], [True, True], [0, 3, 5], [0, 5]) == [(0, 0), (2, 1)]
+    # numbers that are not the teacher's say nothing: evenly spread
+    assert match_fixed([0, 1], [True, True], [0, 1], [0, 3]) == [(0, 0), (1, 1)]
 
 
 def test_default_layers_end_at_the_last():
