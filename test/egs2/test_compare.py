@@ -190,11 +190,15 @@ def test_the_table(compare, tmp_path, monkeypatch):
         for name in ("config.yaml", "best.pth"):
             (point[3] / name).touch()
     text = table.write(points, *given, samples=200)
+    head = [cell.strip() for cell in text.splitlines()[0].strip("| ").split("|")]
+    assert head[5:] == [f"WER {s}" for s in ("test", "dev", "dev+test")] + [
+        "against dense, test", "against dense, dev+test"
+    ]  # fmt: skip
     row = next(x for x in text.splitlines() if x.startswith("| l0_kd"))
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    cells = [cell.strip() for cell in row.strip("| ").split("|")]
     assert cells[:5] == ["l0_kd", "50 %", "1 2", "1 M", "0.5"]
     assert cells[5].startswith("25.00 [") and cells[7].startswith("25.00 [")
-    assert cells[8] == "+10.00 [+10.00, +10.00]"  # every utterance has one more
+    assert cells[8:] == ["+10.00 [+10.00, +10.00]"] * 2  # each utterance has one more
     for name in ("wer_over_macs", "remains"):
         assert (tmp_path / "images" / f"{name}.png").stat().st_size > 1000
     written = (tmp_path / "RESULTS.md").read_text()
@@ -204,9 +208,41 @@ def test_the_table(compare, tmp_path, monkeypatch):
     cells = [[cell.strip() for cell in x.split("|")] for x in pairs.splitlines()]
     own = [row[2:-1] for row in cells if row[1:2] == ["l0_kd"]]
     assert own == [
-        ["50 %", "l0", "2", *["-5.00 [-20.00, +10.00]"] * 2],
-        ["50 %", "dense_long", "1", *["+20.00 [+20.00, +20.00]"] * 2],
+        ["50 %", "l0", "2", *["-5.00 [-20.00, +10.00]"] * 6],
+        ["50 %", "dense_long", "1", *["+20.00 [+20.00, +20.00]"] * 6],
     ]
+    assert "test: 2 utterances, dev: 2 utterances, dev+test: 4" in written
+    assert "says nothing about other speakers" in written
+
+
+def test_intervals_are_drawn_by_speaker(compare, tmp_path):
+    """One speaker is understood, the other never; labels of result.txt name them."""
+    scores = importlib.import_module("compare_scores")
+    (tmp_path / "dump/raw/test").mkdir(parents=True)
+    utts = [f"{s}-1-u{i}" for s in "gb" for i in range(9)]
+    spk = "".join(f"{u}\t{u[:3]}\n" for u in utts)
+    (tmp_path / "dump/raw/test/utt2spk").write_text(spk)
+    lines = [
+        f"id: ({u[:3]}-{u})\nScores: (#C #S #D #I) {5 * (u[0] == 'g')} "
+        f"{5 * (u[0] == 'b')} 0 0\n"
+        for u in utts
+    ]
+    for measure in ("wer", "cer"):
+        folder = tmp_path / "x/beam/test" / f"score_{measure}"
+        folder.mkdir(parents=True)
+        (folder / "result.txt").write_text("".join(lines))
+    found = scores.read_point(tmp_path / "x", "beam", ["test"])
+    speakers = scores.read_speakers(tmp_path / "dump/raw", ["test", "dev"])
+    assert len(speakers) == 18 and set(speakers.values()) == {"g-1", "b-1"}
+
+    def interval(speakers):
+        draw = scores.Draw(400, speakers)
+        values = scores.figures({0: found["wer", "test"]}, {}, draw)
+        return values["interval"], values["drawn"]
+
+    assert interval(speakers) == ([0.0, 100.0], "2 speakers")
+    (low, high), drawn = interval({})
+    assert 20 < low < high < 80 and drawn == "18 utterances"
 
 
 def test_a_conformer_of_the_same_size(compare):

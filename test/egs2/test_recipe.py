@@ -34,7 +34,7 @@ def touch(folder, *names):
         path.write_text(tables.get(name, name))
 
 what = args[args.index("-m") + 1] if args[0] == "-m" else args[0]
-if what == "espnet_prune.bin.audio_state" or "kind" in args[:3]:
+if what == "espnet_prune.bin.audio_state":
     sys.argv = args[1:]
     runpy.run_module(what, run_name="__main__", alter_sys=True)
 elif what == "espnet_prune.bin.asr_train" and "--collect_stats" not in args:
@@ -54,6 +54,8 @@ elif what == "espnet_prune.bin.decode_jobs":
     if "split" in args:
         touch(value("--output_dir"), "logdir/wav.scp")
         print(2)
+    elif "kind" in args:
+        print("sound")
     elif "collect" in args:
         touch(value("--output_dir"), "test/text")
 elif what == "espnet_prune.bin.data_prep" and value("--stage") in "45":
@@ -240,8 +242,6 @@ def test_stage_14_starts_from_a_model_one_has(recipe):
     dense.mkdir(parents=True)
     for name in ("config.yaml", "valid.acc.ave.pth"):
         (dense / name).write_text("{}")
-    (recipe / "dump/raw/test").mkdir(parents=True)
-    (recipe / "dump/raw/test/wav.scp").write_text("u1 1.wav\n")
     options = ("--dense_exp", "elsewhere/asr_x", "--test_sets", "test")
     done = run(recipe, "--stage", "14", "--stop_stage", "19", *options)
     assert done.returncode == 0, done.stdout

@@ -232,6 +232,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--inference_asr_model", default="valid.acc.ave.pth")
     parser.add_argument("--test_sets", nargs="+", default=["dev", "test"])
     parser.add_argument("--bootstrap", type=int, default=10000)
+    parser.add_argument("--dumpdir", type=Path, default=Path("dump"))
     parser.add_argument("--only_table", type=lambda x: x == "true", default=False)
     parser.add_argument("common", nargs="*", help="options of every prune.sh call")
     return parser
@@ -256,6 +257,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         args.expdir,
         about,
         args.bootstrap,
+        args.dumpdir,
     )
     print(table)
     require_all(failed, args.expdir / "log")

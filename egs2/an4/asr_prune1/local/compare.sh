@@ -64,4 +64,4 @@ python3 local/compare.py --expdir "${expdir}" --seeds ${seeds} \
     --prune_config "${prune_config}" --recover_config "${recover_config}" \
     --inference_config "${inference_config}" --test_sets ${test_sets} \
     --inference_asr_model "${inference_asr_model}" \
-    --bootstrap "${bootstrap}" --only_table "${only_table}" -- "${common[@]}"
+    --bootstrap "${bootstrap}" --dumpdir "${dumpdir}" --only_table "${only_table}" -- "${common[@]}"

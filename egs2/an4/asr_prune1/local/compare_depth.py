@@ -15,7 +15,10 @@ import compare
 import compare_scores
 from compare import Job
 
+from espnet_prune.data.corpus import whole_set
+from espnet_prune.report.bootstrap import few
 from espnet_prune.report.results import environment, markdown
+from espnet_prune.report.tables import in_order
 from espnet_prune.utils import (
     atomic_write,
     read_json,
@@ -172,8 +175,9 @@ def decode(args: argparse.Namespace, found: Sequence[Point]) -> None:
         model, config = load_model(exp / "config.yaml", exp / MODEL)
         runner = BlockRunner(model.encoder, model.ctc)
         for name in args.test_sets:
-            data = [(str(raw / name / "wav.scp"), "speech", "sound")]
-            data += [(str(raw / name / "text"), "text", "text")]
+            whole = whole_set(raw, name)
+            data = [(str(whole / "wav.scp"), "speech", "sound")]
+            data += [(str(whole / "text"), "text", "text")]
             batches = load_batches(config, data, max_utts=10**6, batch_seconds=30)
             for point in own:
                 blocks = point.blocks or range(1, len(runner) + 1)
@@ -190,7 +194,7 @@ def decode(args: argparse.Namespace, found: Sequence[Point]) -> None:
                 with atomic_write(folder / "text") as stream:
                     stream.write("".join(sorted(lines)))
                 score_set(
-                    raw / name / "text",
+                    whole / "text",
                     folder / "text",
                     tokenizers(),
                     folder,
@@ -209,9 +213,12 @@ def rows(args: argparse.Namespace, found: Sequence[Point]) -> List[Dict[str, Any
         seed = 100 * point.seed + int(draw or 0)
         groups.setdefault((method, point.depth), {})[seed] = scores
     table = []
+    raw = Path(args.dumpdir) / "raw"
+    speakers = compare_scores.read_speakers(raw, args.test_sets)
+    draw = compare_scores.Draw(args.bootstrap, speakers)
     for (method, depth), seeds in sorted(groups.items(), key=lambda g: -g[0][1]):
         against = groups.get(("separate", depth), {})
-        scores = compare_scores.all_figures(seeds, against, args.bootstrap)
+        scores = compare_scores.all_figures(seeds, against, draw)
         row = {"method": method, "depth": depth, "seeds": sorted(seeds)}
         table.append({**row, "scores": scores})
     return table
@@ -219,14 +226,14 @@ def rows(args: argparse.Namespace, found: Sequence[Point]) -> List[Dict[str, Any
 
 def text_of(found: Sequence[Dict[str, Any]], measure: str) -> str:
     """A Markdown table: a row per depth and method."""
-    sets = list(found[0]["scores"][measure])
+    sets = in_order(found[0]["scores"][measure])
     head = ["depth", "model", "runs", *(f"{measure.upper()} {s}" for s in sets)]
-    lines = [[*head, "against separate"]]
+    lines = [[*head, f"against separate, {sets[0]}"]]
     for row in found:
         values = [row["scores"][measure][s] for s in sets]
         line = [str(row["depth"]), row["method"], str(len(row["seeds"]))]
         line += map(compare_scores.rate_text, values)
-        against = values[-1].get("against_dense")
+        against = values[0].get("against_dense")
         other = against and row["method"] != "separate"
         text = compare_scores.difference_text(against) if other else "-"
         lines.append([*line, text])
@@ -239,15 +246,16 @@ def plot(found: Sequence[Dict[str, Any]], path: Path) -> None:
 
     from espnet_prune.report.plots import save_png
 
+    name = in_order(found[0]["scores"]["wer"])[0]
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axis = figure.subplots()
     for method in dict.fromkeys(row["method"] for row in found):
         own = [row for row in found if row["method"] == method]
-        rates = [list(row["scores"]["wer"].values())[-1]["rate"] for row in own]
+        rates = [row["scores"]["wer"][name]["rate"] for row in own]
         axis.plot([row["depth"] for row in own], rates, marker="o", label=method)
     axis.invert_xaxis()
     axis.set_xlabel("blocks that run")
-    axis.set_ylabel(f"WER {list(found[0]['scores']['wer'])[-1]} [%], greedy CTC")
+    axis.set_ylabel(f"WER {name} [%], greedy CTC")
     axis.set_ylim(0, 100)
     axis.legend(fontsize=8)
     save_png(figure, path)
@@ -284,6 +292,9 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
             continue
         result[family] = rows(args, found)
         lines += ["", f"## {family}, greedy CTC", ""]
+        values = result[family][0]["scores"]["wer"].values()
+        lines += [f"Intervals drawn by {', '.join(v['drawn'] for v in values)}."]
+        lines += [few(v["drawn"] for v in values), ""]
         for measure in compare_scores.MEASURES:
             lines += [text_of(result[family], measure), ""]
         plot(result[family], args.expdir / f"depth_{family}.png")

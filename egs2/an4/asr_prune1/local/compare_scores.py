@@ -3,21 +3,53 @@
 
 """Error rates of a comparison: read, added up over the seeds, and compared.
 
-The intervals come from a bootstrap over utterances in which the errors of an utterance
-are added up over the seeds; differences are paired by utterance and seed.
+The intervals come from a bootstrap over speakers, where utt2spk tells them, or else
+over utterances, in which the errors of an utterance are added up over the seeds;
+differences are paired by utterance and seed.
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from espnet_prune.report.bootstrap import interval, paired
+from espnet_prune.data.corpus import whole_set
+from espnet_prune.data.tables import read_table
+from espnet_prune.report.bootstrap import drawn, interval, paired, speakers_of
 from espnet_prune.report.counts import Counts, parse_result
+from espnet_prune.report.tables import in_order
 
 Point = Tuple[str, int, int, Path]  # method, size, seed, directory
 Utterances = Dict[str, Counts]
 Scores = Dict[Tuple[str, str], Utterances]  # by measure and set
 Found = Dict[Tuple[str, int], Dict[int, Scores]]  # by method and size, by seed
 MEASURES = ("wer", "cer")
+
+
+class Draw(NamedTuple):
+    """How an interval is drawn: resamplings, and the speaker of each utterance."""
+
+    samples: int
+    speakers: Mapping[str, str]
+
+    def groups(self, keys: Sequence[str]) -> Optional[Sequence[str]]:
+        """What is drawn together, None where the speakers are not known."""
+        if any(key not in self.speakers for key in keys):
+            return None
+        return speakers_of([self.speakers[key] for key in keys])
+
+
+def read_speakers(raw: Path, sets: Sequence[str]) -> Dict[str, str]:
+    """Speakers of the dump by the keys of `read_point`, as far as utt2spk is there."""
+    found = {}
+    for s in sets:
+        path = whole_set(raw, s) / "utt2spk"
+        for utt, speaker in read_table(path).items() if path.is_file() else ():
+            found[f"{s}/{speaker}-{utt}".lower()] = speaker
+    return found
+
+
+def shown(sets: Sequence[str]) -> List[str]:
+    """The sets in the order of the tables, and all of them together."""
+    return in_order([*sets, "+".join(sets)] if len(sets) > 1 else sets)
 
 
 def read_point(exp: Path, decode: str, sets: Sequence[str]) -> Scores:
@@ -34,8 +66,9 @@ def read_point(exp: Path, decode: str, sets: Sequence[str]) -> Scores:
         joint: Utterances = {}
         for s, path in zip(sets, paths):
             text = path.read_text(encoding="utf-8", errors="replace")
-            own = result[measure, s] = parse_result(text)
-            joint.update({f"{s}/{key}": counts for key, counts in own.items()})
+            own = {f"{s}/{key}".lower(): c for key, c in parse_result(text).items()}
+            result[measure, s] = own
+            joint.update(own)
         if len(sets) > 1:
             result[measure, "+".join(sets)] = joint
     return result
@@ -65,30 +98,33 @@ def rate(errors: Sequence[int], words: Sequence[int]) -> float:
 
 
 def difference(
-    own: Mapping[int, Utterances], others: Mapping[int, Utterances], samples: int
+    own: Mapping[int, Utterances], others: Mapping[int, Utterances], draw: Draw
 ) -> Dict[str, Any]:
     """What `paired` says of two methods, over the seeds that both have."""
     common = own.keys() & others.keys()
     errors, words = added({seed: own[seed] for seed in common})
     rest, _ = added({seed: others[seed] for seed in common})
-    return paired(errors, rest, words, samples=samples)
+    groups = draw.groups(sorted(next(iter(own.values()))))
+    return paired(errors, rest, words, groups, draw.samples)
 
 
 def figures(
     seeds: Mapping[int, Utterances],
     dense: Mapping[int, Utterances],
-    samples: int,
+    draw: Draw,
 ) -> Dict[str, Any]:
     """Rate over all seeds, its interval, the rates by seed, and against dense."""
     errors, words = added(seeds)
+    groups = draw.groups(sorted(next(iter(seeds.values()))))
     by_seed = {seed: rate(*added({seed: found})) for seed, found in seeds.items()}
     result: Dict[str, Any] = {
         "rate": rate(errors, words),
         "by_seed": by_seed,
-        "interval": list(interval(errors, words, samples=samples)),
+        "interval": list(interval(errors, words, groups, draw.samples)),
+        "drawn": drawn(groups, len(errors)),
     }
     if all(seed in dense for seed in seeds):
-        result["against_dense"] = difference(seeds, dense, samples)
+        result["against_dense"] = difference(seeds, dense, draw)
     return result
 
 
@@ -98,25 +134,25 @@ def of(seeds: Mapping[int, Scores], key: Tuple[str, str]) -> Dict[int, Utterance
 
 
 def all_figures(
-    seeds: Mapping[int, Scores], dense: Mapping[int, Scores], samples: int
+    seeds: Mapping[int, Scores], dense: Mapping[int, Scores], draw: Draw
 ) -> Dict[str, Dict[str, Any]]:
     """The `figures` by measure and set."""
     result: Dict[str, Dict[str, Any]] = {}
     for measure, s in next(iter(seeds.values())):
         key = (measure, s)
-        values = figures(of(seeds, key), of(dense, key), samples)
+        values = figures(of(seeds, key), of(dense, key), draw)
         result.setdefault(measure, {})[s] = values
     return result
 
 
 def first_against_others(
-    found: Found, sets: Sequence[str], samples: int
+    found: Found, sets: Sequence[str], draw: Draw
 ) -> List[Dict[str, Any]]:
     """The first method against each other one of the same size, and against dense_long.
 
     Returns:
-        One mapping per size and other method, with what `paired` says per measure; none
-        for models without a seed in common.
+        One mapping per size and other method, with what `paired` says per measure and
+        set; none for models without a seed in common.
     """
     first = next((method for method, size in found if size), None)
     rows = []
@@ -130,8 +166,12 @@ def first_against_others(
             row: Dict[str, Any] = {"method": own, "size": size, "other": method}
             row["seeds"] = common
             for measure in MEASURES:
-                key = (measure, "+".join(sets))
-                row[measure] = difference(of(seeds, key), of(others, key), samples)
+                row[measure] = {
+                    s: difference(
+                        of(seeds, (measure, s)), of(others, (measure, s)), draw
+                    )
+                    for s in shown(sets)
+                }
             rows.append(row)
     return rows
 

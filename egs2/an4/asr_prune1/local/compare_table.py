@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from compare_scores import (
     MEASURES,
+    Draw,
     Found,
     Point,
     all_figures,
@@ -17,8 +18,11 @@ from compare_scores import (
     find,
     first_against_others,
     rate_text,
+    read_speakers,
+    shown,
 )
 
+from espnet_prune.report.bootstrap import few
 from espnet_prune.report.results import environment, markdown
 from espnet_prune.utils import atomic_write, write_json
 
@@ -48,7 +52,7 @@ def measured(
 
 
 def collect(
-    found: Found, costs: Mapping[Tuple[str, int], Mapping[str, Any]], samples: int
+    found: Found, costs: Mapping[Tuple[str, int], Mapping[str, Any]], draw: Draw
 ) -> List[Dict[str, Any]]:
     """One mapping per method and size."""
     dense = found.get(("dense", 0), {})
@@ -61,19 +65,21 @@ def collect(
             "seeds": sorted(seeds),
             "encoder_params": price.get("encoder_params"),
             "gmacs": price.get("gmacs"),
-            "scores": all_figures(seeds, dense, samples),
+            "scores": all_figures(seeds, dense, draw),
         }
         rows.append(row)
     return rows
 
 
-def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
-    """Markdown: a row per method and size, rate and interval per set."""
+def table(rows: Sequence[Mapping[str, Any]], measure: str, sets: Sequence[str]) -> str:
+    """Markdown: a row per method and size, rate and interval per set, test first."""
     if not rows:
         return "nothing is finished yet"
-    sets = list(rows[0]["scores"][measure])
+    sets = shown(sets)
+    compared = list(dict.fromkeys([sets[0], sets[-1]]))
     lines = [["model", "removed", "seeds", "encoder", "GMACs"]]
-    lines[0] += [f"{measure.upper()} {s}" for s in sets] + ["against dense"]
+    lines[0] += [f"{measure.upper()} {s}" for s in sets]
+    lines[0] += [f"against dense, {s}" for s in compared]
     for row in sorted(rows, key=lambda r: (r["size"], r["method"] != "l0_kd")):
         params = row["encoder_params"]
         line = [row["method"], f"{row['size']} %" if row["size"] else "-"]
@@ -82,24 +88,39 @@ def table(rows: Sequence[Mapping[str, Any]], measure: str) -> str:
         line.append(f"{row['gmacs']:.3g}" if row["gmacs"] else "-")
         for s in sets:
             line.append(rate_text(row["scores"][measure][s]))
-        against = row["scores"][measure][sets[-1]].get("against_dense")
-        other = against and row["method"] != "dense"
-        lines.append(line + [difference_text(against) if other else "-"])
+        for s in compared:
+            against = row["scores"][measure][s].get("against_dense")
+            other = against and row["method"] != "dense"
+            line.append(difference_text(against) if other else "-")
+        lines.append(line)
     return markdown(lines)
+
+
+def how(rows: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> str:
+    """Say what the figures of a table are."""
+    text = "Error rates in percent over all seeds together, with 95 % intervals"
+    if not rows:
+        return f"{text}."
+    by = {s: rows[0]["scores"][MEASURES[0]][s]["drawn"] for s in shown(sets)}
+    drawn_by = ", ".join(f"{s}: {number}" for s, number in by.items())
+    text += f" by bootstrap ({drawn_by}). {few(by.values())}".rstrip()
+    return f"{text} Differences are to the dense models of the same seeds."
 
 
 def pair_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Markdown of `first_against_others`."""
-    lines = [["model", "removed", "against", "seeds", *map(str.upper, MEASURES)]]
+    columns = [(measure, s) for s in rows[0][MEASURES[0]] for measure in MEASURES]
+    lines = [["model", "removed", "against", "seeds"]]
+    lines[0] += [f"{measure.upper()} {s}" for measure, s in columns]
     for row in rows:
         line = [row["method"], f"{row['size']} %", row["other"]]
         line.append(" ".join(map(str, row["seeds"])))
-        lines.append(line + [difference_text(row[measure]) for measure in MEASURES])
+        lines.append(line + [difference_text(row[m][s]) for m, s in columns])
     return markdown(lines)
 
 
-def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """WER over MACs, one line per method, intervals as bars."""
+def plot(rows: Sequence[Mapping[str, Any]], path: Path, name: str) -> None:
+    """WER of one set over MACs, one line per method, intervals as bars."""
     from matplotlib.figure import Figure
 
     from espnet_prune.report.plots import save_png
@@ -111,7 +132,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     for i, method in enumerate(methods):
         own = [row for row in rows if row["method"] == method]
         own.sort(key=lambda row: -row["gmacs"])
-        values = [list(row["scores"]["wer"].values())[-1] for row in own]
+        values = [row["scores"]["wer"][name] for row in own]
         rates = [v["rate"] for v in values]
         if method == "dense":
             axis.axhline(rates[0], color="0.5", linestyle="--", label=method)
@@ -125,7 +146,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     if dense:
         axis.axvline(dense[0]["gmacs"], color="0.5", linestyle=":")
     axis.set_xlabel("GMACs of the encoder, 10 s")
-    axis.set_ylabel(f"WER {title}")
+    axis.set_ylabel(f"WER {name}")
     axis.legend(fontsize=8)
     save_png(figure, path)
 
@@ -138,6 +159,7 @@ def write(
     expdir: Path,
     about: Mapping[str, Any],
     samples: int = 10000,
+    dumpdir: Path = Path("dump"),
 ) -> str:
     """Write RESULTS.md, compare.json and pictures to `expdir`; return the tables.
 
@@ -149,6 +171,7 @@ def write(
         expdir: Where it goes.
         about: For the record.
         samples: Resamplings of the intervals.
+        dumpdir: Where raw/SET/utt2spk is.
     """
     from espnet_prune.report.plots import save_png
     from espnet_prune.report.remains import remains_figure
@@ -157,14 +180,13 @@ def write(
     decode = f"{inference}_asr_model_{Path(model).stem}"
     costs = measured(points, decode, model)
     found = find(points, decode, sets)
-    rows = collect(found, costs, samples)
-    pairs = first_against_others(found, sets, samples)
-    tables = "\n\n".join(table(rows, measure) for measure in MEASURES)
+    draw = Draw(samples, read_speakers(dumpdir / "raw", sets))
+    rows = collect(found, costs, draw)
+    pairs = first_against_others(found, sets, draw)
+    tables = "\n\n".join(table(rows, measure, sets) for measure in MEASURES)
     lines = ["# Comparison", ""]
     lines += [f"- {k}: `{v}`" for k, v in [*about.items(), *environment()]]
-    lines += ["", "Error rates in percent over all seeds together, with 95 % intervals"]
-    lines += ["(bootstrap over utterances); the last column is the difference to the"]
-    lines += [f"dense models of the same seeds on {'+'.join(sets)}.", "", tables, ""]
+    lines += ["", how(rows, sets), "", tables, ""]
     if pairs:
         lines += ["The first method against the others, on the seeds that both have:"]
         lines += ["", pair_table(pairs), ""]
@@ -186,5 +208,5 @@ def write(
         {"about": dict(about), "rows": rows, "pairs": pairs}, expdir / "compare.json"
     )
     if costs:
-        plot(rows, expdir / "images" / "wer_over_macs.png", "+".join(sets))
+        plot(rows, expdir / "images" / "wer_over_macs.png", shown(sets)[0])
     return tables
