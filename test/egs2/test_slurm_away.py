@@ -40,7 +40,7 @@ def start(tmp_path, monkeypatch):
 
     program("sbatch", f"#!{sys.executable}\n{SBATCH}")
     program("scancel", '#!/bin/sh\necho "$@" > cancelled\n')
-    for name, value in (("PAUSE", 0.1), ("PATIENCE", 1.0)):
+    for name, value in (("PAUSE", 0.1), ("PATIENCE", 3.0)):
         monkeypatch.setattr(slurm, name, value)
     monkeypatch.setattr(slurm, "GRACE", {True: 0.5, False: 0.5})
 
@@ -59,12 +59,13 @@ AWAY = "echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit
 
 @pytest.mark.parametrize("squeue", ["echo 4711_1", AWAY])
 def test_the_jobs_are_waited_for(start, tmp_path, squeue):
-    assert start("sleep 0.8; echo done > out", squeue) == [0, 0]
+    assert start("sleep 1.8; echo done > out", squeue) == [0, 0]
     assert (tmp_path / "out").read_text() == "done\n"
     assert not (tmp_path / "cancelled").exists()
 
 
-def test_a_job_in_the_queue_is_waited_for_longer_than_patience(start):
+def test_a_job_in_the_queue_is_waited_for_longer_than_patience(start, monkeypatch):
+    monkeypatch.setattr(slurm, "PATIENCE", 1.0)
     assert start("sleep 2; exit 2", "echo 4711_1") == [2, 0]
 
 
@@ -77,7 +78,8 @@ def test_a_job_that_is_gone_has_failed(start, tmp_path, squeue):
     assert time.time() - began < 4 and not (tmp_path / "cancelled").exists()
 
 
-def test_what_is_given_up_is_cancelled(start, tmp_path, capsys):
+def test_what_is_given_up_is_cancelled(start, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(slurm, "PATIENCE", 1.0)
     assert start("sleep 5", AWAY) == [1, 0]
     assert (tmp_path / "cancelled").read_text() == "4711\n"
     told = capsys.readouterr().err
