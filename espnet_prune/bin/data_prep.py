@@ -130,9 +130,10 @@ def format_set(args: argparse.Namespace, name: str) -> Dict[str, Table]:
         path = copy_piece(utt, piece, copies, what) if cut else piece.path
         size, rate, channels = check_audio(path, what)
         if rate != args.fs or channels != 1:
+            other = f", or give --fs {rate}" if channels == 1 else ""
             raise UserError(
                 f"{what} has {rate} Hz and {channels} channel(s), not {args.fs} Hz "
-                f"mono; convert it, or give --fs {rate}"
+                f"mono; convert it{other}"
             )
         if not size and name in args.test_sets.split():
             raise UserError(f"{what} has no sample and cannot be decoded; remove it")

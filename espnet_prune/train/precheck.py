@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
-from espnet_prune.data.tables import has_mark, read_table, split_ark
+from espnet_prune.data.tables import has_mark, read_lines, read_table, split_ark
 from espnet_prune.select.l0.conf import check_l0_conf
 from espnet_prune.symbols import read_symbols
 from espnet_prune.utils import UserError, check_keys, nearest
@@ -27,6 +27,16 @@ def _table(path: Path, option: str) -> Dict[str, str]:
             "part of the first key; remove it"
         )
     return read_table(path)
+
+
+def _check_tokens(path: str) -> None:
+    """Check a token list: ESPnet takes a mark for a part of the first token."""
+    if has_mark(path):
+        raise UserError(
+            f"--token_list {path}: begins with a byte order mark; remove it"
+        )
+    for _ in read_lines(path):
+        pass
 
 
 def _check_scp(table: Dict[str, str], path: Path, option: str, kind: str) -> None:
@@ -141,7 +151,8 @@ def check_files(args: argparse.Namespace) -> None:
     """Check the single files that options name.
 
     Raises:
-        UserError: A file does not exist, or symbols cannot be told from each other.
+        UserError: A file does not exist, the token list is not UTF-8, or symbols cannot
+            be told from each other.
     """
     stats_file = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
     named: List[Tuple[str, Any]] = [
@@ -155,6 +166,8 @@ def check_files(args: argparse.Namespace) -> None:
     for option, path in named:
         if path is not None and not Path(path).is_file():
             raise UserError(f"--{option} {path}: no such file")
+    if isinstance(args.token_list, str):
+        _check_tokens(args.token_list)
     if args.non_linguistic_symbols and args.token_type == "char":
         read_symbols(args.non_linguistic_symbols, args.token_type)
 

@@ -19,15 +19,25 @@ CLASH = "email_query\nalarm_set\nemail_querycontact\n"
         ("a_b\n\n", "'' is not one word"),
         ("a_b\nc d\n", "'c d' is not one word"),
         ("a_b\nc_d\na_b\n", "'a_b' is there twice"),
+        ("\ufeffa_b\n", "begins with a byte order mark"),
         (CLASH, "'email_querycontact' begins with 'email_query'"),
     ],
 )
 def test_bad_symbols(tmp_path, text, message):
     path = tmp_path / "intents.txt"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message) as error:
         read_symbols(path, "char")
     assert str(path) in str(error.value)
+
+
+def test_symbols_are_utf8_and_one_on_each_line(tmp_path):
+    path = tmp_path / "intents.txt"
+    path.write_bytes(b"a_b\ncaf\xe9\n")
+    with pytest.raises(UserError, match="intents.txt: line 2 is not UTF-8"):
+        read_symbols(path, "word")
+    path.write_bytes("a_b\r\n<né>\n".encode())
+    assert read_symbols(path, "word") == ["a_b", "<né>"]
 
 
 def test_only_characters_mix_up_a_common_beginning(tmp_path):
