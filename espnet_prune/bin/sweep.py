@@ -105,7 +105,9 @@ def write_results(
         best = [pareto.AXES[a][0] for a in fronts if point["name"] in fronts[a]]
         lines.append([point["name"], ", ".join(best) or "-"])
     table = results.compression_table(found, args.frames / 100)
-    best_table = results.markdown([["model", "no other is better in WER and"], *lines])
+    compared = next((p["set"] for p in points if p["set"]), "")
+    head = ["model", f"no other is better in WER {compared} and".replace("  ", " ")]
+    best_table = results.markdown([head, *lines])
     plots.save_png(pareto.figure(points), args.expdir / "images" / "pareto.png")
     text = ["# RESULTS", "", *(f"- {k}: `{v}`" for k, v in results.environment())]
     text += [f"- sweep: `{command}`", "", table, "", best_table, ""]

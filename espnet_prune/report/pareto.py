@@ -5,6 +5,8 @@
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from espnet_prune.report.tables import headline
+
 AXES = {
     "encoder_params": ("parameters", 1e6, "encoder parameters (M)"),
     "gmacs": ("MACs", 1.0, "GMACs of the encoder"),
@@ -19,16 +21,16 @@ def points(found: Sequence[Mapping[str, Any]]) -> List[Dict[str, Any]]:
         found: One mapping for each model.
 
     Returns:
-        list: name, wer in percent over all sets (None where it was not decoded), and
-        a value for every one of `AXES`.
+        list: name, the set by which models are compared and its wer in percent (None
+        where it was not decoded), and a value for every one of `AXES`.
     """
     result = []
     for row in found:
         sets = row["scores"]
-        # the union of all sets, if there are several, is named a+b
-        name = next((s for s in sets if "+" in s), next(iter(sets), None))
+        name = headline(sets) if sets else None
         wer: Optional[float] = sets[name]["wer"]["rate"] if name else None
-        point = {"name": row["name"], "wer": wer, "ms": row["latency"]["min_ms"]}
+        point = {"name": row["name"], "set": name, "wer": wer}
+        point["ms"] = row["latency"]["min_ms"]
         result.append({**point, **{k: row[k] for k in ("encoder_params", "gmacs")}})
     return result
 
@@ -82,5 +84,6 @@ def figure(found: Sequence[Mapping[str, Any]]) -> Any:
         panel.set_xlabel(label, fontsize=8)
         panel.tick_params(labelsize=7)
         panel.grid(alpha=0.2)
-    panels[0].set_ylabel("WER (%)", fontsize=8)
+    names = dict.fromkeys(p["set"] for p in scored.values() if p["set"])
+    panels[0].set_ylabel(f"WER {' '.join(names)} (%)", fontsize=8)
     return result

@@ -24,6 +24,17 @@ def in_order(sets: Iterable[str]) -> List[str]:
     return sorted(sets, key=lambda s: ("+" in s, "test" not in s.lower()))
 
 
+def headline(sets: Iterable[str]) -> str:
+    """Return the set by which models are compared: test sets alone, where there are.
+
+    Several of them together count only if no other set is with them.
+    """
+    ordered = in_order(sets)
+    joined = ordered[-1].split("+")
+    only_tests = len(joined) > 1 and all("test" in s.lower() for s in joined)
+    return ordered[-1 if only_tests else 0]
+
+
 def row(name: str, values: Dict[str, Any]) -> str:
     """One row of ESPnet's result table, percentages with one decimal."""
     kinds = ("corr", "sub", "del", "ins", "err")

@@ -7,11 +7,11 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from espnet_prune.bin import report
-from espnet_prune.report import results
+from espnet_prune.report import pareto, results
 from espnet_prune.report.page import html_table
 from espnet_prune.report.plots import selection_figure, structure_figure, svg
 from espnet_prune.report.remains import remains_figure
-from espnet_prune.report.tables import tables
+from espnet_prune.report.tables import headline, in_order, tables
 from espnet_prune.utils import UserError, write_json
 
 DENSE = {
@@ -61,6 +61,27 @@ def test_the_table_reads_well_and_gives_shares():
     table = ElementTree.fromstring(html_table("\n".join(lines)))
     assert len(table) == 3
     assert table[0][1].text == "WER test"
+
+
+def test_test_sets_stand_first_and_decide():
+    """What was chosen on dev looks better there."""
+    found = [figures("dense", 2_000_000, 40.0, 10.0), figures("cut", 10**6, 20.0, 12.5)]
+    for row, dev in zip(found, (9.0, 3.0)):
+        values = {**row["scores"]["test"]["wer"], "rate": dev}
+        sets = {"dev": {"wer": values}, **row["scores"], "dev+test": {"wer": values}}
+        row["scores"] = sets
+    head = results.compression_table(found, 10).splitlines()[0].split("|")
+    assert [c.strip() for c in head[2:4]] == ["WER test", "WER dev"]
+    assert in_order(["dev", "b_test", "dev+test", "a"]) == [
+        "b_test", "dev", "a", "dev+test"
+    ]  # fmt: skip
+    points = pareto.points(found)
+    assert [(p["set"], p["wer"]) for p in points] == [("test", 10.0), ("test", 12.5)]
+    several = ["test_clean", "test_other", "test_clean+test_other"]
+    assert headline(several) == several[2]
+    assert headline(["dev", "dev2", "dev+dev2"]) == "dev"
+    assert headline(["eval1"]) == "eval1"
+    assert headline(["a_test", "b_test"]) == "a_test"
 
 
 def test_intents_come_first_in_the_tables():
