@@ -30,6 +30,10 @@ input frames, by default 1000 (10 s at a hop of 10 ms):
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    # all at once
 A part that no target covers is left whole. Method layers takes the first form only.
 
+A training of gates whose ramp would not be over at its end is refused. One whose gates
+are more than 0.01 short of the budget in the end goes on until they are there, for at
+most extra_steps of l0_conf.
+
 Other options on the command line go to the training (data, shape files, ngpu, ...).
 Writes structure.json, masks.pth, cost.json and, for l0, select.jsonl, weights.pth and
 the training in train/; for layers tried.tsv, candidates.tsv, the similarity matrix and

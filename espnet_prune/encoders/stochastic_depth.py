@@ -6,7 +6,8 @@
 The blocks of ESPnet's Transformer, Conformer and Branchformer carry their rate as the
 attribute `stochastic_depth_rate`. In training such a block returns its input with
 probability p; otherwise each of its residual branches is multiplied by 1 / (1 - p). In
-evaluation nothing is skipped or scaled.
+evaluation nothing is skipped or scaled. For distillation, a skipped block hands on its
+input.
 
 Not supported: E-Branchformer, whose blocks have no rate. Its `layer_drop_rate` skips
 blocks without scaling the others, and a skipped block takes its intermediate CTC loss

@@ -7,9 +7,8 @@ import logging
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
-from torch import distributed
 
-from espnet_prune.train.ranks import many
+from espnet_prune.train.ranks import any_rank
 from espnet_prune.utils import UserError
 
 MAX_NON_FINITE = 20
@@ -64,10 +63,7 @@ class FiniteGuard:
             if after.is_floating_point():
                 lost = torch.isfinite(before) & ~torch.isfinite(after)
                 found.append(lost.any().to(loss.device))
-        bad = torch.stack(found).any().float()
-        if many():
-            distributed.all_reduce(bad, distributed.ReduceOp.MAX)
-        return bool(bad)
+        return any_rank(torch.stack(found).any())
 
     def _ended(
         self, model: torch.nn.Module, args: Any, kwargs: Any, output: Any

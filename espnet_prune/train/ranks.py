@@ -39,6 +39,14 @@ def many() -> bool:
     )
 
 
+def any_rank(flag: torch.Tensor) -> bool:
+    """Say whether a flag () is set in any rank; all ranks wait for each other."""
+    if many():
+        flag = flag.float()
+        distributed.all_reduce(flag, distributed.ReduceOp.MAX)
+    return bool(flag)
+
+
 def mean_over_ranks(value: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
     """Return the mean over the whole batch of a detached mean over each shard.
 

@@ -30,7 +30,7 @@ from espnet_prune.train.checkpoint import (
 )
 from espnet_prune.train.finite import FiniteGuard
 from espnet_prune.train.hooks import Run
-from espnet_prune.train.ranks import check_agreement, many
+from espnet_prune.train.ranks import any_rank, check_agreement
 
 stock.average_nbest_models = average_nbest_models
 
@@ -277,9 +277,11 @@ def _planned_steps(train_iter_factory: Any, options: Any) -> Optional[int]:
 def _goes_on(run: Run) -> bool:
     """Prepare one more epoch if a hook is not finished."""
     reason = run.unfinished()
-    if reason and many():
-        torch.distributed.barrier()  # the first rank writes the checkpoint
-    if not reason or not (run.output_dir / CHECKPOINT).exists():
+    # ranks that wait for each other also wait for the checkpoint of the first
+    device = "cuda" if run.options.ngpu > 0 else "cpu"
+    if not any_rank(torch.tensor(bool(reason), device=device)):
+        return False
+    if not (run.output_dir / CHECKPOINT).exists():  # not a single epoch
         return False
     logging.info(reason)
     run.extra, run.options.resume = True, True

@@ -2,6 +2,8 @@
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +86,24 @@ def test_what_cannot_be_done_is_told_after_all_else(folder, capsys):
         run(hours="0.4")
     with pytest.raises(UserError, match="of 5 blocks 1 to 4 can be removed"):
         run("--prune_args=--num_remove 7", prune=("layers.yaml",))
+
+
+def test_the_configuration_of_the_readme(folder):
+    """It fits into a training on a corpus as small as AN4."""
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n(method: l0.*?)^```", text, re.M | re.S)
+    Path("readme.yaml").write_text(example, encoding="utf-8")
+    (row,) = run(prune=("readme.yaml",), hours="0.7")["selections"]
+    assert row["asked"] == {"params": 0.5} and row["steps"] > 250
+    with pytest.raises(UserError, match="ramp_steps 250 would not be over"):
+        run(prune=("readme.yaml",), hours="0.1")
+
+
+def test_the_default_ramp_counts(folder):
+    conf = {"method": "l0", "train_conf": {**TRAIN, "max_epoch": 1}}
+    write_yaml(conf, "plain.yaml")
+    with pytest.raises(UserError, match="ramp_steps 500 would not be over.*150 steps"):
+        run(prune=("plain.yaml",))
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,24 @@ def test_a_training_with_a_broken_utterance(tiny, dense, train, broken, caplog, 
     assert all(value.isfinite().all() for value in state.values())
 
 
+def test_ranks_decide_alike(tmp_path):
+    def work(rank):
+        torch.distributed.init_process_group(
+            "gloo", f"file://{tmp_path}/meet", rank=rank, world_size=2
+        )
+        model = Tiny()
+        before = everything(model)
+        with FiniteGuard(model):
+            for broken in (0, 1):
+                x = torch.randn(8, 3)
+                loss, _, _ = model(x * float("nan") if rank == broken else x)
+                assert loss.isnan() and equal(before, everything(model))
+            loss, _, _ = model(x)
+            assert loss.isfinite() and not equal(before, everything(model))
+
+    assert in_two_processes(work) == [0, 0]
+
+
 def test_nan_in_one_rank_only(tiny, dense, train, broken):
     key, options = broken
     output = tiny.root / "nan_two"
