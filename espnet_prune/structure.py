@@ -12,13 +12,8 @@ import dataclasses
 import random as _random
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from espnet_prune.utils import (
-    PathLike,
-    UserError,
-    check_keys,
-    read_json,
-    write_json,
-)
+from espnet_prune.reader import fits, mapping, read_as
+from espnet_prune.utils import PathLike, UserError, check_keys, read_json, write_json
 
 # per-block lists, in the order in which a block runs its modules
 BLOCK_FIELDS = (
@@ -103,6 +98,13 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def _numbers(value: Any) -> List[float]:
+    """Return all numbers in nested lists."""
+    if isinstance(value, (list, tuple)):
+        return [number for item in value for number in _numbers(item)]
+    return [value] if isinstance(value, (int, float)) else []
+
+
 @dataclasses.dataclass
 class Structure:
     """How much of every module of an encoder remains.
@@ -132,7 +134,7 @@ class Structure:
 
     def __post_init__(self) -> None:
         for field, counts in self.fields():
-            if any(isinstance(n, bool) or not isinstance(n, int) for n in counts):
+            if not fits(List[int], counts):
                 raise UserError(f"structure: {field} must be a list of integers")
             if min(counts, default=0) < 0:
                 raise UserError(f"structure: {field} holds a negative count")
@@ -280,20 +282,23 @@ class Structure:
         """Build a Structure from plain data.
 
         Raises:
-            UserError: Missing or unknown keys, or lists that do not fit together.
+            UserError: Missing or unknown keys, values of another type, or lists that do
+                not fit together.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        check_keys(data, known, "structure")
+        data = mapping(data, "structure")
         for key in ("dims", "kept_blocks"):
             if key not in data:
                 raise UserError(f"structure: key '{key}' is missing")
-        dims = dict(data["dims"])
+        dims = read_as(Dims, data["dims"], "structure: dims")
+        for key, value in dims.items():
+            if min(_numbers(value), default=0) < 0:
+                raise UserError(f"structure: dims: {key} is {value}, must be 0 or more")
+        dims = Dims(**{key: _tuples(value) for key, value in dims.items()})
+        structure = cls(**read_as(cls, {**data, "dims": dims}, "structure"))
         for key in ("attention_heads", "linear_units"):
-            if key not in data and dims.get("encoder") in SEQUENTIAL:
+            if key not in data and dims.encoder in SEQUENTIAL:
                 raise UserError(f"structure: key '{key}' is missing")
-        check_keys(dims, [f.name for f in dataclasses.fields(Dims)], "structure: dims")
-        dims = {key: _tuples(value) for key, value in dims.items()}
-        return cls(**{**data, "dims": Dims(**dims)})
+        return structure
 
     def save(self, path: PathLike, **provenance: Any) -> None:
         """Write `structure.json`; `provenance` says where the Structure came from."""
@@ -312,7 +317,10 @@ class Structure:
         data = read_json(path)
         if not isinstance(data, dict) or "structure" not in data:
             raise UserError(f"{path}: not a structure file; key 'structure' is missing")
-        return cls.from_dict(data["structure"])
+        try:
+            return cls.from_dict(data["structure"])
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
 
     def diff(self, other: "Structure") -> Dict[str, Tuple[Any, Any]]:
         """Return the lists that differ, as {field: (own, other's)}.

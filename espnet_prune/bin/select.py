@@ -53,6 +53,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from espnet_prune.bin.cut import check_output, costs
+from espnet_prune.reader import check_types
 from espnet_prune.utils import (
     UserError,
     atomic_torch_save,
@@ -74,6 +75,16 @@ METHODS = {
     "magnitude": ("units", "round_to"),
 }
 COMMON = ("method", "budget", "seed")
+TYPES = {
+    "distill_conf": Optional[dict],
+    "l0_conf": Optional[dict],
+    "layers_conf": Optional[dict],
+    "num_remove": Optional[int],
+    "round_to": int,
+    "seed": int,
+    "train_conf": Optional[dict],
+    "units": Optional[List[str]],
+}
 LAYER_OPTIONS = ("matrix", "top_k", "search")
 
 
@@ -130,12 +141,7 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
     method = conf.setdefault("method", "l0")
     check_keys([method], METHODS, f"{where}: method")
     check_keys(conf, COMMON + METHODS[method], where)
-    for key in METHODS[method]:
-        value = conf.get(key)
-        if key.endswith("_conf") and value is not None and not isinstance(value, dict):
-            raise UserError(
-                f"{where}: {key} {value!r} is not a mapping of keys to values"
-            )
+    check_types(conf, TYPES, where)
     if conf.get("budget") is None:
         conf["budget"] = {}
     if args.sparsity is not None:

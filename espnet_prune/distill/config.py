@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Optional, Union
 
 from espnet_prune.distill.losses import DISTANCES
 from espnet_prune.distill.matching import MATCHINGS
-from espnet_prune.utils import UserError, check_keys
+from espnet_prune.reader import read_as
+from espnet_prune.utils import UserError
 
 
 @dataclasses.dataclass
@@ -61,12 +62,12 @@ class DistillConf:
 
     def __post_init__(self):
         for name in ("w_asr", "w_layer", "w_ctc", "w_att"):
-            if not self._number(name) >= 0:
+            if not getattr(self, name) >= 0:
                 raise UserError(f"distill_conf: {name} must be 0 or more")
         for name in ("temperature", "ratio_limit"):
-            if not self._number(name) > 0:
+            if not getattr(self, name) > 0:
                 raise UserError(f"distill_conf: {name} must be above 0")
-        if not 0 <= self._number("momentum") < 1:
+        if not 0 <= self.momentum < 1:
             raise UserError("distill_conf: momentum must be in [0, 1)")
         if self.matching not in MATCHINGS:
             raise UserError(
@@ -77,13 +78,6 @@ class DistillConf:
             raise UserError(
                 f"distill_conf: distance is '{self.distance}', must be one of "
                 f"{', '.join(DISTANCES)}"
-            )
-        for name in ("block_input", "labels"):
-            if not isinstance(getattr(self, name), bool):
-                raise UserError(f"distill_conf: {name} must be true or false")
-        if not isinstance(self.projections, (bool, str)):
-            raise UserError(
-                "distill_conf: projections must be true, false or a projections.pth"
             )
         if not self.w_layer and (self.block_input or self.projections):
             raise UserError(
@@ -109,12 +103,6 @@ class DistillConf:
                 "blocks or a list of block indices"
             )
 
-    def _number(self, name: str) -> float:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f"distill_conf: {name} is {value!r}, must be a number")
-        return value
-
     @classmethod
     def from_dict(cls, conf: Optional[Dict[str, Any]]) -> "DistillConf":
         """Build from YAML.
@@ -122,10 +110,7 @@ class DistillConf:
         Raises:
             UserError: Unknown key (the nearest is named), or a value out of range.
         """
-        conf = dict(conf or {})
-        known = [field.name for field in dataclasses.fields(cls)]
-        check_keys(conf, known, "distill_conf")
-        return cls(**conf)
+        return cls(**read_as(cls, conf, "distill_conf"))
 
     @property
     def needs_teacher(self) -> bool:

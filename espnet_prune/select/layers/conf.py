@@ -6,6 +6,7 @@
 import dataclasses
 from typing import Any, Mapping, Optional
 
+from espnet_prune.reader import read_as
 from espnet_prune.utils import UserError, check_keys
 
 # by error rate; greedy is the name that backward elimination has in CoMFLP's code
@@ -68,18 +69,18 @@ class LayersConf:
             UserError: An unknown key or choice, a number that is not positive, or a
                 depth table from a search that goes through no depths.
         """
-        data = dict(data or {})
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        check_keys(data, fields, "layers_conf")
-        conf = cls(**data)
+        conf = cls(**read_as(cls, data, "layers_conf"))
         for name, choices in CHOICES.items():
             check_keys([getattr(conf, name)], choices, f"layers_conf: {name}")
         for name, field in fields.items():
             value = getattr(conf, name)
-            if field.type in (int, "int") and not (
-                isinstance(value, int) and value > 0
-            ):
-                raise UserError(f"layers_conf: {name} must be a positive integer")
+            if field.type in (int, "int") and value <= 0:
+                raise UserError(f"layers_conf: {name} is {value}, must be above 0")
+        if not conf.cache_gb >= 0:
+            raise UserError(
+                f"layers_conf: cache_gb is {conf.cache_gb}, must be 0 or more"
+            )
         if conf.depth_table and conf.search not in ("iterative", "greedy"):
             raise UserError(
                 f"layers_conf: search {conf.search} gives no depth_table; use iterative"

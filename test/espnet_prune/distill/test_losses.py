@@ -123,10 +123,10 @@ def test_projections_begin_as_identity_and_leave_no_trace():
         (dict(layers=[]), "layers"),
         (dict(layers=0), "layers"),
         (dict(distance="l2"), "l1_cosine"),
-        (dict(labels=0), "labels must be true or false"),
+        (dict(labels=0), "labels is 0, must be true or false"),
         (dict(labels=False, w_layer=0), "w_layer above 0"),
         (dict(projections=True, w_layer=0), "w_layer above 0"),
-        (dict(projections=1), "projections.pth"),
+        (dict(projections=1), "projections is 1, must be true or false or text"),
     ],
 )
 def test_bad_conf_is_told_in_one_sentence(conf, message):

@@ -240,7 +240,7 @@ def test_bad_data(case, tmp_path):
     [
         ({"serach": "comflp"}, "did you mean 'search'"),
         ({"search": "itertive"}, "did you mean 'iterative'"),
-        ({"top_k": 0}, "top_k must be"),
+        ({"top_k": 0}, "top_k is 0, must be above 0"),
         ({"search": "comflp", "depth_table": True}, "depth_table"),
     ],
 )
