@@ -5,10 +5,10 @@
 
 """Print a hash of data: of Kaldi tables, and of the audio files that they name.
 
-DATA is a data directory (its wav.scp, segments, text, utt2spk and utt2num_samples), a
-table, or the config.yaml of a model, which names the tables of its training. Of every
-audio file the size and the time of its last change count, so that other recordings at
-the same paths are noticed. What is missing counts as missing.
+DATA is a data directory (its wav.scp, segments, text and utt2num_samples), a table, or
+the config.yaml of a model, which names the tables of its training. Of every audio file
+the size and the time of its last change count, so that other recordings at the same
+paths are noticed. What is missing counts as missing.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Iterator, Optional, Sequence, Set
 from espnet_prune.data.tables import read_table, split_ark
 from espnet_prune.utils import read_mapping, run_main
 
-TABLES = ("wav.scp", "segments", "text", "utt2spk", "utt2num_samples")
+TABLES = ("wav.scp", "segments", "text", "utt2num_samples")
 
 
 def tables_of(path: Path) -> Iterator[Path]:

@@ -27,7 +27,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import soundfile
 
-from espnet_prune.bin.data_prep import read_corpus_set, read_table
+from espnet_prune.data.corpus import read_corpus_set
+from espnet_prune.data.tables import read_table
 from espnet_prune.utils import UserError, run_main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -158,9 +158,13 @@ def test_other_audio_redoes_statistics_training_and_decoding(recipe):
     for n in (1, 2):
         (recipe / f"{n}.wav").write_text("audio")
     assert run(recipe, "--stop_stage", "5").returncode == 0
+    spk = recipe / "dump/raw/test/utt2spk"
+    spk.write_text("u1 a\nu2 a\n")
     again = ("--stage", "10", "--stop_stage", "13")
     assert stages(run(recipe, *again).stdout) == [[10, 11, 12, 13], []]
     assert stages(run(recipe, *again).stdout) == [[], [10, 11, 12, 13]]
+    spk.write_text("u1 a\nu2 b\n")
+    assert stages(run(recipe, *again).stdout) == [[13], [10, 11, 12]]
     (recipe / "2.wav").write_text("other")  # as long as it was
     os.utime(recipe / "2.wav", (1, 1))
     assert stages(run(recipe, *again).stdout) == [[10, 11, 12, 13], []]

@@ -184,10 +184,11 @@ fi
 _decode=$(basename "${inference_config}" .yaml)
 if [ -n "${_lm}" ]; then _decode+=_lm_$(basename "${lm_exp}")_${inference_lm%.pth}; fi
 _decode+=_asr_model_${inference_asr_model%.pth}
-_tested=() _how=("${inference_config}" "${inference_args}" ${_lm:+"${_lm}"} ${_nlsyms:+"${_nlsyms}"})
+_speakers="" _tested=() _how=("${inference_config}" "${inference_args}" ${_lm:+"${_lm}"} ${_nlsyms:+"${_nlsyms}"})
 if any_wanted 12 13 18 19; then # what is scored is never filtered
     for s in ${test_sets}; do _tested+=("$(whole "${s}")"); done
-    _how+=("$(audio_state "${_tested[@]}")")
+    _how+=("${test_sets}" "$(audio_state "${_tested[@]}")")
+    _speakers=$({ cat "${_tested[@]/%//utt2spk}" 2> /dev/null || true; } | sha256sum)
 fi
 if begin 12 "${dense_exp}/${_decode}" "Decode the dense model" "${_how[@]}" \
     "${dense_exp}/config.yaml" "${_dense}"; then
@@ -196,7 +197,8 @@ if begin 12 "${dense_exp}/${_decode}" "Decode the dense model" "${_how[@]}" \
     finish
 fi
 
-if begin 13 "${dense_exp}/${_decode}" "Score the dense model" "${_how[@]}" "${_dense}"; then
+if begin 13 "${dense_exp}/${_decode}" "Score the dense model" "${_how[@]}" "${_dense}" \
+    "${_speakers}"; then
     score "${dense_exp}/${_decode}"
     finish
 fi
@@ -264,7 +266,7 @@ fi
 _against=(--against "${dense_exp}/${_decode}")
 for s in ${test_sets}; do [ -f "${dense_exp}/${_decode}/${s}/text" ] || _against=(); done
 if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
-    "${_pruned}" "${_cut}/model.pth" "${decode_cut}" "${_against[*]}"; then
+    "${_pruned}" "${_cut}/model.pth" "${decode_cut}" "${_against[*]}" "${_speakers}"; then
     [ -n "${_against[*]}" ] || log "${dense_exp} is not decoded (stage 12): nothing to compare with"
     if "${decode_cut}"; then score "${_cut}/${_decode}" ${_against[@]+"${_against[@]}"}; fi
     score "${prune_exp}/${_decode}" ${_against[@]+"${_against[@]}"}

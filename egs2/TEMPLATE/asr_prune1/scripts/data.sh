@@ -98,7 +98,9 @@ take_over() { # use a dense model that was trained elsewhere
 corpus_state() { # a hash of the corpus of --data_dir: other audio at the same paths is new
     local s dirs=()
     [ -n "${data_dir}" ] || return 0
-    for s in ${train_set} ${valid_set} ${test_sets}; do dirs+=("${data_dir}/${s}"); done
+    for s in ${train_set} ${valid_set} ${test_sets}; do
+        dirs+=("${data_dir}/${s}" "${data_dir}/${s}/utt2spk")
+    done
     ${python} -m espnet_prune.bin.audio_state --root "${data_dir}" "${dirs[@]}"
 }
 
