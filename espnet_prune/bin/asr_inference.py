@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from espnet_prune.data.audio import tell_unreadable_audio
+from espnet_prune.data.audio import tell_unreadable_audio, tell_unreadable_lines
 from espnet_prune.report.decoding import note
 from espnet_prune.utils import UserError, check_gpus, run_main
 
@@ -59,7 +59,6 @@ def main(cmd: Optional[List[str]] = None) -> None:
     import espnet_prune
 
     espnet_prune.register()
-    tell_unreadable_audio()
     with contextlib.redirect_stdout(sys.stderr):
         from espnet2.bin import asr_inference
 
@@ -69,6 +68,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
     add_arguments(parser)
     args = parser.parse_args(cmd)
     check_gpus(args.ngpu)
+    tables = [path for path, *_ in args.data_path_and_name_and_type or []]
+    tell_unreadable_lines(tables)
     names = ("depth", "keep_blocks", "depth_table")
     options = {name: getattr(args, name) for name in names}
     stock = asr_inference.Speech2Text

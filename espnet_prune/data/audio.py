@@ -7,10 +7,10 @@ import hashlib
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from espnet_prune.data.tables import file_name
-from espnet_prune.utils import UserError
+from espnet_prune.data.tables import file_name, read_table
+from espnet_prune.utils import PathLike, UserError
 
 BLOCK = 1 << 20  # samples held at a time
 OVERSHOOT = 0.5  # seconds by which a segment may pass the end, as in Kaldi
@@ -168,6 +168,18 @@ def remove_others(folder: Path, used: Set[str]) -> None:
             path.unlink()
 
 
+_KINDS = ("sound", "multi_columns_sound", "kaldi_ark")
+_FAILURES = (RuntimeError, OSError, ValueError, EOFError)  # of the audio libraries
+
+
+def _unreadable(path: PathLike, key: str, error: Exception) -> "UnreadableAudio":
+    why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return UnreadableAudio(
+        f"{path}: the audio of utterance '{key}' cannot be read ({why}); write it "
+        "again, or take it out of the set"
+    )
+
+
 class _ToldReader(Mapping):
     """A reader of ESPnet's that names the utterance that it cannot read."""
 
@@ -177,12 +189,8 @@ class _ToldReader(Mapping):
     def __getitem__(self, key: str) -> Any:
         try:
             return self.reader[key]
-        except (RuntimeError, OSError, ValueError, EOFError) as error:
-            raise UnreadableAudio(
-                f"{self.path}: the audio of utterance '{key}' cannot be read "
-                f"({type(error).__name__}: {' '.join(str(error).split())}); write it "
-                "again, or take it out of the set"
-            ) from error
+        except _FAILURES as error:
+            raise _unreadable(self.path, key, error) from error
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -215,7 +223,35 @@ def tell_unreadable_audio() -> None:
     """Have ESPnet's data sets name an utterance that cannot be read. Idempotent."""
     from espnet2.train import dataset
 
-    for name in ("sound", "multi_columns_sound", "kaldi_ark"):
+    for name in _KINDS:
         kind = dataset.DATA_TYPES[name]
         if not hasattr(kind["func"], "told"):
             kind["func"] = _told(kind["func"])
+
+
+def tell_unreadable_lines(tables: Sequence[PathLike]) -> None:
+    """Have ESPnet's decoding do the same, which reads its tables line by line.
+
+    Args:
+        tables: The tables that are decoded; only the audio's location is handed on to
+            what reads it.
+    """
+    from espnet2.train import iterable_dataset
+
+    def told(load: Callable[[str], Any]) -> Callable[[str], Any]:
+        def loader(value: str) -> Any:
+            try:
+                return load(value)
+            except _FAILURES as error:
+                for path in tables:
+                    for key, other in read_table(path).items():
+                        if other == value:
+                            raise _unreadable(path, key, error) from error
+                raise
+
+        loader.stock = load  # type: ignore[attr-defined]
+        return loader
+
+    for name in _KINDS:
+        load = iterable_dataset.DATA_TYPES[name]
+        iterable_dataset.DATA_TYPES[name] = told(getattr(load, "stock", load))

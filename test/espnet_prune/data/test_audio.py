@@ -15,6 +15,7 @@ from espnet_prune.data.audio import (
     copy_piece,
     read_piece,
     tell_unreadable_audio,
+    tell_unreadable_lines,
 )
 from espnet_prune.utils import UserError
 
@@ -83,6 +84,23 @@ def test_a_copy_belongs_to_its_recording(tmp_path):
     names.add(copy())
     assert len(names) == 5
     assert {os.path.dirname(name) for name in names} == {str(tmp_path / "c")}
+
+
+def test_decoding_names_the_utterance_that_it_cannot_read(tmp_path):
+    from espnet2.train.iterable_dataset import IterableESPnetDataset
+
+    write(tmp_path / "a.flac")
+    (tmp_path / "b b.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:5000])
+    scp = tmp_path / "wav.scp"
+    scp.write_text(f"ua {tmp_path}/a.flac\nub {tmp_path}/b b.flac\n")
+    tell_unreadable_lines([])
+    tell_unreadable_lines([scp])
+    dataset = IterableESPnetDataset([(str(scp), "speech", "sound")])
+    loader = iter(torch.utils.data.DataLoader(dataset, num_workers=1, batch_size=None))
+    assert len(next(loader)[1]["speech"]) == 8000
+    with pytest.raises(UserError, match="^.*wav.scp: the audio of .* 'ub'") as error:
+        next(loader)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

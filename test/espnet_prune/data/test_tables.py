@@ -98,3 +98,21 @@ def test_what_a_training_could_not_read(data, tmp_path, name, content, message):
 def test_a_table_may_have_more_utterances_than_the_shapes(data, tmp_path):
     (tmp_path / "text").write_text("u0 A\nu1\tA\nu2 A\n")
     precheck.check_data(data)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\xef\xbb\xbf<blank>\nA\n", "token_list .*begins with a byte order mark"),
+        (b"<blank>\n\xe9\n", "tokens.txt: line 2 is not UTF-8"),
+    ],
+)
+def test_a_token_list_that_espnet_would_misread(tmp_path, content, message):
+    path = tmp_path / "tokens.txt"
+    path.write_bytes(content)
+    args = argparse.Namespace(token_list=str(path), bpemodel=None, token_type="char")
+    for name in ("normalize", "teacher_model", "teacher_config"):
+        setattr(args, name, None)
+    args.non_linguistic_symbols, args.init_param = None, []
+    with pytest.raises(UserError, match=message):
+        precheck.check_files(args)
