@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import torch
 
-from espnet_prune.select.l0.lagrangian import check_ramp
+from espnet_prune.select.l0.lagrangian import HASTE, check_ramp
 from espnet_prune.tensor_names import as_written
 from espnet_prune.utils import atomic_torch_save, atomic_write
 
@@ -157,7 +157,7 @@ class GateHook(TrainHook):
         if run.main and int(self.gates.lagrangian.step) % self.gates.log_interval == 0:
             stats = self.model.last_stats.items()
             self.gates.note({k: float(v) for k, v in stats if v is not None})
-        self.gates.after_step()
+        self.gates.after_step(HASTE if run.extra else 1.0)
         self.extra += run.extra
 
     def unfinished(self, run: Run) -> str:

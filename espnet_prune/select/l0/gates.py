@@ -204,8 +204,12 @@ class Gates(nn.Module):
         }
 
     @torch.no_grad()
-    def after_step(self) -> None:
-        """Clamp, ascend, ramp; once per optimiser step that was really taken."""
+    def after_step(self, haste: float = 1.0) -> None:
+        """Clamp, ascend, ramp; once per optimiser step that was really taken.
+
+        Args:
+            haste: See `Lagrangian.after_step`.
+        """
         self.theta.clamp_(-self.clamp, self.clamp)
         reached = self.sparsity()
         step = int(self.lagrangian.step)
@@ -219,7 +223,7 @@ class Gates(nn.Module):
             line = {"step": step, **{k: round(v, 5) for k, v in values.items()}}
             with open(self._log, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
-        self.lagrangian.after_step(reached)
+        self.lagrangian.after_step(reached, haste)
         self._micro_batch = 0
 
     @torch.no_grad()

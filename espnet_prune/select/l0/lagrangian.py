@@ -31,6 +31,9 @@ TRAVEL = 6.2
 RAMP_STEPS = 500
 # by which a share that the gates expect may be short of its target in the end
 TOLERANCE = 0.01
+# multipliers integrate this much faster when a training goes on beyond its end: the
+# targets no longer move, and it ends as soon as the gates are there
+HASTE = 3.0
 # a ramp this short may be longer than the training, which then goes on for it
 SHORT = 20
 
@@ -125,11 +128,16 @@ class Lagrangian(nn.Module):
         terms = multiplier * violation + 0.5 * self.penalty * violation.square()
         return (terms * active).sum()
 
-    def after_step(self, reached: torch.Tensor) -> None:
-        """Dual ascent and one step along the ramp, after an optimiser step."""
+    def after_step(self, reached: torch.Tensor, haste: float = 1.0) -> None:
+        """Dual ascent and one step along the ramp, after an optimiser step.
+
+        Args:
+            reached: (targets,).
+            haste: How many times `dual_rate` the multipliers integrate by.
+        """
         violation = reached - reached.new_tensor(self.targets())
         limit = self.violation_limit
-        self.multiplier += self.dual_rate * violation.clamp(-limit, limit)
+        self.multiplier += haste * self.dual_rate * violation.clamp(-limit, limit)
         exceed = self._may_exceed()
         self.multiplier[exceed] = self.multiplier[exceed].clamp(max=0.0)
         self.step += 1.0

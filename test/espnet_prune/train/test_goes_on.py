@@ -146,3 +146,14 @@ def test_what_others_imply_is_no_reason():
     assert lagrangian.behind([0.491, 0.3]) == [False, False]
     assert lagrangian.behind([0.489, 0.5]) == [True, False]
     assert lagrangian.behind([0.55, 0.5]) == [False, False]
+
+
+def test_multipliers_hurry_when_the_training_goes_on():
+    from espnet_prune.select.l0.lagrangian import Lagrangian
+
+    usual, hurried = (Lagrangian([0.5], ramp_steps=62) for _ in range(2))
+    for lagrangian, haste in ((usual, {}), (hurried, {"haste": 3.0})):
+        lagrangian.step.fill_(62.0)
+        lagrangian.after_step(torch.tensor([0.45], dtype=torch.float64), **haste)
+    assert float(usual.multiplier) == pytest.approx(-0.05 * usual.dual_rate)
+    assert float(hurried.multiplier) == pytest.approx(3 * float(usual.multiplier))
