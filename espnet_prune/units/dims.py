@@ -232,6 +232,7 @@ def _read_others(encoder: nn.Module) -> Tuple[int, int, int]:
         elif isinstance(module, nn.Linear):
             times = 1
             if name == "conditioning_layer":
-                times = len(encoder.interctc_layer_idx)
+                # at every tap the CTC Linear, of the same size, runs before it
+                times = 2 * len(encoder.interctc_layer_idx)
             per_frame += times * module.in_features * module.out_features
     return params, per_frame, fixed

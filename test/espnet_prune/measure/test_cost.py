@@ -31,6 +31,20 @@ def test_macs_and_params(variant):
         assert cost(encoder).params == sum(p.numel() for p in encoder.parameters())
 
 
+@pytest.mark.parametrize("variant", ["interctc", "e_branchformer"])
+def test_self_conditioning_runs_the_ctc_layer(variant):
+    own = dict(interctc_layer_idx=[1, 2], interctc_use_conditioning=True)
+    encoder = build(variant, num_blocks=3, **own)
+    encoder.conditioning_layer = torch.nn.Linear(50, 16)
+    ctc, linear = torch.nn.Module(), torch.nn.Linear(16, 50)
+    ctc.softmax = lambda hidden: linear(hidden).softmax(-1)
+    for encoder in (encoder, cut(encoder, Structure.random(encoder, 3))):
+        x, lengths = torch.randn(1, 101, MEL), torch.tensor([101])
+        with FlopCounterMode(display=False) as counter:
+            encoder(x, lengths, ctc=ctc)
+        assert cost(encoder, 101).macs == counter.get_total_flops() // 2
+
+
 @pytest.mark.parametrize(
     "size,heads,units,blocks,params,gmacs",
     [
