@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
+import torch
 from torch import nn
 
 from espnet_prune.tensor_names import as_here, as_written
@@ -65,6 +66,21 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
     return ASRTask.build_model(argparse.Namespace(**args))
 
 
+def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
+    """Return the options of an experiment, those that it lacks as ESPnet has them.
+
+    A config.yaml of an older ESPnet does not know the options that came later.
+
+    Args:
+        config: Content of config.yaml.
+    """
+    from espnet2.tasks.asr import ASRTask
+
+    # not `get_default_config`, which reads the command line of this process
+    defaults = vars(ASRTask.get_parser().parse_args([]))
+    return argparse.Namespace(**{**defaults, **config})
+
+
 def state_problems(own: Mapping[str, Any], state: Mapping[str, Any]) -> List[str]:
     """Return one sentence per kind of misfit between a model's tensors and others."""
     problems = []
@@ -80,6 +96,28 @@ def state_problems(own: Mapping[str, Any], state: Mapping[str, Any]) -> List[str
     return problems
 
 
+def check_finite(state: Mapping[str, Any], source: str) -> None:
+    """Refuse weights that are not numbers.
+
+    Args:
+        state: A state dict.
+        source: Where it is from; the error begins with it.
+
+    Raises:
+        UserError: A tensor holds NaN or infinite values; it is named.
+    """
+    for name, tensor in state.items():
+        if not torch.is_tensor(tensor) or not tensor.is_floating_point():
+            continue
+        wrong = int((~torch.isfinite(tensor)).sum())
+        if wrong:
+            raise UserError(
+                f"{source}: {wrong} of {tensor.numel()} values of {name} are not "
+                "finite (NaN or infinite); its training has diverged, give an earlier "
+                "checkpoint"
+            )
+
+
 def load_strictly(
     model: nn.Module, state: Mapping[str, Any], source: str, remedy: str
 ) -> None:
@@ -92,13 +130,14 @@ def load_strictly(
         remedy: The end of the error, after what does not fit.
 
     Raises:
-        UserError: Something does not fit.
+        UserError: Something does not fit, or is not finite.
     """
     own = model.state_dict()
     state = as_here(state, own.keys())
     problems = state_problems(own, state)
     if problems:
         raise UserError(f"{source} {'; '.join(problems)}{remedy}")
+    check_finite(state, source)
     model.load_state_dict(state, strict=True)
 
 
@@ -183,8 +222,9 @@ def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]
         The `ESPnetASRModel` in eval mode, and the content of its config.
 
     Raises:
-        UserError: A file is missing or corrupt, the two do not belong together, or
-            there is no encoder behind a self-supervised frontend.
+        UserError: A file is missing or corrupt, the two do not belong together, a
+            weight is not finite, or there is no encoder behind a self-supervised
+            frontend.
     """
     args = read_model_config(config)
     state = load_tensors(model_file)

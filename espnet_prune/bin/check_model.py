@@ -5,7 +5,8 @@
 """Check that a config.yaml and a checkpoint belong together, key by key.
 
 ESPnet loads checkpoints non-strictly: a wrong pair decodes with random weights and
-exit status 0. This command exits with 2 and says what does not fit.
+exit status 0. This command exits with 2 and says what does not fit, which weights are
+not finite, or that the encoder is none that can be pruned.
 """
 
 import argparse
@@ -29,9 +30,11 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
+    from espnet_prune import unit_graph
     from espnet_prune.models import load_model
 
     model, config = load_model(args.model_config, args.model_file)
+    unit_graph(model.encoder)
     found = {
         "ok": True,
         "encoder": config["encoder"],

@@ -20,6 +20,7 @@ from espnet_prune.compat import (
     TransformerEncoderLayer,
 )
 from espnet_prune.structure import SEQUENTIAL, Dims
+from espnet_prune.units.covered import REMEDY, check_covered
 from espnet_prune.units.gated import GatedAttention
 from espnet_prune.units.modules import subsampling_out
 from espnet_prune.units.wave import WaveEmbed, wave_norm
@@ -41,16 +42,15 @@ def read_dims(encoder: nn.Module) -> Dims:
     """Return the fixed dimensions of an encoder.
 
     Raises:
-        UserError: An encoder class that has no adapter, or a self-supervised frontend.
+        UserError: An encoder class that has no adapter, or with parts that none knows;
+            or a self-supervised frontend.
     """
     refuse_frontend(encoder)
     blocks = getattr(encoder, "encoders", None)
     found = [name for name, kind in _FAMILIES if blocks and isinstance(blocks[0], kind)]
     if not found:
-        raise UserError(
-            f"{type(encoder).__name__} has no pruning adapter; use a Conformer, "
-            "Transformer, Branchformer, E-Branchformer or pruned_wav2vec2 encoder"
-        )
+        raise UserError(f"{type(encoder).__name__} has no pruning adapter; {REMEDY}")
+    check_covered(encoder)
     if isinstance(encoder.embed, WaveEmbed):
         found = ["wav2vec2"]  # its blocks are those of another family
     # narrowing may remove every attention; it leaves the dimensions it started from
