@@ -63,7 +63,8 @@ def project(
         round_to: Keep a multiple of this many units in every vector that has more.
 
     Returns:
-        Masks of 0 and 1 per unit name, for every unit in `scores`.
+        Masks of 0 and 1 per unit name, for every unit in `scores`, and for every module
+        that has lost all its units: it is closed, so that masked equals cut.
     """
     pricing = Pricing(graph, budget)
     state = _State(pricing)
@@ -80,7 +81,8 @@ def project(
     masks = {name: torch.ones(graph[name].size) for name in scores}
     for name, units in left:
         masks[name][list(units)] = 0.0
-    return {name: mask for name, mask in graph.close(masks).items() if name in scores}
+    closed = graph.close(masks)
+    return {n: mask for n, mask in closed.items() if n in scores or not mask.any()}
 
 
 def implied(

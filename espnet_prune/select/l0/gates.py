@@ -149,7 +149,18 @@ class Gates(nn.Module):
         u = torch.rand(len(self.theta), generator=generator).to(self.theta.device)
         with _fp32(self.theta):
             z = sample(self.theta.float(), u)
-        self.hooks.values = dict(zip(self.names, z.split(self.sizes)))
+        self.hooks.values = self._without_units_closed(z)
+
+    def _without_units_closed(self, z: torch.Tensor) -> Dict[str, torch.Tensor]:
+        """Return drawn masks by name; a module without units is closed, as when cut."""
+        values = dict(zip(self.names, z.split(self.sizes)))
+        segments = self._segments.to(z.device)
+        left = z.new_zeros(len(self.sizes)).index_add(0, segments, z.detach())
+        for name, some in zip(self.names, (left > 0).to(z).split(1)):
+            module = self.graph[name].module
+            if module is not None:
+                values[module] = values.get(module, some) * some
+        return values
 
     def _check_clamp(self) -> None:
         most = self.sparsity(torch.full_like(self.theta, -self.clamp)).tolist()
@@ -291,8 +302,9 @@ class Gates(nn.Module):
         else:
             masks = {name: torch.ones_like(value) for name, value in theta.items()}
         if self.mask == "soft":
-            masks = {
-                name: mask.to(theta[name].device) * soft_value(theta[name])
+            soft = {name: soft_value(value) for name, value in theta.items()}
+            masks = {  # a module without a gate is there only if it is closed
+                name: mask.to(self.theta.device) * soft.get(name, 1.0)
                 for name, mask in masks.items()
             }
         return masks

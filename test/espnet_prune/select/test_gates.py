@@ -50,6 +50,43 @@ def test_budget_is_reached_exactly(kind):
     assert not [k for k in small.state_dict() if "gate" in k or "mask" in k]
 
 
+@pytest.mark.parametrize(
+    "units",
+    [
+        ["ffn_unit"],
+        ["conv_channel", "head"],
+        ["head", "ffn_unit", "conv_channel", "module"],
+        ["module"],
+    ],
+)
+@pytest.mark.parametrize("mask", ["soft", "hard"])
+def test_gated_equals_cut_whichever_units_have_gates(units, mask):
+    """A module that has lost all its units is gone, its last bias with it."""
+    encoder = build("latest", num_blocks=4)
+    budget = dict(BUDGET, sparsity=0.1)
+    gates = attach_gates(encoder, budget=budget, units=units, mask=mask)
+    closed = ("0.feed_forward", "1.conv_module", "2.self_attn")
+    with torch.no_grad():
+        for name, theta in zip(gates.names, gates.theta.split(gates.sizes)):
+            # a module's own gate stays open, if its units have gates
+            gone = (gates.graph[name].kind == "module") == (units == ["module"])
+            gone = gone and any(word in name for word in closed)
+            theta.fill_(-6.0 if gone else 5.0)
+    gates.lagrangian.step.fill_(1e6)
+    structure = gates.structure()
+    assert 0 in [n for _, counts in structure.fields() for n in counts]
+    small = cut(encoder, structure, gates)
+    x, lengths = batch()
+    assert torch.allclose(encoder(x, lengths)[0], small(x, lengths)[0], atol=1e-5)
+    # and so it is while training, where masks are drawn
+    gates.train_step_begin()
+    drawn = gates.hooks.values
+    for unit in gates.graph:
+        if unit.module is not None and unit.name in gates.names:
+            assert drawn[unit.name].any() or not drawn[unit.module].any()
+    assert all(value.requires_grad for n, value in drawn.items() if n in gates.names)
+
+
 def test_open_gates_change_nothing_and_cost_everything():
     encoder = build("latest")
     x, lengths = batch()
