@@ -25,9 +25,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--frames",
         type=int,
         nargs="+",
-        default=[1000, 3000],
-        help="input frames of the utterance; 1000 are 10 s at a hop of 10 ms, and also "
-        "for raw speech",
+        help="input frames of the utterance; by default what the model of "
+        "--model_config makes of 10 and 30 s, and 1000 and 3000 with --structure",
     )
     parser.add_argument("--output", help="write JSON to this file")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -120,14 +119,15 @@ def main(cmd: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(cmd)
     if (args.model_config is None) == (args.structure is None):
         raise UserError("give either --model_config or --structure")
-    if min(args.frames) < 20:
+    if args.frames is not None and min(args.frames) < 20:
         raise UserError("--frames must be at least 20")
     from espnet_prune.structure import Structure
 
-    total = None
+    total, frames = None, args.frames or [1000, 3000]
     if args.structure is not None:
         structure = Structure.load(args.structure)
     else:
+        from espnet_prune.measure.duration import frames_of
         from espnet_prune.models import build_model, read_model_config
 
         # feature statistics change no size, and their file may be gone
@@ -135,6 +135,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         model = build_model(config)
         structure = Structure.dense(model.encoder)
         total = sum(p.numel() for p in model.parameters())
+        frames = args.frames or [frames_of(config, seconds) for seconds in (10, 30)]
     from espnet_prune.measure.cost import PARTS, cost
 
     report = {
@@ -142,12 +143,12 @@ def main(cmd: Optional[List[str]] = None) -> None:
         "total_params": total,
         "lengths": [
             {
-                "frames": frames,
-                "macs": cost(structure, frames).macs,
-                "parts": {part: vars(cost(structure, frames, part)) for part in PARTS},
-                "kinds": shares(structure, frames),
+                "frames": number,
+                "macs": cost(structure, number).macs,
+                "parts": {part: vars(cost(structure, number, part)) for part in PARTS},
+                "kinds": shares(structure, number),
             }
-            for frames in args.frames
+            for number in frames
         ],
     }
     if args.output:

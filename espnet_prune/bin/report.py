@@ -39,7 +39,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output_dir", type=Path, help="default PRUNE_EXP")
     parser.add_argument(
-        "--frames", type=int, default=1000, help="of 10 ms, for GMACs and time"
+        "--frames",
+        type=int,
+        help="input frames for GMACs and time (default: what the model makes of 10 s)",
     )
     parser.add_argument("--runs", type=int, default=15, help="timed runs per encoder")
     return parser
@@ -56,7 +58,7 @@ def read_log(path: Path) -> List[Dict[str, Any]]:
 def main(cmd: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
-    if args.frames < 20 or args.runs < 1:
+    if (args.frames is not None and args.frames < 20) or args.runs < 1:
         raise UserError("--frames must be at least 20 and --runs at least 1")
     from espnet_prune.report import plots
     from espnet_prune.report.page import page
@@ -68,12 +70,14 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         made_by,
         measure,
         results_md,
+        seconds_of,
     )
 
     rows = entries(args.dense_exp, args.prune_exp, args.model, args.decode)
     found = measure(rows, args.frames, args.runs)
     add_scores(found, rows)
-    table = compression_table(found, args.frames / 100)
+    seconds = seconds_of(args.frames, rows[0].config)
+    table = compression_table(found, seconds)
     structure = args.prune_exp / "cut" / "structure.json"
     provenance = {}
     if structure.is_file():
@@ -102,7 +106,8 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     write_json(
         {
             "models": found,
-            "frames": args.frames,
+            "frames": found[0]["frames"],
+            "seconds": seconds,
             "provenance": provenance,
             "command": command,
             "environment": dict(environment()),

@@ -104,7 +104,8 @@ def write_results(
     for point in points:
         best = [pareto.AXES[a][0] for a in fronts if point["name"] in fronts[a]]
         lines.append([point["name"], ", ".join(best) or "-"])
-    table = results.compression_table(found, args.frames / 100)
+    seconds = results.seconds_of(args.frames, rows[0].config)
+    table = results.compression_table(found, seconds)
     compared = next((p["set"] for p in points if p["set"]), "")
     head = ["model", f"no other is better in WER {compared} and".replace("  ", " ")]
     best_table = results.markdown([head, *lines])
@@ -138,7 +139,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", default="./run.sh", help="the recipe")
     parser.add_argument("--model", default="valid.acc.ave.pth", help="checkpoint")
     parser.add_argument("--inference_config", default="conf/decode_asr.yaml")
-    parser.add_argument("--frames", type=int, default=1000, help="for GMACs and time")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        help="input frames for GMACs and time (default: what a model makes of 10 s)",
+    )
     parser.add_argument("--runs", type=int, default=15, help="timed runs per encoder")
     parser.add_argument("common", nargs="*", help="options of every call, after --")
     return parser

@@ -20,7 +20,6 @@ from espnet_prune.units.blocks import check_blocks, with_blocks
 from espnet_prune.utils import PathLike, UserError, read_json, sha256, write_json
 
 NAME = "depth_table.json"
-FRAMES = 1000  # 10 s at a hop of 10 ms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +54,11 @@ class _WithCtc(nn.Module):
 
 
 def measure_depths(
-    encoder: nn.Module, errors: Mapping[int, Any], ctc: Any = None, runs: int = 15
+    encoder: nn.Module,
+    errors: Mapping[int, Any],
+    ctc: Any = None,
+    runs: int = 15,
+    frames: int = 1000,
 ) -> List[Depth]:
     """Price and time an encoder at several depths, all in one run.
 
@@ -64,6 +67,7 @@ def measure_depths(
         errors: By depth, (kept blocks 1-based, error rate).
         ctc: CTC module of the model, for self-conditioned intermediate CTC.
         runs: Timed runs of each depth.
+        frames: Input frames that the model makes of 10 s, see `frames_of`.
 
     Returns:
         The depths, deepest first.
@@ -74,10 +78,10 @@ def measure_depths(
         place = [block - 1 for block in kept]
         views[str(depth)] = _WithCtc(with_blocks(encoder, place), ctc)
         names = [dense.kept_blocks[i] for i in place]
-        macs[depth] = cost(dense.with_widths({"kept_blocks": names}), FRAMES).macs
+        macs[depth] = cost(dense.with_widths({"kept_blocks": names}), frames).macs
     times = measure_latency(
         views,
-        frames=FRAMES,
+        frames=frames,
         input_size=dense.dims.input_size,
         frame_samples=dense.dims.frame_samples,
         runs=runs,
@@ -95,18 +99,23 @@ class DepthTable:
         depths: Its depths.
         number: Blocks of the full model.
         path: Where the table was read from, for messages.
+        frames: Input frames that were taken for 10 s.
     """
 
     def __init__(
-        self, depths: Sequence[Depth], number: int, path: PathLike = NAME
+        self,
+        depths: Sequence[Depth],
+        number: int,
+        path: PathLike = NAME,
+        frames: int = 1000,
     ) -> None:
         self.depths = {entry.depth: entry for entry in depths}
-        self.number, self.path = number, path
+        self.number, self.path, self.frames = number, path, frames
 
     def save(self, path: PathLike, **provenance: Any) -> None:
         """Write the table; `provenance` says what it was measured on."""
         entries = [dataclasses.asdict(e) for _, e in sorted(self.depths.items())][::-1]
-        data = {"num_blocks": self.number, "frames": FRAMES, "depths": entries}
+        data = {"num_blocks": self.number, "frames": self.frames, "depths": entries}
         write_json({**data, "provenance": provenance}, path)
 
     @classmethod
@@ -124,7 +133,7 @@ class DepthTable:
         """
         data = read_json(path)
         try:
-            number = int(data["num_blocks"])
+            number, frames = int(data["num_blocks"]), int(data.get("frames", 1000))
             depths = [Depth(**entry) for entry in data["depths"]]
             for entry in depths:
                 check_blocks(entry.kept_blocks, number, f"{path}: kept_blocks")
@@ -138,7 +147,7 @@ class DepthTable:
             raise UserError(
                 f"{path} was made for other weights than {model_file}; make it again"
             )
-        return cls(depths, number, path)
+        return cls(depths, number, path, frames)
 
     @staticmethod
     def beside(model_file: PathLike) -> Path:

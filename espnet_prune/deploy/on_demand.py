@@ -13,6 +13,7 @@ espnet_prune.register()
 from espnet2.bin.asr_inference import Speech2Text  # noqa: E402
 
 from espnet_prune.deploy.depth_table import DepthTable  # noqa: E402
+from espnet_prune.measure.duration import frames_of  # noqa: E402
 from espnet_prune.models import load_model  # noqa: E402
 from espnet_prune.units.blocks import check_blocks, set_blocks  # noqa: E402
 from espnet_prune.utils import PathLike, UserError  # noqa: E402
@@ -81,6 +82,13 @@ class OnDemandSpeech2Text(Speech2Text):
                 raise UserError(
                     f"{path} is for {table.number} blocks, the model has "
                     f"{len(self._blocks)}"
+                )
+            frames = frames_of(vars(self.asr_train_args))
+            if table.frames != frames:
+                raise UserError(
+                    f"{path} was measured on {table.frames} frames, but 10 s are "
+                    f"{frames} frames of this model (fs and hop_length of its "
+                    "frontend_conf); make it again"
                 )
             self._table = table
         return self._table

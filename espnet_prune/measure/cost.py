@@ -47,9 +47,10 @@ class CostModel:
 
     Args:
         dense: Structure whose counts are the largest values of the variables.
-        frames: Length of the utterance in input feature frames; with a 10 ms hop
-            1000 frames are 10 seconds. Where raw speech comes in, a frame is 10 ms of
-            samples (`Dims.frame_samples`), so that 1000 are 10 seconds there too.
+        frames: Length of the utterance in input feature frames; `frames_of` says how
+            many a model makes of some seconds, 1000 of 10 s with a 10 ms hop. Where raw
+            speech comes in, a frame is 10 ms of samples (`Dims.frame_samples`), so that
+            1000 are 10 seconds there too.
 
     Attributes:
         variables: Full count of every variable, by the name of its unit.
@@ -291,8 +292,8 @@ def cost(
     Args:
         structure_or_encoder: A Structure, or an encoder (priced as it stands; masks
             that are not cut cost nothing less).
-        frames: Input feature frames; with a 10 ms hop 1000 frames are 10 seconds. Raw
-            speech is counted in frames of 10 ms too.
+        frames: Input feature frames; see `CostModel`. With a 10 ms hop 1000 frames
+            are 10 seconds.
         part: "cnn", "transformer", or "encoder" for both.
 
     Returns:

@@ -9,7 +9,7 @@ meets all of them, and the fastest run of each is the least disturbed one.
 
 import statistics
 import time
-from typing import Any, Dict, List, Mapping, NamedTuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Union
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ class Latency(NamedTuple):
 def measure_latency(
     encoders: Mapping[str, nn.Module],
     *,
-    frames: int = 1000,
+    frames: Union[int, Mapping[str, int]] = 1000,
     input_size: int = 80,
     frame_samples: int = 1,
     runs: int = 15,
@@ -44,13 +44,14 @@ def measure_latency(
 
     Args:
         encoders: ESPnet encoders by name; they are put into eval mode.
-        frames: Length of the utterance in feature frames; 1000 are 10 s.
+        frames: Length of the utterance in feature frames, or one per encoder; see
+            `frames_of` for those of 10 s.
         input_size: Feature dimension.
         frame_samples: Samples in a frame, for encoders of raw speech.
         runs: Measured runs of each encoder.
         warmup: Runs of each encoder before.
         threads: Threads that torch may use; the former number is set again after.
-        seed: Seed of the random input (1, frames * frame_samples, input_size).
+        seed: Seed of the random inputs (1, frames * frame_samples, input_size).
 
     Returns:
         The times by name, in the order given.
@@ -60,25 +61,27 @@ def measure_latency(
     """
     if runs < 1 or threads < 1:
         raise ValueError("runs and threads must be at least 1")
-    generator = torch.Generator().manual_seed(seed)
-    length = frames * frame_samples
-    feats = torch.randn(1, length, input_size, generator=generator)
-    lengths = torch.tensor([length])
+    inputs = {}
+    for name in encoders:
+        length = (frames if isinstance(frames, int) else frames[name]) * frame_samples
+        generator = torch.Generator().manual_seed(seed)
+        feats = torch.randn(1, length, input_size, generator=generator)
+        inputs[name] = feats, torch.tensor([length])
     times: Dict[str, List[float]] = {name: [] for name in encoders}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     try:
         with torch.inference_mode():
-            for encoder in encoders.values():
+            for name, encoder in encoders.items():
                 encoder.eval()
                 for _ in range(warmup):
-                    encoder(feats, lengths)
+                    encoder(*inputs[name])
             order = list(encoders)
             for _ in range(runs):
                 for name in order:
                     start = time.perf_counter()
-                    encoders[name](feats, lengths)
+                    encoders[name](*inputs[name])
                     times[name].append(1000.0 * (time.perf_counter() - start))
                 order.reverse()
     finally:

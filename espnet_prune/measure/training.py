@@ -12,7 +12,8 @@ from typing import Any, Dict, Optional
 import torch
 from torch import nn
 
-RATE = 16000  # samples per second
+from espnet_prune.measure.duration import RATE, rate_of
+
 FLOAT = 4  # bytes
 
 
@@ -40,7 +41,10 @@ class StepCost:
 
 
 def measure_step(
-    model: nn.Module, seconds: float = 10.0, num_tokens: Optional[int] = None
+    model: nn.Module,
+    seconds: float = 10.0,
+    num_tokens: Optional[int] = None,
+    rate: int = RATE,
 ) -> StepCost:
     """Run one step of an ESPnet ASR model on noise, and count.
 
@@ -51,8 +55,9 @@ def measure_step(
 
     Args:
         model: An `ESPnetASRModel`; its gradients are dropped afterwards.
-        seconds: Length of the utterance, at 16 kHz.
+        seconds: Length of the utterance.
         num_tokens: Length of its text; default four a second.
+        rate: Samples per second, see `rate_of`.
 
     Returns:
         The cost. Layers that are dropped at random take part.
@@ -69,7 +74,7 @@ def measure_step(
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    samples = int(seconds * RATE)
+    samples = int(seconds * rate)
     length = max(2, int(4 * seconds)) if num_tokens is None else num_tokens
     text = torch.full((1, length), 2)
     text[:, ::2] = 1  # no repetitions, which CTC separates by blanks
@@ -148,13 +153,14 @@ def batch_seconds(
     Returns:
         Seconds of all utterances of the batch, of at least one.
     """
+    rate = rate_of(vars(args))
     if args.batch_type in ("numel", "length"):
         size = vocab if args.batch_type == "numel" else 1
-        number = args.batch_bins // (seconds * (RATE + tokens * size))
+        number = args.batch_bins // (seconds * (rate + tokens * size))
     else:
         number = args.batch_size
         if args.batch_type == "folded":
-            number //= 1 + int(seconds * RATE / (args.fold_length or [5 * RATE])[0])
+            number //= 1 + int(seconds * rate / (args.fold_length or [5 * rate])[0])
     return max(1, number) * seconds
 
 

@@ -58,7 +58,9 @@ def model_card(
         "",
     ]
     if report is not None:
-        seconds = report["frames"] / 100
+        # reports had a hop of 10 ms before they said their length
+        # a report of before seconds were there has frames, of 10 ms
+        seconds = report["seconds"] if "seconds" in report else report["frames"] / 100
         lines += [compression_table(report["models"], seconds), ""]
         lines += [report.get("made_by", ""), ""]
         lines += _facts(report)

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from espnet_prune.report import decoding
 from espnet_prune.report.scoring import INTENT
 from espnet_prune.report.tables import in_order, tables
-from espnet_prune.utils import UserError, read_json, sha256
+from espnet_prune.utils import UserError, read_json, read_yaml, sha256
 
 
 class Entry(NamedTuple):
@@ -59,13 +59,14 @@ def entries(dense: Path, pruned: Path, model: str, decode: str) -> List[Entry]:
 
 
 def measure(
-    rows: Sequence[Entry], frames: int = 1000, runs: int = 15
+    rows: Sequence[Entry], frames: Optional[int] = None, runs: int = 15
 ) -> List[Dict[str, Any]]:
     """Size, cost and speed of the models, the speeds measured in turns.
 
     Args:
         rows: See `entries`.
-        frames: Length of the utterance in feature frames of 10 ms.
+        frames: Length of the utterance in input frames; those that each model makes
+            of 10 s by default.
         runs: Measured runs of each encoder.
 
     Returns:
@@ -75,23 +76,26 @@ def measure(
         UserError: A checkpoint does not fit its config.
     """
     from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.duration import frames_of
     from espnet_prune.measure.latency import as_json, measure_latency
     from espnet_prune.models import load_model
     from espnet_prune.structure import Structure
 
-    models = {row.name: load_model(row.config, row.model)[0] for row in rows}
+    loaded = {row.name: load_model(row.config, row.model) for row in rows}
+    models = {name: model for name, (model, _) in loaded.items()}
+    lengths = {name: frames or frames_of(conf) for name, (_, conf) in loaded.items()}
     structures = {n: Structure.dense(m.encoder) for n, m in models.items()}
     dims = structures[rows[0].name].dims
     latency = measure_latency(
         {name: model.encoder for name, model in models.items()},
-        frames=frames,
+        frames=lengths,
         input_size=dims.input_size,
         frame_samples=dims.frame_samples,
         runs=runs,
     )
     result = []
     for row in rows:
-        price = cost(structures[row.name], frames)
+        price = cost(structures[row.name], lengths[row.name])
         result.append(
             {
                 "name": row.name,
@@ -100,6 +104,7 @@ def measure(
                 "sha256": sha256(row.model),
                 "encoder_params": price.params,
                 "total_params": sum(p.numel() for p in models[row.name].parameters()),
+                "frames": lengths[row.name],
                 "gmacs": price.macs / 1e9,
                 "bytes": os.path.getsize(row.model),
                 "latency": as_json(latency[row.name], latency[rows[0].name]),
@@ -136,6 +141,20 @@ def _share(value: float, dense: float) -> str:
     return f" ({value / dense:.0%})" if dense and value != dense else ""
 
 
+def seconds_of(frames: Optional[int], config: Path) -> float:
+    """Return the length in seconds of the utterance that `measure` takes.
+
+    Args:
+        frames: See `measure`.
+        config: config.yaml of one of the models.
+    """
+    from espnet_prune.measure.duration import SECONDS, frames_of
+
+    if frames is None:
+        return SECONDS
+    return frames * SECONDS / frames_of(read_yaml(config))
+
+
 def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str:
     """The one table: intents if there are any, error rates, sizes, cost and time.
 
@@ -153,7 +172,7 @@ def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str
         shown = {INTENT: "intent acc.", **shown}
     head = ["model"]
     head += [f"{label} {s}".strip() for label in shown.values() for s in sets]
-    head += ["enc. params", "all params", f"GMACs {seconds:g} s", "MB", "enc. ms"]
+    head += ["enc. params", "all params", f"GMACs {seconds:.4g} s", "MB", "enc. ms"]
     lines: List[List[str]] = [head]
     first = found[0]
     for row in found:

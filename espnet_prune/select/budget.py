@@ -44,8 +44,8 @@ class Target:
     Attributes:
         kind: "params" or "macs".
         sparsity: Share of the dense cost that is removed, 0 to 1.
-        frames: Length in input frames at which MACs are counted; with a hop of 10 ms
-            1000 frames are 10 seconds. Parameters do not depend on it.
+        frames: Length in input frames at which MACs are counted; see `with_frames`.
+            Parameters do not depend on it.
         part: "cnn", "transformer", or "encoder" for both.
     """
 
@@ -163,6 +163,19 @@ class Budget:
         return shares
 
 
+def with_frames(conf: Any, frames: int) -> Any:
+    """Return `budget:` of a configuration with its length where it says none.
+
+    Args:
+        conf: Any form of it; what is none is left to `Budget.from_conf`.
+        frames: Input frames of 10 s in the model at hand, see `frames_of`. Without this
+            step a budget counts 1000 frames, which are 10 s at a hop of 10 ms.
+    """
+    if isinstance(conf, (list, tuple)):
+        return [with_frames(entry, frames) for entry in conf]
+    return {"frames": frames, **conf} if isinstance(conf, Mapping) and conf else conf
+
+
 def _fixed(target: Target) -> bool:
     return target.kind == "params"
 
@@ -262,6 +275,38 @@ class Pricing:
         found = self.graph.of_kinds(tuple(kinds))
         covered = {p for p in PARTS if any(t.covers(p) for t in self.budget)}
         return [unit for unit in found if self.parts[unit.name] in covered]
+
+
+def loosely_met(
+    budget: Budget, dense: Structure, kept: Structure, round_to: int = 1
+) -> List[str]:
+    """Say, in a sentence each, where more is gone than the tolerance accounts for.
+
+    Of the targets of a part it is the nearest that counts.
+
+    Args:
+        budget: The budget.
+        dense: Structure of the encoder.
+        kept: What was selected.
+        round_to: Multiples of how many units were kept.
+    """
+    reached = budget.reached(dense, kept)
+    fills = [(1.0 - r) / (1.0 - t.sparsity) for r, t in zip(reached, budget)]
+    sentences = []
+    for part in PARTS:
+        rows = [row for row in zip(fills, reached, budget) if row[2].covers(part)]
+        if not rows:
+            continue
+        fill, share, target = max(rows, key=lambda row: row[0])
+        if fill >= 1.0 - TOLERANCE[target.kind]:
+            continue
+        what = f"multiple of {round_to} units" if round_to > 1 else "unit"
+        remedy = ": lower round_to to come nearer" if round_to > 1 else ""
+        sentences.append(
+            f"{target}: {share:.4f} is removed, because no {what} more fits into the "
+            f"budget{remedy}"
+        )
+    return list(dict.fromkeys(sentences))
 
 
 def least(unit: Unit, round_to: int = 1) -> int:

@@ -4,7 +4,8 @@
 import pytest
 import torch
 
-from espnet_prune.models import build_model
+from espnet_prune import cost
+from espnet_prune.models import build_model, load_model
 from espnet_prune.report.results import Entry, compression_table, measure
 from espnet_prune.utils import UserError, write_yaml
 
@@ -33,10 +34,10 @@ CONFIG = {
 }
 
 
-def make(folder, **widths):
+def make(folder, config=CONFIG, **widths):
     """An experiment directory with random weights."""
     folder.mkdir()
-    config = dict(CONFIG, encoder_conf={**CONFIG["encoder_conf"], **widths})
+    config = dict(config, encoder_conf={**config["encoder_conf"], **widths})
     write_yaml(config, folder / "config.yaml")
     torch.save(build_model(config).state_dict(), folder / "model.pth")
     paths = (folder / "config.yaml", folder / "model.pth", folder / "decode")
@@ -61,3 +62,17 @@ def test_measure(tmp_path):
     mixed = rows[1]._replace(model=rows[0].model)
     with pytest.raises(UserError, match="has another shape for encoder"):
         measure([rows[0], mixed], frames=100, runs=1)
+
+
+def test_ten_seconds_are_those_of_each_model(tmp_path):
+    rows = []
+    for hop in (128, 256):
+        conf = {"n_fft": 512, "n_mels": 20, "hop_length": hop}
+        config = {**CONFIG, "input_size": None, "frontend": "default"}
+        rows.append(make(tmp_path / str(hop), {**config, "frontend_conf": conf}))
+    found = measure(rows, runs=1)
+    assert [row["frames"] for row in found] == [1250, 625]
+    encoder = load_model(rows[0].config, rows[0].model)[0].encoder
+    for row in found:
+        assert row["gmacs"] == cost(encoder, row["frames"]).macs / 1e9
+    assert found[1]["latency"]["min_ms"] < 0.9 * found[0]["latency"]["min_ms"]

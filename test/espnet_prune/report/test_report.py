@@ -41,6 +41,7 @@ def figures(name, params, ms, rate, measures=("wer", "cer")):
         "sha256": "0" * 64,
         "encoder_params": params,
         "total_params": 2 * params,
+        "frames": 1000,
         "gmacs": params / 1e6,
         "bytes": 8 * params,
         "latency": {"min_ms": ms, "median_ms": ms},

@@ -8,7 +8,13 @@ import torch
 
 from espnet_prune import unit_graph
 from espnet_prune.measure.cost import PARTS
-from espnet_prune.select.budget import TOLERANCE, UNIT_KINDS, Budget, Pricing
+from espnet_prune.select.budget import (
+    TOLERANCE,
+    UNIT_KINDS,
+    Budget,
+    Pricing,
+    loosely_met,
+)
 from espnet_prune.select.magnitude import magnitude
 from espnet_prune.select.projection import implied, project
 from test.espnet_prune.encoder_zoo import VARIANTS, stock_class
@@ -157,6 +163,23 @@ def test_multiples_of_many():
         assert all(n % 8 == 0 for n in getattr(structure, field))
     reached = budget.reached(graph.dense, structure)
     assert all(0.5 <= share <= 0.55 for share in reached)
+
+
+def test_what_stays_below_the_budget_is_told():
+    graph = graph_of("latest", width=32, blocks=1)
+    for conf in ({"cnn": 0.45}, {"kind": "macs", "cnn": 0.5, "transformer": 0.5}):
+        budget, told = Budget.from_conf(conf), {}
+        for round_to in (1, 8):
+            masks = project(graph, random_scores(graph), budget, round_to)
+            found = graph.structure(masks)
+            told[round_to] = loosely_met(budget, graph.dense, found, round_to)
+            reached = budget.reached(graph.dense, found)
+            off = [
+                (1 - r) / (1 - t.sparsity) < 1 - TOLERANCE[t.kind]
+                for r, t in zip(reached, budget)
+            ]
+            assert sum(off) == len(told[round_to])
+        assert told[8] and all("no multiple of 8 units" in text for text in told[8])
 
 
 @pytest.mark.parametrize("conf", FORMS[2:])

@@ -6,7 +6,7 @@
 """The tables of compare.sh: every method at every size, averaged over the seeds."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from compare_scores import (
     MEASURES,
@@ -28,7 +28,7 @@ from espnet_prune.utils import atomic_write, write_json
 
 
 def measured(
-    points: Sequence[Point], decode: str, model: str, frames: int = 1000
+    points: Sequence[Point], decode: str, model: str, frames: Optional[int] = None
 ) -> Dict[Tuple[str, int], Dict[str, Any]]:
     """Sizes, cost and time of one model per method and size, that of the first seed.
 
