@@ -132,6 +132,7 @@ def dense_row(path: Path, options: Any) -> Tuple[Dict[str, Any], Any, Forecast]:
     import torch
 
     from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.duration import frames_of, rate_of
     from espnet_prune.measure.training import measure_step
     from espnet_prune.models import build_model
     from espnet_prune.structure import Structure
@@ -140,15 +141,18 @@ def dense_row(path: Path, options: Any) -> Tuple[Dict[str, Any], Any, Forecast]:
     args = read_training(command, options.vocab)
     torch.manual_seed(0)
     model = build_model(vars(args))
-    step = measure_step(model, options.seconds, int(4 * options.seconds) or 1)
+    rate, tokens = rate_of(vars(args)), int(4 * options.seconds) or 1
+    step = measure_step(model, options.seconds, tokens, rate)
     forecast = Forecast(step, options)
-    dense = Structure.dense(model.encoder)
+    dense, frames = Structure.dense(model.encoder), frames_of(vars(args))
+    macs = cost(dense, frames).macs
     row = {
         "config": str(path),
         "encoder_params": cost(dense).params,
         "total_params": sum(p.numel() for p in model.parameters()),
-        "gmacs": cost(dense).macs / 1e9,
-        "front_end": front_end(dense) / cost(dense).macs,
+        "frames": frames,
+        "gmacs": macs / 1e9,
+        "front_end": front_end(dense, frames) / macs,
         "gflops_per_second": step.flops / step.seconds / 1e9,
         "took": step.took,
         **forecast.training(args, teacher=False),
@@ -156,40 +160,52 @@ def dense_row(path: Path, options: Any) -> Tuple[Dict[str, Any], Any, Forecast]:
     return row, model, forecast
 
 
-def front_end(dense: Any) -> int:
-    """Return the MACs at 10 s of the convolutions before the blocks."""
+def front_end(dense: Any, frames: int) -> int:
+    """Return the MACs of the convolutions before the blocks."""
     from espnet_prune.measure.cost import CostModel
 
-    model = CostModel(dense)
+    model = CostModel(dense, frames)
     front = [name for name, part in model.parts.items() if part == "cnn"]
     return model.exact({}, "cnn").macs if front else 0
 
 
-def prune_row(path: Path, model: Any, forecast: Forecast) -> Dict[str, Any]:
-    """Check a selection against a model; return its row.
+def prune_row(
+    path: Path, model: Any, frames: int, forecast: Forecast
+) -> Dict[str, Any]:
+    """Check a selection against a model, which makes `frames` of 10 s; return its row.
 
     Raises:
         UserError: See `select.read_conf` and `select.check_feasible`.
     """
     from espnet_prune import unit_graph
     from espnet_prune.bin import select
-    from espnet_prune.select.budget import Budget, Pricing, held_up, unit_kinds
+    from espnet_prune.select.budget import (
+        Budget,
+        Pricing,
+        held_up,
+        unit_kinds,
+        with_frames,
+    )
     from espnet_prune.select.l0.lagrangian import RAMP_STEPS, check_ramp
     from espnet_prune.select.layers.conf import LayersConf
     from espnet_prune.select.layers.run import number_to_remove
+    from espnet_prune.units.narrow import most_removable
 
     options = forecast.options
     command = ["--config", str(path), *shlex.split(options.prune_args)]
     args, extra = select.get_parser().parse_known_args(command)
     conf = select.read_conf(args)
+    conf["budget"] = with_frames(conf["budget"], frames)
     graph = unit_graph(model.encoder)
     row: Dict[str, Any] = {"config": str(path), "method": conf["method"]}
     if conf["method"] == "layers":
         LayersConf.from_dict(conf["layers_conf"])
-        number = len(graph.dense.kept_blocks)
-        count = number_to_remove(graph.dense, conf.get("num_remove"), conf["budget"])
-        row["asked"], row["at_most"] = {"blocks": count}, {"blocks": number - 1}
+        most, number = most_removable(model.encoder), conf.get("num_remove")
+        count = number_to_remove(graph.dense, number, conf["budget"], most)
+        row["asked"], row["at_most"] = {"blocks": count}, {"blocks": most}
         row["held_up_by"] = "one block has to stay"
+        if most < len(graph.dense.kept_blocks) - 1:
+            row["held_up_by"] += " beside every tap of self-conditioning"
         return row
     select.check_feasible(model, conf)
     budget = Budget.from_conf(conf["budget"])
@@ -314,7 +330,9 @@ def main(cmd: Optional[List[str]] = None) -> None:
         row["selections"], row["recoveries"] = [], []
         for other in options.prune_config:
             try:
-                row["selections"].append(prune_row(other, model, forecast))
+                row["selections"].append(
+                    prune_row(other, model, row["frames"], forecast)
+                )
             except UserError as error:
                 problems.append(f"{path} with {other}: {error}")
         for other in options.recover_config:

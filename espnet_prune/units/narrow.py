@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import MultiHeadedAttention, MultiSequential
+from espnet_prune.units.blocks import kept_after
 from espnet_prune.units.branches import close_merge
 from espnet_prune.units.gated import keep_heads
 from espnet_prune.units.graph import Masks, Slice, UnitGraph
@@ -126,6 +127,30 @@ def moved_taps(
             f"CTC (interctc_layer_idx {taps}) needs; keep a block before and after each"
         )
     return moved
+
+
+def can_drop(encoder: nn.Module, removed: Sequence[int]) -> bool:
+    """Say whether some blocks, 1-based, can be cut out of an encoder.
+
+    Where they can, so can any part of them.
+    """
+    positions = kept_after(removed, len(encoder.encoders))
+    taps = getattr(encoder, "interctc_layer_idx", [])
+    try:
+        moved_taps(
+            taps, positions, getattr(encoder, "interctc_use_conditioning", False)
+        )
+    except UserError:
+        return False
+    return bool(positions)
+
+
+def most_removable(encoder: nn.Module) -> int:
+    """Return how many blocks can be cut out: one stays, or one beside every tap."""
+    number = len(encoder.encoders)
+    if getattr(encoder, "interctc_use_conditioning", False):
+        return number - 1 - len(set(encoder.interctc_layer_idx))
+    return number - 1
 
 
 def moved_checkpoints(layers: Iterable[int], positions: Sequence[int]) -> List[int]:

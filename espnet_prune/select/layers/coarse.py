@@ -12,13 +12,14 @@ import heapq
 import itertools
 import math
 import random as _random
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from espnet_prune.utils import UserError
 
 Removed = Tuple[int, ...]
+Allowed = Callable[[Removed], bool]
 
 
 class Candidate(NamedTuple):
@@ -28,17 +29,36 @@ class Candidate(NamedTuple):
     removed: Removed
 
 
-def check_number(number: int, num_remove: int) -> None:
-    """Refuse to remove nothing or everything.
+def check_number(number: int, num_remove: int, most: Optional[int] = None) -> None:
+    """Refuse to remove nothing, or more than can go.
+
+    Args:
+        number: Blocks of the model.
+        num_remove: Blocks to remove.
+        most: How many can be cut out, see `most_removable`; all but one by default.
 
     Raises:
-        UserError: `num_remove` is not between 1 and number - 1.
+        UserError: `num_remove` is not between 1 and `most`.
     """
-    if not 1 <= num_remove < number:
-        raise UserError(
-            f"num_remove is {num_remove}; of {number} blocks 1 to {number - 1} "
-            "can be removed"
+    most = number - 1 if most is None else most
+    if not 1 <= num_remove <= most:
+        why = (
+            ""
+            if most == number - 1
+            else (
+                ", because self-conditioned intermediate CTC needs a block before and "
+                "after each of its taps (interctc_layer_idx)"
+            )
         )
+        raise UserError(
+            f"num_remove is {num_remove}; of {number} blocks 1 to {most} can be "
+            f"removed{why}"
+        )
+
+
+def everything(removed: Removed) -> bool:
+    """Allow any set, where no model says what can be cut."""
+    return True
 
 
 def runs(removed: Sequence[int]) -> List[Tuple[int, int]]:
@@ -70,7 +90,11 @@ def _top(matrix: np.ndarray, sets: Sequence[Removed], k: int) -> List[Candidate]
 
 
 def beam(
-    matrix: np.ndarray, num_remove: int, top_k: int = 10, width: int = 10
+    matrix: np.ndarray,
+    num_remove: int,
+    top_k: int = 10,
+    width: int = 10,
+    allowed: Allowed = everything,
 ) -> List[Candidate]:
     """Beam search as published: add one block at a time, keep the best `width` sets."""
     number = len(matrix) - 1
@@ -83,28 +107,42 @@ def beam(
             for block in range(1, number + 1)
             if block not in removed
         }
-        found = _top(matrix, sorted(grown), max(width, 1))
+        found = _top(matrix, sorted(filter(allowed, grown)), max(width, 1))
         beams = [candidate.removed for candidate in found]
     return found[:top_k]
 
 
-def exhaustive(matrix: np.ndarray, num_remove: int, top_k: int = 10) -> List[Candidate]:
+def exhaustive(
+    matrix: np.ndarray,
+    num_remove: int,
+    top_k: int = 10,
+    allowed: Allowed = everything,
+) -> List[Candidate]:
     """Score every set; for small depths and for tests."""
     number = len(matrix) - 1
     check_number(number, num_remove)
-    every = list(itertools.combinations(range(1, number + 1), num_remove))
-    return _top(matrix, every, top_k)
+    every = itertools.combinations(range(1, number + 1), num_remove)
+    return _top(matrix, list(filter(allowed, every)), top_k)
 
 
-def random_sets(number: int, num_remove: int, count: int, seed: int) -> List[Removed]:
-    """Draw different removal sets, uniformly."""
+def random_sets(
+    number: int,
+    num_remove: int,
+    count: int,
+    seed: int,
+    allowed: Allowed = everything,
+) -> List[Removed]:
+    """Draw different removal sets, uniformly; fewer where there are no more of them."""
     check_number(number, num_remove)
-    rng, found = _random.Random(seed), []
+    rng = _random.Random(seed)
+    found: List[Removed] = []
+    drawn = set()
     most = math.comb(number, num_remove)
-    while len(found) < min(count, most):
-        drawn = tuple(sorted(rng.sample(range(1, number + 1), num_remove)))
-        if drawn not in found:
-            found.append(drawn)
+    while len(found) < count and len(drawn) < most:
+        removed = tuple(sorted(rng.sample(range(1, number + 1), num_remove)))
+        if removed not in drawn and allowed(removed):
+            found.append(removed)
+        drawn.add(removed)
     return found
 
 
@@ -180,13 +218,18 @@ class _Paths:
         return tuple(sorted(blocks))
 
 
-def k_best(matrix: np.ndarray, num_remove: int, top_k: int = 10) -> List[Candidate]:
+def k_best(
+    matrix: np.ndarray,
+    num_remove: int,
+    top_k: int = 10,
+    allowed: Allowed = everything,
+) -> List[Candidate]:
     """Return the exact `top_k` sets of highest score, in polynomial time.
 
     For every number of runs the score is a sum over a path, so its best paths come from
     dynamic programming; the lists of all numbers of runs are then merged. The search
     over matrices is CoMFLP's, this algorithm is ours. O(N m^2 min(m, N-m)) for the
-    best sums, then O(N) node visits per further set.
+    best sums, then O(N) node visits per further set, also per one not `allowed`.
     """
     number = len(matrix) - 1
     check_number(number, num_remove)
@@ -201,7 +244,9 @@ def k_best(matrix: np.ndarray, num_remove: int, top_k: int = 10) -> List[Candida
     while merged and len(found) < top_k:
         _, used, rank = heapq.heappop(merged)
         node = (paths.end, num_remove, used)
-        found.append(paths.removed(node, rank))
+        removed = paths.removed(node, rank)
+        if allowed(removed):
+            found.append(removed)
         value = paths.kth(node, rank + 1)
         if value is not None:
             heapq.heappush(merged, (-value / used, used, rank + 1))

@@ -4,6 +4,7 @@
 """A selection of blocks from its configuration to its files."""
 
 import argparse
+import functools
 import logging
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -24,6 +25,7 @@ from espnet_prune.select.layers.search import (
     search,
 )
 from espnet_prune.structure import Structure
+from espnet_prune.units.narrow import can_drop
 from espnet_prune.utils import PathLike, UserError, atomic_write
 
 TRIED = "tried.tsv"
@@ -47,8 +49,19 @@ def coarse_only(
     ]
 
 
-def number_to_remove(dense: Structure, num_remove: Optional[int], budget: Any) -> int:
+def number_to_remove(
+    dense: Structure,
+    num_remove: Optional[int],
+    budget: Any,
+    most: Optional[int] = None,
+) -> int:
     """Return how many blocks go: as given, or the fewest that meet a budget.
+
+    Args:
+        dense: Structure of the model.
+        num_remove: How many blocks are to go, or None.
+        budget: What the model may cost, or nothing.
+        most: How many can be cut out, see `most_removable`; all but one by default.
 
     Raises:
         UserError: Neither or both are given, the budget is not one sparsity of the
@@ -58,8 +71,9 @@ def number_to_remove(dense: Structure, num_remove: Optional[int], budget: Any) -
     if (num_remove is None) == (not budget):
         raise UserError("method layers takes either num_remove or a budget")
     if num_remove is not None:
-        check_number(number, num_remove)
+        check_number(number, num_remove, most)
         return num_remove
+    most = number - 1 if most is None else most
     from espnet_prune.measure.cost import cost
 
     wanted = Budget.from_conf(budget).whole("method layers")
@@ -72,12 +86,13 @@ def number_to_remove(dense: Structure, num_remove: Optional[int], budget: Any) -
 
     # the cheapest blocks first, so that any other choice removes at least as much
     shares = sorted(share(position) for position in range(number))
-    for count in range(1, number):
+    for count in range(1, most + 1):
         if sum(shares[:count]) >= wanted.sparsity:
             return count
     raise UserError(
         f"budget: sparsity {wanted.sparsity} of {wanted.kind} is more than "
-        f"{number - 1} of {number} blocks ({sum(shares[:-1]):.3f}); use method l0"
+        f"{most} of {number} blocks ({sum(shares[:most]):.3f}), which is all that can "
+        "be cut out; use method l0"
     )
 
 
@@ -188,7 +203,8 @@ def run_layers(
         logging.info(f"all {number} blocks: {conf.metric} {100 * dense_error:.2f} %")
     if conf.search == "comflp":
         matrix = get_matrix(model, config, args.model_file, conf, output_dir, seed)
-    found = search(conf, num_remove, number, evaluator, matrix, seed)
+    allowed = functools.partial(can_drop, model.encoder)
+    found = search(conf, num_remove, number, evaluator, matrix, seed, allowed)
     most = expected_evaluations(conf, number, num_remove)
     record: Dict[str, Any] = {
         "search": conf.search,
@@ -212,7 +228,7 @@ def run_layers(
     write_candidates(found, output_dir / "candidates.tsv")
     _draw(found, matrix, dense_error, conf, number, output_dir)
     if conf.depth_table:
-        _write_depths(model, found, evaluator, conf, args)
+        _write_depths(model, found, evaluator, conf, config, args)
     return found, record
 
 
@@ -251,10 +267,12 @@ def _write_depths(
     found: Found,
     evaluator: Evaluator,
     conf: LayersConf,
+    config: Mapping[str, Any],
     args: argparse.Namespace,
 ) -> None:
     """Write depth_table.json to the output directory and beside the model."""
     from espnet_prune.deploy.depth_table import NAME, DepthTable, measure_depths
+    from espnet_prune.measure.duration import frames_of
     from espnet_prune.units.blocks import kept_after
     from espnet_prune.utils import sha256
 
@@ -265,7 +283,9 @@ def _write_depths(
         for depth, removed in sets.items()
     }
     model.cpu()  # the milliseconds are those of one thread
-    table = DepthTable(measure_depths(model.encoder, errors, model.ctc), number)
+    frames = frames_of(config)
+    depths = measure_depths(model.encoder, errors, model.ctc, frames=frames)
+    table = DepthTable(depths, number, frames=frames)
     about = {
         "model_file": str(args.model_file),
         "model_sha256": sha256(args.model_file),

@@ -3,7 +3,8 @@
 
 """The searches: by error rate, by the similarity matrix, by both, and by rule.
 
-Block numbers are 1-based everywhere here.
+Block numbers are 1-based everywhere here. A set that the cut would refuse (`allowed`
+says no) is never a candidate; what contains a refused set is refused, too.
 """
 
 import itertools
@@ -14,9 +15,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from espnet_prune.select.layers import coarse
-from espnet_prune.select.layers.coarse import Removed, check_number
+from espnet_prune.select.layers.coarse import (
+    Allowed,
+    Removed,
+    check_number,
+    everything,
+)
 from espnet_prune.select.layers.conf import LayersConf
 from espnet_prune.select.layers.evaluator import Evaluator, Result
+from espnet_prune.utils import UserError
 
 
 class Row(NamedTuple):
@@ -45,7 +52,8 @@ class Found(NamedTuple):
 
 
 def expected_evaluations(conf: LayersConf, number: int, num_remove: int) -> int:
-    """Return what a search costs in evaluations; an upper bound for comflp.
+    """Return what a search costs in evaluations; an upper bound for comflp, and for
+    all where the cut would refuse some sets.
 
     Backward elimination asks sum_{i<m} (N - i) times, as greedy layer pruning in the
     CoMFLP code does; CoMFLP as often as it has candidates, whatever the depth.
@@ -72,7 +80,9 @@ def alternate(number: int, num_remove: int) -> Removed:
     return tuple(number * (i + 1) // num_remove for i in range(num_remove))
 
 
-def iterative(evaluator: Evaluator, num_remove: int) -> Found:
+def iterative(
+    evaluator: Evaluator, num_remove: int, allowed: Allowed = everything
+) -> Found:
     """Backward elimination: again and again drop the block that is missed least."""
     evaluator.restart()
     removed: Removed = ()
@@ -81,6 +91,7 @@ def iterative(evaluator: Evaluator, num_remove: int) -> Found:
     for n in range(1, num_remove + 1):
         left = [b for b in range(1, evaluator.number + 1) if b not in removed]
         sets = [tuple(sorted((*removed, block))) for block in left]
+        sets = list(filter(allowed, sets))
         found = _ranked(sets, evaluator.evaluate(sets))
         rows = found
         path[n] = found[0]
@@ -93,12 +104,15 @@ def iterative(evaluator: Evaluator, num_remove: int) -> Found:
 
 
 def sensitivity(
-    evaluator: Evaluator, num_remove: int, forbid_adjacent: bool = False
+    evaluator: Evaluator,
+    num_remove: int,
+    forbid_adjacent: bool = False,
+    allowed: Allowed = everything,
 ) -> Found:
     """Measure every block alone, remove those that are missed least."""
     evaluator.restart()
     number = evaluator.number
-    singles = [(block,) for block in range(1, number + 1)]
+    singles = [(block,) for block in range(1, number + 1) if allowed((block,))]
     rows = _ranked(singles, evaluator.evaluate(singles))
     picked: List[int] = []
     for near in (True, False):  # a second round takes neighbours, if too few are left
@@ -106,34 +120,41 @@ def sensitivity(
             block = row.removed[0]
             touches = any(abs(block - other) == 1 for other in picked)
             barred = near and forbid_adjacent and touches
+            barred = barred or not allowed(tuple(sorted((*picked, block))))
             if len(picked) < num_remove and block not in picked and not barred:
                 picked.append(block)
     removed = tuple(sorted(picked))
     return Found(removed, rows, evaluator.evaluations, {})
 
 
-def exhaustive(evaluator: Evaluator, num_remove: int) -> Found:
+def exhaustive(
+    evaluator: Evaluator, num_remove: int, allowed: Allowed = everything
+) -> Found:
     """Evaluate every set; what the others are measured against."""
     evaluator.restart()
     blocks = range(1, evaluator.number + 1)
-    sets = list(itertools.combinations(blocks, num_remove))
+    sets = list(filter(allowed, itertools.combinations(blocks, num_remove)))
     rows = _ranked(sets, evaluator.evaluate(sets))
     return Found(rows[0].removed, rows, evaluator.evaluations, {num_remove: rows[0]})
 
 
 def candidates(
-    matrix: np.ndarray, num_remove: int, conf: LayersConf, seed: int = 0
+    matrix: np.ndarray,
+    num_remove: int,
+    conf: LayersConf,
+    seed: int = 0,
+    allowed: Allowed = everything,
 ) -> List[coarse.Candidate]:
     """Coarse search: the best sets by the matrix alone."""
     if conf.coarse == "beam":
-        return coarse.beam(matrix, num_remove, conf.top_k, conf.beam)
+        return coarse.beam(matrix, num_remove, conf.top_k, conf.beam, allowed)
     if conf.coarse == "exhaustive":
-        return coarse.exhaustive(matrix, num_remove, conf.top_k)
+        return coarse.exhaustive(matrix, num_remove, conf.top_k, allowed)
     if conf.coarse == "random":
         number = len(matrix) - 1
-        sets = coarse.random_sets(number, num_remove, conf.top_k, seed)
+        sets = coarse.random_sets(number, num_remove, conf.top_k, seed, allowed)
         return [coarse.Candidate(coarse.score(matrix, r), r) for r in sets]
-    return coarse.k_best(matrix, num_remove, conf.top_k)
+    return coarse.k_best(matrix, num_remove, conf.top_k, allowed)
 
 
 def comflp(
@@ -142,6 +163,7 @@ def comflp(
     num_remove: int,
     conf: LayersConf,
     seed: int = 0,
+    allowed: Allowed = everything,
 ) -> Found:
     """Coarse candidates, judged by error rate, and swaps around the best of them.
 
@@ -149,7 +171,7 @@ def comflp(
     promising by the matrix first.
     """
     evaluator.restart()
-    first = candidates(matrix, num_remove, conf, seed)
+    first = candidates(matrix, num_remove, conf, seed, allowed)
     if conf.refine:
         first = first[: max(1, (conf.max_evaluations + 1) // 2)]
     scores = {c.removed: c.score for c in first}
@@ -157,6 +179,7 @@ def comflp(
     while conf.refine and len(tried) < conf.max_evaluations:
         best = min(tried, key=lambda r: (*tried[r], r))
         near = [r for r in swaps(best, evaluator.number) if r not in tried]
+        near = list(filter(allowed, near))
         if not near:
             break
         scores.update({r: coarse.score(matrix, r) for r in near})
@@ -214,6 +237,7 @@ def search(
     evaluator: Optional[Evaluator] = None,
     matrix: Optional[np.ndarray] = None,
     seed: int = 0,
+    allowed: Allowed = everything,
 ) -> Found:
     """Run the search that `conf` names.
 
@@ -224,23 +248,32 @@ def search(
         evaluator: For the searches by error rate.
         matrix: (N+1, N+1), for comflp.
         seed: For the random search.
+        allowed: Whether the cut would take a set.
 
     Raises:
-        UserError: `num_remove` is not between 1 and number - 1.
+        UserError: `num_remove` is not between 1 and number - 1, or the cut would refuse
+            the only set that a rule gives.
     """
     check_number(number, num_remove)
     by_rule: Dict[str, Any] = {
         "truncate": lambda: truncate(number, num_remove),
         "alternate": lambda: alternate(number, num_remove),
-        "random": lambda: coarse.random_sets(number, num_remove, 1, seed)[0],
+        "random": lambda: coarse.random_sets(number, num_remove, 1, seed, allowed)[0],
     }
     if conf.search in by_rule:
         removed = by_rule[conf.search]()
+        if not allowed(removed):
+            raise UserError(
+                f"layers_conf: search {conf.search} would remove blocks "
+                f"{list(removed)}, but self-conditioned intermediate CTC needs a block "
+                "before and after each of its taps (interctc_layer_idx); take another "
+                "num_remove, or search: iterative"
+            )
         return Found(removed, [Row(removed)], 0, {})
     if conf.search == "comflp":
-        return comflp(matrix, evaluator, num_remove, conf, seed)
+        return comflp(matrix, evaluator, num_remove, conf, seed, allowed)
     if conf.search == "sensitivity":
-        return sensitivity(evaluator, num_remove, conf.forbid_adjacent)
+        return sensitivity(evaluator, num_remove, conf.forbid_adjacent, allowed)
     if conf.search == "exhaustive":
-        return exhaustive(evaluator, num_remove)
-    return iterative(evaluator, num_remove)
+        return exhaustive(evaluator, num_remove, allowed)
+    return iterative(evaluator, num_remove, allowed)

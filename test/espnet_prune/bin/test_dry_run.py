@@ -75,6 +75,21 @@ def test_options_of_the_stages_count(folder):
     assert found["gb"] - state == pytest.approx(2 * (other["gb"] - state))
 
 
+def test_seconds_are_those_of_the_frontend(folder):
+    plain, found = run(prune=()), {}
+    assert plain["frames"] == 1000
+    for rate, hop in ((16000, 80), (8000, 80)):
+        conf = {**deep.CONFIG["frontend_conf"], "fs": rate, "hop_length": hop}
+        own = {**{key: deep.CONFIG[key] for key in KEYS}, **TRAIN}
+        write_yaml({**own, "frontend_conf": conf}, "train.yaml")
+        found[rate] = run(prune=())
+    assert found[16000]["frames"] == 2000 and found[8000]["frames"] == 1000
+    assert found[8000]["gmacs"] == plain["gmacs"] < found[16000]["gmacs"] / 1.9
+    assert found[8000]["batch_seconds"] == pytest.approx(2 * 24, abs=2)
+    same = plain["gflops_per_second"]  # the same frames, from fewer samples
+    assert found[8000]["gflops_per_second"] == pytest.approx(same, rel=0.02)
+
+
 def test_what_cannot_be_done_is_told_after_all_else(folder, capsys):
     conf = {"method": "magnitude", "budget": {"kind": "params", "sparsity": 0.9999}}
     write_yaml(conf, "far.yaml")
