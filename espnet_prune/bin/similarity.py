@@ -69,8 +69,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--batch_size",
         type=int,
         default=1,
-        help="utterances encoded at once; 1 is exact, in larger batches ESPnet's "
-        "convolutions see some padding (default: %(default)s)",
+        help="utterances encoded at once, only such of exactly one length, so that "
+        "there is no padding (default: %(default)s)",
     )
     parser.add_argument(
         "--dc2_batch_size", type=int, default=32, help="(default: %(default)s)"

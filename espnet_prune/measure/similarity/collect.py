@@ -173,8 +173,9 @@ def collect_states(
 
     x_0 is what enters block 1, x_l what block l hands to block l + 1, and x_N the
     output of the last block before `after_norm`. Padded frames are left out. ESPnet's
-    convolutions do see them, though, so that in a batch an utterance differs a little
-    from the same one alone; batches of one utterance have no such effect.
+    convolutions do see them, though, so that in a padded batch an utterance differs
+    from the same one alone; batches of one length, as `Utterances` makes them, have no
+    such effect.
 
     Args:
         model: An `ESPnetASRModel` whose encoder keeps its blocks in `encoders`. It is

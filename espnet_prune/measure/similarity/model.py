@@ -39,7 +39,7 @@ def measure_model(
         mode: A sample is the mean of an "utterance", or a "frame".
         num_utts: Utterances to draw.
         max_samples: Frames to draw in frame mode.
-        batch_size: Utterances encoded at once.
+        batch_size: Utterances of one length encoded at once.
         seed: Seed of the drawing.
         data: "PATH,speech,TYPE" entries; the training data of the config by default.
         options: More arguments of the measure.

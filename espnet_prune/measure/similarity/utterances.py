@@ -3,11 +3,11 @@
 
 """Draw utterances from files of audio, and load them as ESPnet would."""
 
-import argparse
 import random
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from espnet_prune.measure.speech import load_utterance, open_speech
 from espnet_prune.utils import UserError
 
 
@@ -41,11 +41,14 @@ def data_entries(
 class Utterances:
     """Batches of utterances drawn from files of audio, as ESPnet would load them.
 
+    A batch holds utterances of exactly one length, so that there is no padding, which
+    ESPnet's convolutions would see: what comes out does not depend on `batch_size`.
+
     Args:
         entries: (path, "speech", type); several are pooled.
         config: Content of config.yaml, for the processing of the audio.
         num_utts: How many to draw, without repetition.
-        batch_size: Utterances in a batch.
+        batch_size: Utterances of one length that make a batch, at most.
         seed: Seed of the drawing.
 
     Raises:
@@ -60,43 +63,26 @@ class Utterances:
         batch_size: int,
         seed: int,
     ) -> None:
-        from espnet2.tasks.asr import ASRTask
-        from espnet2.train.dataset import ESPnetDataset
-
-        # without a token type no tokenizer is built: there is no text
-        own = {"preprocessor_conf": {}, "use_preprocessor": False, **config}
-        own = argparse.Namespace(**{**own, "token_type": None})
-        process = ASRTask.build_preprocess_fn(own, train=False)
-        self.collate = ASRTask.build_collate_fn(own, train=False)
         self.keys: List[Tuple[Any, str]] = []
         for entry in entries:
-            try:
-                data = ESPnetDataset(
-                    [entry],
-                    preprocess=process,
-                    allow_multi_rates=bool(config.get("allow_multi_rates")),
-                )
-            except Exception as error:
-                raise UserError(f"{','.join(entry)}: {error}") from error
+            data, self.collate = open_speech([entry], config, labels=False)
             self.keys += [(data, key) for key in data]
         count = min(num_utts, len(self.keys))
         self.keys = random.Random(seed).sample(self.keys, count)
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.keys) // self.batch_size)
+        """Return the number of batches if no two utterances have one length."""
+        return len(self.keys)
 
     def __iter__(self) -> Iterator[Any]:
-        for i in range(0, len(self.keys), self.batch_size):
-            drawn = self.keys[i : i + self.batch_size]
-            yield self.collate([self._load(data, key) for data, key in drawn])
-
-    def _load(self, data: Any, key: str) -> Tuple[str, Dict[str, Any]]:
-        try:
-            return data[key]
-        except Exception as error:
-            path = data.debug_info["speech"][0]
-            raise UserError(
-                f"{path}: the audio of {key} cannot be read ({error}); "
-                "repair or remove it"
-            ) from error
+        waiting: Dict[int, List[Any]] = {}
+        for data, key in self.keys:
+            loaded = load_utterance(data, key)
+            length = len(loaded[1]["speech"])
+            group = waiting.setdefault(length, [])
+            group.append(loaded)
+            if len(group) == self.batch_size:
+                yield self.collate(waiting.pop(length))
+        for group in waiting.values():
+            yield self.collate(group)

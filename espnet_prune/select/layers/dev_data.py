@@ -1,21 +1,28 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""A fixed labelled subset of the development set, in batches of like length."""
+"""A fixed labelled subset of the development set, in batches of one length each.
 
-import argparse
+Only utterances of exactly one length share a batch: ESPnet's convolutions see padding,
+so that in a padded batch an utterance may be heard otherwise than alone.
+"""
+
 import dataclasses
+import itertools
 import logging
+import string
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
 from espnet_prune.data.tables import read_table
+from espnet_prune.measure.speech import Entries, load_utterance, open_speech
+from espnet_prune.report.scoring import read_text
 from espnet_prune.utils import UserError, check_keys
 
 METRICS = ("wer", "cer")
-Entries = Sequence[Tuple[str, str, str]]
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 @dataclasses.dataclass
@@ -24,12 +31,12 @@ class Batch:
 
     Attributes:
         ids: Utterance ids.
-        speech: (N, samples), padded.
-        lengths: (N,).
-        refs: Reference words or characters of each utterance.
+        speech: (N, samples).
+        lengths: (N,), all the same.
+        refs: Reference words or characters of each utterance, cleaned.
         targets: Token ids of each utterance.
         to_text: Text of a sequence of token ids.
-        split: Words or characters of a text.
+        split: Words or characters of a text, as they are compared.
     """
 
     ids: List[str]
@@ -102,9 +109,43 @@ class Batch:
         return wrong, float(loss)
 
 
-def _splitter(metric: str) -> Callable[[str], List[str]]:
-    """Return words or characters of a text."""
-    return str.split if metric == "wer" else lambda text: list(text.strip())
+def _splitter(metric: str, config: Mapping[str, Any]) -> Callable[[str], List[str]]:
+    """Return what makes the words or characters of a text that are compared.
+
+    As in stage 13 of `asr.sh`: without the model's non-linguistic symbols, and, as
+    sclite does it, with A to Z in lower case.
+    """
+    from espnet2.text.build_tokenizer import build_tokenizer
+
+    tokenizer = build_tokenizer(
+        token_type={"wer": "word", "cer": "char"}[metric],
+        non_linguistic_symbols=config.get("non_linguistic_symbols"),
+        remove_non_linguistic_symbols=True,
+    )
+
+    def split(text: str) -> List[str]:
+        return [t.translate(_LOWER) for t in tokenizer.text2tokens(text.strip())]
+
+    return split
+
+
+def _cleaner(config: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return the model's cleaner of texts, which references pass as in `asr.sh`.
+
+    Raises:
+        UserError: It is none of ESPnet's, or needs a package that is not there.
+    """
+    from espnet2.text.cleaner import TextCleaner
+
+    name = config.get("cleaner")
+    clean = TextCleaner(name)
+    try:
+        clean("a")
+    except RuntimeError as error:
+        raise UserError(
+            f"config.yaml: cleaner {name} cannot be used: {error}"
+        ) from error
+    return clean
 
 
 def _ids_to_text(config: Mapping[str, Any]) -> Callable[[Sequence[int]], str]:
@@ -180,7 +221,7 @@ def load_batches(
     max_utts: int = 320,
     batch_seconds: float = 120.0,
 ) -> List[Batch]:
-    """Load the subset: evenly spaced utterances, batched by length.
+    """Load the subset: evenly spaced utterances, batched where lengths are equal.
 
     Args:
         config: config.yaml of the model.
@@ -188,21 +229,17 @@ def load_batches(
             config by default.
         metric: "wer" or "cer".
         max_utts: Size of the subset.
-        batch_seconds: Padded length of a batch at 16 kHz.
+        batch_seconds: Length of a batch at 16 kHz, at most.
 
     Raises:
-        UserError: See `check_entries`; an unknown metric; no utterance with both
-            speech and text.
+        UserError: See `check_entries` and `open_speech`; an unknown metric; no
+            utterance with both speech and text.
     """
-    from espnet2.tasks.asr import ASRTask
-    from espnet2.train.dataset import ESPnetDataset
-
     check_keys([metric], METRICS, "metric")
     if entries is None:
         given = config.get("valid_data_path_and_name_and_type") or []
         entries = [tuple(entry) for entry in given]
     check_entries(entries, config)
-    args = argparse.Namespace(**config)
     paths = {entry[1]: entry[0] for entry in entries}
     texts = read_table(paths["text"])
     ids = [name for name in read_table(paths["speech"]) if texts.get(name)]
@@ -211,42 +248,28 @@ def load_batches(
     count = min(max_utts, len(ids))
     ids = [ids[i * len(ids) // count] for i in range(count)]
     used = [entry for entry in entries if entry[1] in ("speech", "text")]
-    dataset = ESPnetDataset(
-        used, preprocess=ASRTask.build_preprocess_fn(args, train=False)
-    )
-    split = _splitter(metric)
-    to_text = _ids_to_text(config)
-    samples = [(name, _load(dataset, name, paths["speech"])) for name in ids]
+    split, to_text = _splitter(metric, config), _ids_to_text(config)
+    clean = _cleaner(config)
+    texts = {name: clean(texts[name]) for name in ids}
+    dataset, _ = open_speech(used, config, labels=True)
+    samples = [load_utterance(dataset, name) for name in ids]
     samples.sort(key=lambda sample: (len(sample[1]["speech"]), sample[0]))
     batches: List[Batch] = []
-    group: List[Tuple[str, Any]] = []
-    for i, sample in enumerate(samples):
-        group.append(sample)
-        following = samples[i + 1 : i + 2]
-        size = len(following[0][1]["speech"]) * (len(group) + 1) if following else 0
-        if not following or size > batch_seconds * 16000:
-            batches.append(_batch(group, texts, split, to_text))
-            group = []
+    for length, same in itertools.groupby(samples, lambda s: len(s[1]["speech"])):
+        group, most = list(same), max(1, int(batch_seconds * 16000 / max(length, 1)))
+        for i in range(0, len(group), most):
+            batches.append(_batch(group[i : i + most], texts, split, to_text))
     logging.info(
         f"{len(samples)} utterances of {paths['text']}: {len(batches)} batches"
     )
     return batches
 
 
-def _load(dataset: Any, name: str, path: str) -> Mapping[str, Any]:
-    try:
-        return dataset[name][1]
-    except Exception as error:
-        raise UserError(
-            f"eval data: {path}: the audio of {name} cannot be read ({error})"
-        ) from error
-
-
 def _batch(group: Any, texts: Dict[str, str], split: Any, to_text: Any) -> Batch:
     speech = [torch.as_tensor(sample["speech"]) for _, sample in group]
     return Batch(
         ids=[name for name, _ in group],
-        speech=torch.nn.utils.rnn.pad_sequence(speech, batch_first=True),
+        speech=torch.stack(speech),
         lengths=torch.tensor([len(wave) for wave in speech]),
         refs=[split(texts[name]) for name, _ in group],
         targets=[torch.as_tensor(sample["text"]).long() for _, sample in group],

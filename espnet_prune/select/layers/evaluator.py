@@ -3,7 +3,7 @@
 
 """Error rate of a model without some of its blocks, on a fixed labelled subset.
 
-Greedy CTC over the real frames, so that padding and batching change nothing. Hidden
+Greedy CTC over batches of utterances of one length, so that there is no padding. Hidden
 states are kept by the blocks that led to them: a set of blocks is run only from where
 it first differs from what is there.
 """
@@ -16,8 +16,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import torch
 
+from espnet_prune.measure.speech import Entries
 from espnet_prune.select.layers.coarse import Removed
-from espnet_prune.select.layers.dev_data import Batch, Entries, load_batches
+from espnet_prune.select.layers.dev_data import Batch, load_batches
 from espnet_prune.select.layers.fan_out import FanOut
 from espnet_prune.select.layers.tried import Tried
 from espnet_prune.units.blocks import BlockRunner, State, check_blocks, kept_after
@@ -62,7 +63,9 @@ class Evaluator:
         self.batches = [batch.to(device) for batch in batches]
         self.tried = Tried() if tried is None else tried
         self.fan_out = fan_out
-        self.limit = cache_bytes // max(len(self.batches), 1)
+        # every batch gets memory by its size
+        samples = [batch.speech.numel() for batch in self.batches]
+        self.limits = [cache_bytes * n // sum(samples) for n in samples]
         self.caches: List["OrderedDict[Tuple[int, ...], State]"] = [
             OrderedDict() for _ in self.batches
         ]
@@ -122,8 +125,8 @@ class Evaluator:
 
     def _measure(self, kept: List[int]) -> Result:
         errors, loss = 0, 0.0
-        for batch, cache in zip(self.batches, self.caches):
-            state = self._state(batch, cache, tuple(kept))
+        for batch, cache, limit in zip(self.batches, self.caches, self.limits):
+            state = self._state(batch, cache, limit, tuple(kept))
             hidden, lengths = self.runner.finish(state)
             wrong, cost = batch.errors(self.model.ctc, hidden, lengths)
             errors, loss = errors + wrong, loss + cost
@@ -131,7 +134,9 @@ class Evaluator:
         return Result(errors / tokens, loss / sum(len(b.refs) for b in self.batches))
 
     @torch.no_grad()
-    def _state(self, batch: Batch, cache: Any, kept: Tuple[int, ...]) -> State:
+    def _state(
+        self, batch: Batch, cache: Any, limit: int, kept: Tuple[int, ...]
+    ) -> State:
         """Return the state after the blocks `kept`, from the longest known prefix."""
         if () not in cache:
             cache[()] = self.runner.start(
@@ -147,7 +152,7 @@ class Evaluator:
         self.blocks_run += len(kept) - known
         self.blocks_naive += len(kept)
         held = sum(state.bytes() for state in cache.values())
-        while held > self.limit and len(cache) > 1:
+        while held > limit and len(cache) > 1:
             # the oldest state goes; the input of the first block always stays
             oldest = next(key for key in cache if key)
             held -= cache.pop(oldest).bytes()
@@ -183,7 +188,8 @@ def make_evaluator(
         UserError: See `load_batches` and `Tried`.
     """
     batches = load_batches(config, entries, metric=metric, max_utts=max_utts)
-    ids = " ".join(name for batch in batches for name in batch.ids)
-    digest = hashlib.sha256(ids.encode()).hexdigest()
-    about = f"model {sha256(model_file)}, utterances {digest}, {metric}"
+    # what they are and how they are judged; they run without padding
+    rows = [row for batch in batches for row in zip(batch.ids, batch.refs)]
+    digest = hashlib.sha256(repr(sorted(rows)).encode()).hexdigest()
+    about = f"model {sha256(model_file)}, unpadded utterances {digest}, {metric}"
     return Evaluator(model, batches, Tried(table, about), cache_bytes, fan_out)

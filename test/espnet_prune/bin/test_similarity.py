@@ -120,11 +120,11 @@ def test_bad_input_is_told(root, tmp_path, monkeypatch, capsys):
 def test_utterances_are_drawn_and_processed(root):
     entries = [(f"{root}/wav.scp", "speech", "sound")]
     batches = list(Utterances(entries, CONFIG, 5, 2, seed=1))
-    assert [len(ids) for ids, _ in batches] == [2, 2, 1]
+    assert len(batches) == 5  # none of them is as long as another
     names = [name for ids, _ in batches for name in ids]
     again = Utterances(entries, CONFIG, 5, 2, seed=1)
     assert names == [key for _, key in again.keys] and len(set(names)) == 5
-    assert len(again) == 3
+    assert len(again) == 5
     # the volume is what the model was trained with
     assert float(batches[0][1]["speech"][0].abs().max()) == pytest.approx(0.5)
     assert set(batches[0][1]) == {"speech", "speech_lengths"}

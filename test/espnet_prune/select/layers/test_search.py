@@ -42,7 +42,7 @@ def naive(model, batches, removed):
             hidden, lengths = model.encode(batch.speech, batch.lengths)
         for row, length, ref in zip(model.ctc.argmax(hidden), lengths, batch.refs):
             ids = [k for k, _ in itertools.groupby(row[:length].tolist()) if k]
-            errors += distance(list(batch.to_text(ids)), ref)
+            errors += distance(batch.split(batch.to_text(ids)), ref)
             words += len(ref)
     model.encoder = before
     return errors / words
