@@ -6,15 +6,19 @@
 
 Reads structure.json and masks.pth (and weights.pth, if the selection trained) from
 --select_dir. Writes config.yaml, model.pth, structure.json, cost.json and verify.json
-to --output_dir, or nothing if the cut model does not equal the masked one.
+to --output_dir, or nothing if the model that was written does not equal the masked one.
+Both run in float64, with the same batch norm statistics.
 """
 
 import argparse
+import contextlib
 import json
 import logging
+import os
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from espnet_prune.utils import (
     UserError,
@@ -26,6 +30,8 @@ from espnet_prune.utils import (
     write_json,
     write_yaml,
 )
+
+UTTERANCES = 8  # training utterances in one of --refresh_batches
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -44,19 +50,34 @@ def get_parser() -> argparse.ArgumentParser:
         "--refresh_batches",
         type=int,
         default=50,
-        help="training batches for the batch norm statistics; 0 keeps them",
+        help=f"draws of {UTTERANCES} training utterances for the batch norm "
+        "statistics, which are kept as they are with 0, or if the loss on the "
+        "development data gets worse, or without such data (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the check")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the check and of what is drawn"
+    )
     return parser
 
 
-def costs(structure: Any, model: Any = None) -> Dict[str, Any]:
-    """Return the content of cost.json."""
-    from espnet_prune.measure.cost import cost
+def costs(
+    structure: Any, config: Mapping[str, Any], model: Any = None
+) -> Dict[str, Any]:
+    """Return the content of cost.json.
 
-    found = {"encoder_params": cost(structure).params}
+    Args:
+        structure: What is priced.
+        config: config.yaml of its model, for the frames of some seconds.
+        model: The whole model, if there is one.
+    """
+    from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.duration import frames_of
+
+    found: Dict[str, Any] = {"encoder_params": cost(structure).params}
     for seconds in (10, 30):
-        found[f"gmacs_{seconds}s"] = cost(structure, 100 * seconds).macs / 1e9
+        frames = frames_of(config, seconds)
+        found[f"frames_{seconds}s"] = frames
+        found[f"gmacs_{seconds}s"] = cost(structure, frames).macs / 1e9
     if model is not None:
         found["total_params"] = sum(p.numel() for p in model.parameters())
     return found
@@ -78,34 +99,19 @@ def check_output(output_dir: Path, structure: Any) -> None:
         )
 
 
-def refresh_norms(model: Any, config: Dict[str, Any], limit: int) -> int:
-    """Re-estimate batch norm on the training data that the config names."""
-    from espnet_prune.cutting.batch_norm import has_norms, refresh, training_batches
-
-    if not has_norms(model):
-        return 0
-    needed = config.get("train_data_path_and_name_and_type") or []
-    missing = [str(entry[0]) for entry in needed if not Path(entry[0]).exists()]
-    if limit <= 0 or not needed or missing:
-        if limit > 0:
-            logging.warning(
-                f"Batch norm statistics kept: no training data {', '.join(missing)}"
-            )
-        return 0
-    args = argparse.Namespace(**{**config, "num_workers": 0, "distributed": False})
-    return refresh(model, training_batches(args), limit)
-
-
 def write_cut(
     model: Any,
     config: Dict[str, Any],
     dense: Any,
     structure: Any,
     output_dir: Path,
-    report: Dict[str, Any],
+    prove: Callable[[Any], Dict[str, Any]],
     provenance: Dict[str, Any],
-) -> None:
-    """Write a cut model as an ESPnet experiment, and load it again.
+) -> Dict[str, Any]:
+    """Write a cut model as an ESPnet experiment, if what was written proves equal.
+
+    The files are written beside their places, loaded again as ESPnet would build them,
+    compared, and only then put in their places.
 
     Args:
         model: The model with its cut encoder.
@@ -113,26 +119,51 @@ def write_cut(
         dense: Structure of the dense encoder.
         structure: Structure of the cut encoder.
         output_dir: Where config.yaml, model.pth and the JSON files go.
-        report: Content of verify.json.
+        prove: Compares an encoder with the masked one; see `verify.compare`.
         provenance: What structure.json says of its origin.
+
+    Returns:
+        The content of verify.json.
+
+    Raises:
+        UserError: The two are not equal; nothing was written.
     """
     from espnet_prune.cutting.stock import encoder_config
+    from espnet_prune.cutting.verify import require_equal
     from espnet_prune.models import load_model, save_model
 
     config = dict(config)
     config["encoder"], config["encoder_conf"] = encoder_config(
         config["encoder"], config.get("encoder_conf") or {}, dense, structure
     )
-    report["encoder"] = config["encoder"]
     # what was only for training the dense model must not be repeated by a reader
     config.update(init_param=[], output_dir=str(output_dir))
+    new = not output_dir.exists()
     output_dir.mkdir(parents=True, exist_ok=True)
-    save_model(model, output_dir / "model.pth")
-    write_yaml(config, output_dir / "config.yaml")
-    load_model(output_dir / "config.yaml", output_dir / "model.pth")
-    write_json(costs(structure, model), output_dir / "cost.json")
+    try:
+        with tempfile.TemporaryDirectory(dir=output_dir, prefix=".cut.") as folder:
+            files = [Path(folder) / name for name in ("model.pth", "config.yaml")]
+            save_model(model, files[0])
+            write_yaml(config, files[1])
+            report = prove(load_model(files[1], files[0])[0].encoder)
+            require_equal(report)
+            report = {"file": files[0].name, "sha256": sha256(files[0]), **report}
+            for path in files:
+                os.replace(path, output_dir / path.name)
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):  # it may not be empty
+                output_dir.rmdir()
+        raise
+    report["encoder"] = config["encoder"]
+    write_json(costs(structure, config, model), output_dir / "cost.json")
     structure.save(output_dir / "structure.json", **provenance)
     write_json(report, output_dir / "verify.json")
+    logging.info(
+        f"masked = cut: what was written differs by {report['relative_diff']:.1e} of "
+        "the largest output"
+    )
+    return report
 
 
 def main(cmd: Optional[List[str]] = None) -> None:
@@ -142,7 +173,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
     import torch
 
     from espnet_prune import Structure, cut, unit_graph
-    from espnet_prune.cutting.verify import compare, require_equal
+    from espnet_prune.cutting.batch_norm import hand_back, refresh_if_better
+    from espnet_prune.cutting.verify import compare
     from espnet_prune.models import load_model
 
     torch.set_flush_denormal(True)
@@ -161,19 +193,27 @@ def main(cmd: Optional[List[str]] = None) -> None:
     model_file = weights if weights.exists() else Path(args.model_file)
     model, config = load_model(args.model_config, model_file)
 
-    graph = unit_graph(model.encoder)
-    small = cut(model.encoder, structure, masks)
+    encoder, graph = model.encoder, unit_graph(model.encoder)
+    small = cut(encoder, structure, masks)
     structure = Structure.dense(small)  # the heads that stay are named now
-    report = compare(
-        model.encoder, graph, masks, small, args.trials, args.seed, model.ctc
+    model.encoder, kept = small, structure.kept_blocks
+    most = UTTERANCES * args.refresh_batches
+    norms = refresh_if_better(model, config, most, args.seed)
+    hand_back(small, encoder, graph, masks, kept)
+
+    def prove(written: Any) -> Dict[str, Any]:
+        found = compare(
+            encoder, graph, masks, written, args.trials, args.seed, model.ctc, kept
+        )
+        done = args.refresh_batches if norms["refreshed"] else 0
+        return {**found, "refreshed_batches": done, "batch_norm": norms}
+
+    report = write_cut(
+        model, config, graph.dense, structure, output_dir, prove, provenance
     )
-    require_equal(report)
-    logging.info(f"masked = cut: max |difference| {report['max_abs_diff']:.2e}")
-    model.encoder = small
-    report["refreshed_batches"] = refresh_norms(model, config, args.refresh_batches)
-    write_cut(model, config, graph.dense, structure, output_dir, report, provenance)
     print(structure.summary(), file=sys.stderr)
-    print(json.dumps({**costs(structure, model), "verify": report["max_abs_diff"]}))
+    found = costs(structure, config, model)
+    print(json.dumps({**found, "verify": report["relative_diff"]}))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from espnet_prune.bin.cut import check_output, costs, write_cut
 from espnet_prune.utils import UserError, run_main, setup_logging, sha256
@@ -41,7 +41,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     args = get_parser().parse_args(cmd)
     setup_logging()
     from espnet_prune import Structure, cut, unit_graph
-    from espnet_prune.cutting.verify import compare, require_equal
+    from espnet_prune.cutting.verify import compare
     from espnet_prune.deploy.depth_table import DepthTable
     from espnet_prune.models import load_model
     from espnet_prune.units.blocks import check_blocks, parse_blocks
@@ -61,19 +61,22 @@ def main(cmd: Optional[List[str]] = None) -> None:
     structure = dense.with_widths({"kept_blocks": names})
     output_dir = Path(args.output_dir)
     check_output(output_dir, structure)
-    small = cut(model.encoder, structure)
-    report = compare(model.encoder, unit_graph(model.encoder), {}, small, ctc=model.ctc)
-    require_equal(report)
-    model.encoder = small
+    encoder, graph = model.encoder, unit_graph(model.encoder)
+    model.encoder = cut(encoder, structure)
+
+    def prove(written: Any) -> Dict[str, Any]:
+        return compare(encoder, graph, {}, written, ctc=model.ctc, kept_blocks=names)
+
     provenance = {
         "method": "depth",
         "kept_blocks": kept,
         "dense_model": str(args.model_file),
         "dense_sha256": sha256(args.model_file),
     }
-    write_cut(model, config, dense, structure, output_dir, report, provenance)
+    report = write_cut(model, config, dense, structure, output_dir, prove, provenance)
     logging.info(f"blocks {kept} of {number} written as encoder: {report['encoder']}")
-    print(json.dumps({"encoder": report["encoder"], **costs(structure, model)}))
+    found = costs(structure, config, model)
+    print(json.dumps({"encoder": report["encoder"], **found}))
 
 
 if __name__ == "__main__":

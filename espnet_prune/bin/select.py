@@ -24,7 +24,7 @@ The YAML of --config:
         depth_table: false      # iterative: write depth_table.json beside the model
 
 Forms of the budget, each an upper bound on what stays; MACs are counted for `frames`
-input frames, by default 1000 (10 s at a hop of 10 ms):
+input frames, by default those that the model makes of 10 s (1000 at a hop of 10 ms):
     {kind: macs, sparsity: 0.5, frames: 1000}      # of the whole encoder
     {kind: params, cnn: 0.4, transformer: 0.6}     # convolutional front end, the rest
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    # all at once
@@ -260,7 +260,7 @@ def select_widths(
 ) -> Tuple[Any, Dict[str, Any], Dict[str, Any]]:
     """Select units by gates or by magnitude; return Structure, masks and a record."""
     from espnet_prune import unit_graph
-    from espnet_prune.select.budget import Budget, unit_kinds
+    from espnet_prune.select.budget import Budget, loosely_met, unit_kinds
     from espnet_prune.select.magnitude import magnitude
 
     check_feasible(model, conf)
@@ -278,6 +278,8 @@ def select_widths(
     reached = budget.reached(graph.dense, structure)
     for target, share in zip(budget, reached):
         logging.info(f"{target}: {share:.4f} removed")
+    for text in loosely_met(budget, graph.dense, structure, conf.get("round_to", 1)):
+        logging.warning(text)
     shares = {"budget": budget.conf(), "reached": budget.keyed(reached)}
     return structure, masks, {**shares, **record}
 
@@ -291,10 +293,12 @@ def select_blocks(
     from espnet_prune.select.layers.conf import LayersConf
     from espnet_prune.select.layers.run import number_to_remove, run_layers
     from espnet_prune.units.blocks import kept_after
+    from espnet_prune.units.narrow import most_removable
 
     graph = unit_graph(model.encoder)
     own = LayersConf.from_dict(conf["layers_conf"])
-    count = number_to_remove(graph.dense, conf.get("num_remove"), conf["budget"])
+    most = most_removable(model.encoder)
+    count = number_to_remove(graph.dense, conf.get("num_remove"), conf["budget"], most)
     if args.ngpu > 0:
         model.cuda()
     found, record = run_layers(model, model_conf, own, count, args, conf["seed"])
@@ -360,19 +364,24 @@ def main(cmd: Optional[List[str]] = None) -> None:
 
     from espnet_prune import Structure, __version__
     from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.duration import SECONDS, frames_of
     from espnet_prune.models import load_model
+    from espnet_prune.select.budget import with_frames
 
     torch.set_flush_denormal(True)
     output_dir = Path(args.output_dir)
     model, model_conf = load_model(args.model_config, args.model_file)
-    dense = cost(Structure.dense(model.encoder))
+    frames = frames_of(model_conf)
+    conf["budget"] = with_frames(conf["budget"], frames)
+    dense = cost(Structure.dense(model.encoder), frames)
     if conf["method"] == "layers":
         structure, masks, record = select_blocks(args, conf, model, model_conf)
     else:
         structure, masks, record = select_widths(args, conf, model, extra)
     check_output(output_dir, structure)
     atomic_torch_save({k: v.cpu() for k, v in masks.items()}, output_dir / "masks.pth")
-    write_json(costs(structure), output_dir / "cost.json")
+    found = costs(structure, model_conf)
+    write_json(found, output_dir / "cost.json")
     structure.save(
         output_dir / "structure.json",
         method=conf["method"],
@@ -382,13 +391,13 @@ def main(cmd: Optional[List[str]] = None) -> None:
         dense_sha256=sha256(args.model_file),
         versions={"espnet_prune": __version__, "torch": torch.__version__},
     )
-    kept = cost(structure)
+    kept = cost(structure, frames)
     print(structure.summary(), file=sys.stderr)
     logging.info(
         f"params {dense.params:,} -> {kept.params:,}, "
-        f"MACs {dense.macs:,} -> {kept.macs:,}"
+        f"MACs of {SECONDS:g} s {dense.macs:,} -> {kept.macs:,}"
     )
-    print(json.dumps({"reached": record["reached"], **costs(structure)}))
+    print(json.dumps({"reached": record["reached"], **found}))
 
 
 if __name__ == "__main__":

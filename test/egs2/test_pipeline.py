@@ -58,7 +58,9 @@ def test_files_of_a_run(finished, models):
     pruned = models["pruned"][0].parent
     verify = json.loads((pruned / "cut" / "verify.json").read_text())
     assert verify["equal"] and verify["max_abs_diff"] <= 1e-5
-    assert verify["refreshed_batches"] > 0
+    norms = verify["batch_norm"]
+    better = norms["dev_loss_after"] <= norms["dev_loss_before"]
+    assert norms["utterances"] > 0 and norms["refreshed"] == better
     cost = json.loads((pruned / "cut" / "cost.json").read_text())
     dense = json.loads((models["dense"][0].parent / "cost.json").read_text())
     assert 0.45 < cost["encoder_params"] / dense["encoder_params"] <= 0.5
