@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from espnet_prune.data.audio import tell_unreadable_audio, tell_unreadable_lines
+from espnet_prune.data.audio import tell_unreadable_lines
 from espnet_prune.report.decoding import note
 from espnet_prune.utils import UserError, check_gpus, run_main
 

@@ -18,7 +18,6 @@ import torch
 
 from espnet_prune.data.tables import read_table
 from espnet_prune.measure.speech import Entries, load_utterance, open_speech
-from espnet_prune.report.scoring import read_text
 from espnet_prune.utils import UserError, check_keys
 
 METRICS = ("wer", "cer")
