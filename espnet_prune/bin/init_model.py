@@ -50,8 +50,8 @@ def read_args(cmd: List[str]) -> argparse.Namespace:
         if args.output_dir is None:
             raise UserError("--output_dir is missing; see --help")
         if isinstance(args.token_list, str):
-            lines = Path(args.token_list).read_text(encoding="utf-8").splitlines()
-            args.token_list = [line.rstrip() for line in lines]
+            with open(args.token_list, encoding="utf-8") as stream:  # as ESPnet does
+                args.token_list = [line.rstrip() for line in stream]
     return args
 
 

@@ -255,6 +255,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         for name in ("max_jobs_run", "num_threads", "gpu", "keep_logs", "num_nodes"):
             if not options.get(name, "1").isdigit():
                 raise UsageError(f"--{name} '{options[name]}' is no number")
+        if not Path(options.get("config", __file__)).is_file():
+            raise UsageError(f"--config {options['config']}: no such file")
         nodes = int(options.get("num_nodes", 1))
         if nodes > 1 and (backend != "slurm" or jobs is not None):
             raise UsageError("--num_nodes is for one training and --backend slurm")

@@ -152,6 +152,7 @@ def test_logs_are_kept(tmp_path):
         (("--backend", "pbs", "x.log", "true"), "unknown backend 'pbs'"),
         (("--gpu", "one", "x.log", "true"), "is no number"),
         (("--num_nodes", "2", "x.log", "true"), "--backend slurm"),
+        (("--config", "no.conf", "x.log", "true"), "no.conf: no such file"),
     ],
 )
 def test_bad_command_lines(tmp_path, words, message):
