@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
+from espnet_prune.data.cleaning import text_cleaner
 from espnet_prune.data.tables import read_table
 from espnet_prune.measure.speech import Entries, load_utterance, open_speech
 from espnet_prune.utils import UserError, check_keys
@@ -128,25 +129,6 @@ def _splitter(metric: str, config: Mapping[str, Any]) -> Callable[[str], List[st
     return split
 
 
-def _cleaner(config: Mapping[str, Any]) -> Callable[[str], str]:
-    """Return the model's cleaner of texts, which references pass as in `asr.sh`.
-
-    Raises:
-        UserError: It is none of ESPnet's, or needs a package that is not there.
-    """
-    from espnet2.text.cleaner import TextCleaner
-
-    name = config.get("cleaner")
-    clean = TextCleaner(name)
-    try:
-        clean("a")
-    except RuntimeError as error:
-        raise UserError(
-            f"config.yaml: cleaner {name} cannot be used: {error}"
-        ) from error
-    return clean
-
-
 def _ids_to_text(config: Mapping[str, Any]) -> Callable[[Sequence[int]], str]:
     from espnet2.text.build_tokenizer import build_tokenizer
     from espnet2.text.token_id_converter import TokenIDConverter
@@ -248,7 +230,7 @@ def load_batches(
     ids = [ids[i * len(ids) // count] for i in range(count)]
     used = [entry for entry in entries if entry[1] in ("speech", "text")]
     split, to_text = _splitter(metric, config), _ids_to_text(config)
-    clean = _cleaner(config)
+    clean = text_cleaner(config.get("cleaner"))
     texts = {name: clean(texts[name]) for name in ids}
     dataset, _ = open_speech(used, config, labels=True)
     samples = [load_utterance(dataset, name) for name in ids]

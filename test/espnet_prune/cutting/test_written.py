@@ -6,7 +6,7 @@
 import pytest
 import torch
 
-from espnet_prune import UserError
+from espnet_prune import UserError, models
 from espnet_prune.bin import check_model, cut, select
 from espnet_prune.cutting import batch_norm
 from espnet_prune.models import load_model
@@ -69,11 +69,11 @@ def test_the_proof_is_about_the_file(exp, tmp_path, monkeypatch):
     wanted = {f"{n}.json" for n in ("cost", "structure", "verify")}
     assert names == {"model.pth", "config.yaml", *wanted}
 
-    def save(state, path):
-        name = "encoder.after_norm.bias"
+    def save(model, path):
+        state, name = model.state_dict(), "encoder.after_norm.bias"
         torch.save({**state, name: state[name] + 0.01}, path)
 
-    monkeypatch.setattr(cut, "atomic_torch_save", save)
+    monkeypatch.setattr(models, "save_model", save)
     with pytest.raises(UserError, match="differ by .* nothing was written"):
         run(exp, tmp_path / "other", *KEEP)
     assert not (tmp_path / "other").exists()

@@ -62,7 +62,7 @@ def test_references_pass_what_the_models_texts_pass(
 
 
 def test_a_cleaner_that_is_not_there_is_told(case):
-    with pytest.raises(UserError, match="cleaner tacotrn cannot be used"):
+    with pytest.raises(UserError, match="cleaner 'tacotrn' is not known"):
         load_batches({**case[1], "cleaner": "tacotrn"})
 
 
