@@ -21,7 +21,9 @@ class FiniteGuard:
     forward pass has changed the buffers, such as the running statistics of batch norm.
     Where the loss, or a buffer that was finite before, is no longer finite, all buffers
     are put back, and the loss is replaced by one whose gradient is not a number, so
-    that the step is skipped. Of several ranks, all do so when one has to.
+    that the step is skipped. Of several ranks, all do so when one has to. When a step
+    is skipped, for whatever gradient, the buffers are what they were after the last
+    step.
 
     Args:
         model: The model itself, not its DDP wrapper; it returns (loss, stats, weight).
@@ -33,6 +35,7 @@ class FiniteGuard:
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
         self._before: Dict[int, List[torch.Tensor]] = {}
+        self._at_step: Optional[List[torch.Tensor]] = None
         self._in_a_row = 0
         self._handles: List[Any] = []
 
@@ -42,18 +45,39 @@ class FiniteGuard:
             model.register_forward_pre_hook(self._begins),
             model.register_forward_hook(self._ended, with_kwargs=True),
         ]
+        self._clip = torch.nn.utils.clip_grad_norm_
+        torch.nn.utils.clip_grad_norm_ = self._clipped
         return self
 
     def __exit__(self, *exc: Any) -> None:
+        torch.nn.utils.clip_grad_norm_ = self._clip
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         self._before.clear()
+        self._at_step = None
+
+    def _clipped(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Clip, which the trainer does before every step; by the norm it skips one."""
+        norm = self._clip(*args, **kwargs)
+        if self._at_step is not None and not bool(torch.isfinite(norm)):
+            self._restore(self._at_step)
+        self._at_step = None
+        return norm
+
+    @torch.no_grad()
+    def _restore(self, before: List[torch.Tensor]) -> None:
+        for kept, buffer in zip(before, self.model.buffers()):
+            buffer.copy_(kept)
 
     def _begins(self, model: torch.nn.Module, args: Any) -> None:
-        if model.training:
-            buffers = [buffer.detach().clone() for buffer in model.buffers()]
-            self._before[id(model)] = buffers
+        if not model.training:  # an epoch is over, and what has not led to a step
+            self._at_step = None
+            return
+        buffers = [buffer.detach().clone() for buffer in model.buffers()]
+        self._before[id(model)] = buffers
+        if self._at_step is None:
+            self._at_step = buffers
 
     @torch.no_grad()
     def _bad(self, loss: torch.Tensor, pairs: List[Tuple[Any, Any]]) -> bool:
@@ -75,9 +99,7 @@ class FiniteGuard:
         if not self._bad(loss, pairs):
             self._in_a_row = 0
             return None
-        with torch.no_grad():
-            for before, after in pairs:
-                after.copy_(before)
+        self._restore([before for before, _ in pairs])
         self._tell(kwargs.get("utt_id"))
         # not through the graph of the batch, whose buffers are no longer its own
         learned = [p.sum() for p in model.parameters() if p.requires_grad]

@@ -70,6 +70,33 @@ def test_buffers_come_back(x, factor):
     assert not model._forward_hooks and not model._forward_pre_hooks
 
 
+def test_a_skipped_step_of_several_batches_leaves_nothing():
+    """Only the gradient of the second batch is not finite."""
+
+    class Rooted(Tiny):
+        def forward(self, x, factor=1.0, **kwargs):
+            loss, stats, weight = super().forward(x, factor)
+            root = (self.norm.weight * 0.0).sqrt().sum() if factor == 0.0 else 0.0
+            return loss + root, stats, weight
+
+    model = Rooted()
+    optimizer = torch.optim.Adam(model.parameters())
+    clip = torch.nn.utils.clip_grad_norm_
+    with FiniteGuard(model):
+        assert step(model, optimizer, {"x": torch.randn(8, 3)})
+        before = everything(model)
+        model(torch.randn(8, 3))[0].sum().backward()
+        assert not equal(before, everything(model))
+        loss = model(torch.randn(8, 3), 0.0)[0]
+        loss.sum().backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        assert loss.isfinite() and norm.isnan()
+        assert equal(before, everything(model))
+        optimizer.zero_grad()
+        assert step(model, optimizer, {"x": torch.randn(8, 3)})
+    assert torch.nn.utils.clip_grad_norm_ is clip
+
+
 def test_a_gated_model_with_a_teacher(tiny, dense, train):
     task, args, model = build(tiny, dense)
     (optimizer,) = task.build_optimizers(args, model.train())
