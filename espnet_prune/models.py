@@ -9,32 +9,54 @@ config decodes with random weights. Everything here checks every key and shape.
 
 import argparse
 import logging
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
 import torch
 from torch import nn
 
+from espnet_prune.checkpoints import part_name, read_weights, without_adapters
+from espnet_prune.model_files import own_files
 from espnet_prune.tensor_names import as_here, as_written
-from espnet_prune.utils import (
-    PathLike,
-    UserError,
-    atomic_torch_save,
-    load_tensors,
-    read_yaml,
-)
+from espnet_prune.utils import PathLike, UserError, atomic_torch_save, read_yaml
 
 
 def read_model_config(config: PathLike) -> Dict[str, Any]:
-    """Read the config.yaml of an ESPnet experiment.
+    """Read the config.yaml of an ESPnet experiment; it names files where they are.
 
     Raises:
-        UserError: The file is missing or does not describe an ASR model.
+        UserError: The file is missing or does not describe an ASR model, or one with
+            adapters other than LoRA; see `own_files`.
     """
     args = read_yaml(config)
     if not isinstance(args, dict) or "token_list" not in args:
         raise UserError(f"{config}: not the config.yaml of an ESPnet ASR experiment")
-    return args
+    if args.get("use_adapter"):
+        kind = args.get("adapter") or "lora"
+        if kind != "lora":
+            raise UserError(
+                f"{config}: adapter {kind} is not supported; merge it into the "
+                "weights, and set use_adapter: false"
+            )
+        # its matrices are in the weights already, see `without_adapters`
+        args["use_adapter"] = False
+    return own_files(args, config)
+
+
+def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
+    """Return the options of an experiment, those that it lacks as ESPnet has them.
+
+    A config.yaml of an older ESPnet does not know the options that came later.
+
+    Args:
+        config: Content of config.yaml.
+    """
+    from espnet2.tasks.asr import ASRTask
+
+    # not `get_default_config`, which reads the command line of this process
+    defaults = vars(ASRTask.get_parser().parse_args([]))
+    return argparse.Namespace(**{**defaults, **config})
 
 
 def build_model(args: Mapping[str, Any]) -> nn.Module:
@@ -63,7 +85,7 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
     args = dict(args)
     if (args.get("encoder_conf") or {}).get("weights") is not None:
         args["encoder_conf"] = {**args["encoder_conf"], "weights": None}
-    return ASRTask.build_model(argparse.Namespace(**args))
+    return ASRTask.build_model(with_defaults(args))
 
 
 def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
@@ -133,12 +155,40 @@ def load_strictly(
         UserError: Something does not fit, or is not finite.
     """
     own = model.state_dict()
-    state = as_here(state, own.keys())
+    state = used_by(model, as_here(without_adapters(state, source), own.keys()), source)
     problems = state_problems(own, state)
     if problems:
+        if any(re.search(r"\blora_|\bbase_layer\.", key) for key in state):
+            remedy = "; it has adapters: merge them into the weights, and give those"
         raise UserError(f"{source} {'; '.join(problems)}{remedy}")
     check_finite(state, source)
     model.load_state_dict(state, strict=True)
+
+
+def used_by(model: nn.Module, state: Mapping[str, Any], source: str) -> Dict[str, Any]:
+    """Leave out weights that ESPnet ignores: of what its model goes without.
+
+    With ctc_weight 1.0 ESPnet builds no decoder, with 0.0 no CTC, whatever the config
+    says; a checkpoint may be older than that choice.
+
+    Args:
+        model: An `ESPnetASRModel`.
+        state: A state dict for it.
+        source: Where it is from, for the note.
+    """
+    for weight, part in ((1.0, "decoder"), (0.0, "ctc")):
+        unused = [key for key in state if key.startswith(f"{part}.")]
+        if (
+            unused
+            and getattr(model, "ctc_weight", None) == weight
+            and getattr(model, part, model) is None
+        ):
+            logging.warning(
+                f"{source}: {len(unused)} weights of the {part} are not used, since "
+                f"ctc_weight is {weight}"
+            )
+            state = {key: value for key, value in state.items() if key not in unused}
+    return dict(state)
 
 
 def load_pretrained(
@@ -164,16 +214,18 @@ def load_pretrained(
         UserError: The file is missing, holds more than tensors, or does not fit.
     """
     path, source, target, excepted = (init_param.split(":", 3) + [""] * 3)[:4]
-    state = load_tensors(path)
-    state = state.get("module", state)  # DeepSpeed's
+    state = without_adapters(read_weights(path), path)
+    source = part_name(source, state)
+    names = [part_name(name, state) for name in excepted.split(",") if name]
     given, wanted = (f"{name}." if name else "" for name in (source, target))
-    leave = tuple(filter(None, excepted.split(","))) or ("\0",)
+    leave = tuple(names) or ("\0",)
     own = model.state_dict()
     named = {wanted + k[len(given) :]: k for k in state if k.startswith(given)}
     named = as_here(named, own.keys())
     left = {key for key, name in named.items() if name.startswith(leave)}
     left |= {key for key in own if (given + key[len(wanted) :]).startswith(leave)}
     state = {key: state[name] for key, name in named.items() if key not in left}
+    state = used_by(model, state, path)
     part = {
         key: value
         for key, value in own.items()
@@ -227,7 +279,7 @@ def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]
             frontend.
     """
     args = read_model_config(config)
-    state = load_tensors(model_file)
+    state = read_weights(model_file)
     model = build_model(args)
     remedy = "give the config and the checkpoint of one experiment"
     load_strictly(model, state, str(model_file), f" under {Path(config)}; {remedy}")

@@ -16,6 +16,8 @@ from typing import Any, Collection, Dict, Mapping
 _OLD_TO_NEW = (
     (re.compile(r"\bout\.0\.(weight|bias)$"), r"out.\1"),
     (re.compile(r"\bout\.1\."), "pos_enc."),
+    # before December 2022, as ESPnet's own loader renames it
+    (re.compile(r"^frontend\.upstream\.model\."), "frontend.upstream.upstream.model."),
 )
 _NEW_TO_OLD = (
     (re.compile(r"\bout\.(weight|bias)$"), r"out.0.\1"),

@@ -3,17 +3,20 @@
 
 """Small things that every room needs: user errors, atomic files, logging."""
 
+import argparse
 import contextlib
 import difflib
 import errno
+import functools
 import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 PathLike = Union[str, Path]
 
@@ -35,12 +38,21 @@ _REMEDIES = {
 def run_main(main: Callable[[], Any]) -> None:
     """Run a command's main function; bad input ends it with exit code 2.
 
-    So does a full disk, or a directory that cannot be written, wherever it is noticed.
+    So does a full disk, a directory that cannot be written, or a package that is not
+    installed, wherever it is noticed.
     """
     try:
         main()
     except UserError as error:
         print(f"espnet_prune: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ImportError as error:
+        from espnet_prune.packages import missing_package
+
+        sentence = missing_package(error)
+        if sentence is None:
+            raise
+        print(f"espnet_prune: error: {sentence}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in _REMEDIES:
@@ -126,24 +138,40 @@ def atomic_torch_save(obj: Any, path: PathLike, **kwargs: Any) -> None:
         save(obj, stream, **kwargs)
 
 
-def load_tensors(path: PathLike) -> Dict[str, Any]:
-    """Load a state dict without running code from the file.
+def plain_types() -> List[Any]:
+    """Return types that trainers keep beside weights; none of them can run code."""
+    import datetime
+
+    import numpy as np
+
+    numbers = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    scalar = getattr(np, "_core", getattr(np, "core", None)).multiarray.scalar
+    return [argparse.Namespace, datetime.timedelta, np.dtype, *numbers, scalar]
+
+
+def load_tensors(path: PathLike, mmap: bool = False) -> Dict[str, Any]:
+    """Load a dictionary of tensors and plain values, without running code from it.
+
+    Args:
+        path: What `torch.save` has written.
+        mmap: Read tensors only when they are used.
 
     Raises:
-        UserError: The file is missing, truncated, or holds more than tensors.
+        UserError: The file is missing, truncated, or holds other objects.
     """
     import torch
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint; give an existing .pth file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"{path}: not a readable checkpoint of tensors "
-            f"({type(error).__name__}); copy or train it again"
-        ) from error
+        raise UserError(f"{path}: no such checkpoint; {_checkpoints_near(path)}")
+    safe = getattr(torch.serialization, "safe_globals", None)
+    with safe(plain_types()) if safe else contextlib.nullcontext():
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        except Exception as error:
+            raise UserError(
+                f"{path}: not a readable checkpoint of tensors {_why(error)}"
+            ) from error
     if not isinstance(state, dict):
         raise UserError(f"{path}: holds a {type(state).__name__}, not a state dict")
     return state
@@ -177,6 +205,25 @@ def _read_utf8(path: PathLike) -> str:
         raise UserError(f"{path}: no such file") from error
 
 
+def _checkpoints_near(path: Path) -> str:
+    """Name the checkpoints that are where one was looked for."""
+    folder = path if path.is_dir() else path.parent
+    names = sorted(p.name for p in folder.glob("*.pth"))
+    if not names:
+        return "give an existing .pth file"
+    return f"{folder} has {', '.join(names)}, give one of them"
+
+
+def _why(error: Exception) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found is None:
+        return f"({type(error).__name__}); copy or train it again"
+    return (
+        f"alone: it also holds {found[1]}, which could run code; where you trust it, "
+        "save its weights alone to a new file, and give that"
+    )
+
+
 def read_json(path: PathLike) -> Any:
     """Read JSON.
 
@@ -197,8 +244,51 @@ def write_json(obj: Any, path: PathLike) -> None:
         stream.write("\n")
 
 
+# text for YAML 1.1, which wants a point and a sign: 1.0e-3, 1.0e+5
+_NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"
+
+
+def as_number(value: Any) -> Any:
+    """Return the number that a text such as 1e-3 means, also within dictionaries."""
+    if isinstance(value, dict):
+        return {key: as_number(part) for key, part in value.items()}
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
+        return float(value)
+    return value
+
+
+@functools.lru_cache(maxsize=None)
+def _yaml_forms() -> Tuple[Any, Any]:
+    """Return a safe loader and dumper for which 1e-3 is a number, as in YAML 1.2.
+
+    Tokens are never numbers: ESPnet writes them without quotes.
+    """
+    import yaml
+
+    tag = "!number"
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            for key, value in node.value:
+                if key.value == "token_list" and isinstance(value, yaml.SequenceNode):
+                    for token in value.value:
+                        if token.tag == tag:
+                            token.tag = "tag:yaml.org,2002:str"
+            return super().construct_mapping(node, deep)
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    for kind in (Loader, Dumper):
+        kind.add_implicit_resolver(
+            tag, re.compile(f"{_NUMBER}$"), list("-+.0123456789")
+        )
+    Loader.add_constructor(tag, lambda loader, node: float(node.value))
+    return Loader, Dumper
+
+
 def read_yaml(path: PathLike) -> Any:
-    """Read YAML with the safe loader.
+    """Read YAML with a safe loader; 1e-3 is a number.
 
     Raises:
         UserError: The file is missing, is not UTF-8, or is not YAML.
@@ -207,7 +297,7 @@ def read_yaml(path: PathLike) -> Any:
 
     text = _read_utf8(path)
     try:
-        return yaml.safe_load(text) or {}
+        return yaml.load(text, _yaml_forms()[0]) or {}
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from error
 
@@ -229,7 +319,8 @@ def write_yaml(obj: Any, path: PathLike) -> None:
     import yaml
 
     with atomic_write(path) as stream:
-        yaml.safe_dump(obj, stream, indent=4, sort_keys=False, allow_unicode=True)
+        form = {"indent": 4, "sort_keys": False, "allow_unicode": True}
+        yaml.dump(obj, stream, _yaml_forms()[1], **form)
 
 
 def sha256(path: PathLike) -> str:

@@ -3,12 +3,11 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Decode with ESPnet's asr_inference, after the check that check_model makes.
+"""Decode with ESPnet's asr_inference, loading models as check_model does.
 
 The options are those of `espnet2.bin.asr_inference`, and --depth or --keep_blocks to
 run only some blocks of the encoder. ESPnet itself decodes a checkpoint that does not
 fit its config with random weights; this ends with exit code 2 instead.
-Checking in the same process saves the seconds that loading ESPnet takes.
 """
 
 import argparse
@@ -62,6 +61,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         from espnet2.bin import asr_inference
 
+        from espnet_prune.strict import strict_loading
+
     parser = asr_inference.get_parser()
     for action in parser._actions:  # 202611 has "3.19% CER" in a help text
         action.help = re.sub(r"%(?![%(s])", "%%", action.help or "")
@@ -77,13 +78,10 @@ def main(cmd: Optional[List[str]] = None) -> None:
         if not args.asr_model_file:
             raise UserError("--depth and --keep_blocks need --asr_model_file")
         choose_depth(asr_inference, options)
-    elif args.asr_train_config and args.asr_model_file:
-        from espnet_prune.models import load_model
-
-        load_model(args.asr_train_config, args.asr_model_file)
     kwargs = {k: v for k, v in vars(args).items() if k not in ("config", *names)}
     try:
-        asr_inference.inference(**kwargs)
+        with strict_loading():
+            asr_inference.inference(**kwargs)
     finally:
         asr_inference.Speech2Text = stock
     note(kwargs, Path(args.output_dir))

@@ -25,8 +25,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, NoReturn, Optional
 
+from espnet_prune.models import read_model_config
 from espnet_prune.utils import (
     UserError,
+    as_number,
     check_gpus,
     nearest,
     read_yaml,
@@ -148,18 +150,22 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
         if name.startswith("--") and name not in options:
             raise UserError(f"unknown option {name}{nearest(name, options)}")
     base_config = args.base_config or own.get("base_config")
-    if base_config is None:
-        return parser.parse_args(cmd)
-    base = read_yaml(base_config)
-    if not isinstance(base, dict) or "token_list" not in base:
-        raise UserError(f"--base_config {base_config}: not a config.yaml of ESPnet")
-    merged = merge_configs(base, own)
+    if base_config is not None:
+        own = merge_configs(read_model_config(base_config), own)
+    given = []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "merged.yaml"
-        write_yaml(merged, path)
-        output = [] if args.output_dir is None else ["--output_dir", args.output_dir]
-        parsed = parser.parse_args(["--config", str(path), *output, *rest])
-    parsed.config, parsed.base_config = args.config, str(base_config)
+        if own:  # ESPnet's parser would take 1e-3 for text
+            given = ["--config", str(Path(folder) / "merged.yaml")]
+            write_yaml(own, given[1])
+        if args.output_dir is not None:
+            given += ["--output_dir", args.output_dir]
+        parsed = parser.parse_args([*given, *rest])
+    parsed.config = args.config
+    if base_config is not None:
+        parsed.base_config = str(base_config)
+    for key, value in vars(parsed).items():
+        if isinstance(value, dict):  # also of --optim_conf lr=1e-3
+            setattr(parsed, key, as_number(value))
     return parsed
 
 

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
+from espnet_prune.model_files import ORDER, find_checkpoint
 from espnet_prune.utils import run_main, setup_logging
 
 
@@ -23,7 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--exp_dir", type=Path, required=True, help="of the model")
-    parser.add_argument("--model", default="valid.acc.ave.pth", help="checkpoint")
+    parser.add_argument("--model", help=f"checkpoint, default the first of {ORDER}")
     parser.add_argument("--output", type=Path, help="default EXP_DIR/EXP_NAME.zip")
     parser.add_argument(
         "--hf_repo", help="upload to USER/MODEL on the Hugging Face hub"
@@ -41,7 +42,8 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     from espnet_prune.deploy.pack import pack, upload
 
     output = args.output or args.exp_dir / f"{args.exp_dir.resolve().name}.zip"
-    pack(args.exp_dir, args.model, output, args.hf_repo)
+    model = find_checkpoint(args.exp_dir, args.model).name
+    pack(args.exp_dir, model, output, args.hf_repo)
     print(f"written: {output}")
     if args.hf_repo:
         print(f"uploaded: {upload(output, args.hf_repo, args.private)}")

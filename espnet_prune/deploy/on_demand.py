@@ -14,7 +14,7 @@ from espnet2.bin.asr_inference import Speech2Text  # noqa: E402
 
 from espnet_prune.deploy.depth_table import DepthTable  # noqa: E402
 from espnet_prune.measure.duration import frames_of  # noqa: E402
-from espnet_prune.models import load_model  # noqa: E402
+from espnet_prune.strict import strict_loading  # noqa: E402
 from espnet_prune.units.blocks import check_blocks, set_blocks  # noqa: E402
 from espnet_prune.utils import PathLike, UserError  # noqa: E402
 
@@ -49,9 +49,8 @@ class OnDemandSpeech2Text(Speech2Text):
     ) -> None:
         if depth is not None and keep_blocks is not None:
             raise UserError("give either depth or keep_blocks")
-        if asr_train_config is not None and asr_model_file is not None:
-            load_model(asr_train_config, asr_model_file)  # ESPnet's does not check
-        super().__init__(asr_train_config, asr_model_file, **others)
+        with strict_loading():
+            super().__init__(asr_train_config, asr_model_file, **others)
         self._blocks = list(self.asr_model.encoder.encoders)
         self._kept = list(range(len(self._blocks)))
         self._model_file, self._table_file = asr_model_file, depth_table

@@ -13,17 +13,12 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from espnet_prune.model_files import FILE_KEYS, find_checkpoint
 from espnet_prune.models import load_model, read_model_config, save_model
 from espnet_prune.report.card import model_card
 from espnet_prune.tensor_names import as_written
 from espnet_prune.utils import UserError, load_tensors, read_json, write_yaml
 
-# keys of config.yaml that name a file which inference reads
-FILE_KEYS = (
-    ("bpemodel",),
-    ("non_linguistic_symbols",),
-    ("normalize_conf", "stats_file"),
-)
 EXTRAS = (
     "structure.json",
     "cost.json",
@@ -63,15 +58,14 @@ def _copy_named_files(config: Dict[str, Any], stage: Path, folder: Path) -> List
 
 
 def _copy_weights(exp_dir: Path, model: str, target: Path) -> None:
-    """Copy a checkpoint, under the names that every release of ESPnet loads.
+    """Copy a checkpoint's weights, as every release of ESPnet loads them.
 
     Raises:
         UserError: It does not fit its config.
     """
     path = exp_dir / model
     loaded, _ = load_model(exp_dir / "config.yaml", path)
-    state = load_tensors(path)
-    if as_written(loaded, state).keys() == state.keys():
+    if as_written(loaded, loaded.state_dict()).keys() == load_tensors(path).keys():
         shutil.copyfile(path, target)
     else:
         save_model(loaded, target)
@@ -92,8 +86,7 @@ def lay_out(exp_dir: Path, model: str, stage: Path, repo: Optional[str]) -> List
     Raises:
         UserError: A file is missing or the model is not one of ESPnet's.
     """
-    if not (exp_dir / model).is_file():
-        raise UserError(f"{exp_dir / model} is missing: train or prune a model first")
+    find_checkpoint(exp_dir, model)
     config = read_model_config(exp_dir / "config.yaml")
     folder = stage / "exp" / exp_dir.resolve().name
     folder.mkdir(parents=True)

@@ -6,14 +6,15 @@
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 
+from espnet_prune.checkpoints import read_weights
 from espnet_prune.distill.capture import first, watch_block_input
 from espnet_prune.distill.losses import gather_valid, valid_mask
-from espnet_prune.models import build_model, load_strictly
-from espnet_prune.utils import UserError, load_tensors, read_yaml
+from espnet_prune.models import build_model, load_strictly, read_model_config
+from espnet_prune.utils import UserError
 
 
 @dataclasses.dataclass
@@ -176,10 +177,9 @@ def load_teacher(
     ):
         if not path.is_file():
             raise UserError(f"{option} {path}: no such file")
-    args = read_yaml(config)
-    state = load_tensors(model_file)
-    state = state.get("module", state)
-    model = _build(args, config)
+    args = read_model_config(config)
+    state = read_weights(model_file)
+    model = _build(args)
     _check_fit(model, state, student, config)
     state = {k: v for k, v in state.items() if not k.startswith("normalize.")}
     state = {k: v for k, v in state.items() if not k.startswith("gates.")}
@@ -189,12 +189,8 @@ def load_teacher(
     return model
 
 
-def _build(args: Any, config: Path) -> torch.nn.Module:
+def _build(args: Mapping[str, Any]) -> torch.nn.Module:
     """Build a model as its config.yaml says, without disturbing the random state."""
-    if not isinstance(args, dict) or "token_list" not in args:
-        raise UserError(
-            f"--teacher_config {config}: not the config.yaml of an ASR model"
-        )
     args = dict(args, specaug=None, normalize=None, init=None)
     with torch.random.fork_rng(devices=[]):
         return build_model(args)

@@ -8,23 +8,21 @@ torchaudio's models (with separate query, key and value, which its WavLM stacks)
 from there to those of our encoder. Nothing runs code from a file.
 """
 
-import argparse
-import contextlib
 import dataclasses
 import json
 import logging
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Mapping, Tuple
 
 import torch
 from torch import nn
 
+from espnet_prune.checkpoints import State, read_weights
 from espnet_prune.encoders.speech_models import SpeechModel
 from espnet_prune.models import load_strictly
-from espnet_prune.utils import UserError, load_tensors, read_json
+from espnet_prune.utils import UserError, read_json
 
-State = Dict[str, torch.Tensor]
 Renames = Tuple[Tuple[str, str], ...]
 
 # what comes with a model beside its encoder
@@ -32,6 +30,8 @@ _HEADS = (
     r"(aux|lm_head|logit_generator|proj|final_proj|project_\w+|quantizer|"
     r"label_embs_concat)\b.*"
 )
+# what Hugging Face's models of 2021 call masked_spec_embed
+_OLDER_MASK = "mask_time_emb_vector"
 _PREFIX = r"^(model|w2v_encoder|w2v_model|wav2vec2|hubert|wavlm)\."
 
 _FAIRSEQ: Renames = (
@@ -111,7 +111,7 @@ def load_weights(encoder: nn.Module, conf: SpeechModel, source: str) -> None:
         _check_directory(path, conf)
         state = _read_directory(path)
     elif path.is_file():
-        state = _read_file(path)
+        state = read_weights(path)
     else:
         state = _read_bundle(source)
     state = to_ours(state, conf)
@@ -138,6 +138,9 @@ def to_ours(state: Mapping[str, torch.Tensor], conf: SpeechModel) -> State:
         short = _stripped(key)
         if not re.fullmatch(_HEADS, short):
             found[short] = value
+    older = found.pop(_OLDER_MASK, None)  # a left-over where both are there
+    if older is not None:
+        found.setdefault("masked_spec_embed", older)
     if any(key.startswith("post_extract_proj.") for key in found):
         found = _renamed(found, _FAIRSEQ)
     elif any(key.startswith("feature_projection.") for key in found):
@@ -199,26 +202,6 @@ def _read_bundle(name: str) -> State:
     return bundle.get_model().state_dict()
 
 
-def _read_file(path: Path) -> State:
-    """Read a checkpoint; fairseq's holds the arguments of its training too.
-
-    Raises:
-        UserError: It holds other objects, which could run code.
-    """
-    # a namespace of plain values is harmless
-    safe = getattr(torch.serialization, "safe_globals", None)
-    with safe([argparse.Namespace]) if safe else contextlib.nullcontext():
-        try:
-            state: Any = load_tensors(path)
-        except UserError as error:
-            raise UserError(
-                f"weights: {path} cannot be read as plain tensors; where you trust it, "
-                "save its entry 'model' alone to a new file, and give that"
-            ) from error
-    state = state.get("model", state)
-    return {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
-
-
 def _check_directory(path: Path, conf: SpeechModel) -> None:
     """Compare a Hugging Face model with the sizes wanted.
 
@@ -264,51 +247,11 @@ def _check_directory(path: Path, conf: SpeechModel) -> None:
 def _read_directory(path: Path) -> State:
     single = path / "model.safetensors"
     if single.is_file():
-        return read_safetensors(single)
+        return read_weights(single)
     pickled = path / "pytorch_model.bin"
     if pickled.is_file():
-        return load_tensors(pickled)
+        return read_weights(pickled)
     raise UserError(
         f"weights: {path} holds neither model.safetensors nor pytorch_model.bin; "
         "download the whole model, in one file"
     )
-
-
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-}
-
-
-def read_safetensors(path: Path) -> State:
-    """Read a .safetensors file: length of the header, JSON header, raw numbers.
-
-    Raises:
-        UserError: The file is truncated or holds other types of numbers.
-    """
-    data = bytearray(path.read_bytes())
-    try:
-        start = 8 + int.from_bytes(data[:8], "little")
-        header: Dict[str, Any] = json.loads(data[8:start].decode("utf-8"))
-        header.pop("__metadata__", None)
-        return {
-            name: _tensor(
-                data, start, entry["dtype"], entry["shape"], entry["data_offsets"]
-            )
-            for name, entry in header.items()
-        }
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"weights: {path} is not a readable .safetensors file of floats "
-            f"({type(error).__name__}); download it again"
-        ) from error
-
-
-def _tensor(
-    data: bytearray, start: int, dtype: str, shape: List[int], offsets: List[int]
-) -> torch.Tensor:
-    begin, end = (start + offset for offset in offsets)
-    flat = torch.frombuffer(data[begin:end], dtype=_DTYPES[dtype])
-    return flat.reshape(shape).float()

@@ -13,10 +13,11 @@ from typing import Any, Collection, Dict, Optional, Sequence, Union
 
 import torch
 
+from espnet_prune.checkpoints import read_weights
 from espnet_prune.models import state_problems
 from espnet_prune.tensor_names import as_here
 from espnet_prune.train.checkpoint import link
-from espnet_prune.utils import UserError, atomic_torch_save, load_tensors
+from espnet_prune.utils import UserError, atomic_torch_save
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def mean_of(paths: Sequence[Path]) -> Dict[str, torch.Tensor]:
     """
     total: Dict[str, torch.Tensor] = {}
     for path in paths:
-        state = load_tensors(path)
+        state = read_weights(path)
         if not total:
             total = state
             continue

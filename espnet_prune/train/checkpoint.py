@@ -4,19 +4,18 @@
 """Checkpoints that survive a kill at any moment."""
 
 import contextlib
-import datetime
 import functools
 import os
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping
 
-import numpy as np
 import torch
 
+from espnet_prune.checkpoints import unprefixed
 from espnet_prune.models import state_problems
 from espnet_prune.tensor_names import as_here, as_written
-from espnet_prune.utils import UserError, atomic_torch_save
+from espnet_prune.utils import UserError, atomic_torch_save, load_tensors
 
 CHECKPOINT = "checkpoint.pth"
 _EPOCH = re.compile(r"\d+epoch\.pth")
@@ -32,23 +31,16 @@ def load_checkpoint(path: Path, mmap: bool = False) -> Dict[str, Any]:
     Raises:
         UserError: The file is truncated or not a checkpoint.
     """
-    allowed = [
-        datetime.timedelta,
-        np.dtype,
-        type(np.dtype(np.float64)),
-        type(np.dtype(np.float32)),
-        type(np.dtype(np.int64)),
-        getattr(np, "_core", getattr(np, "core", None)).multiarray.scalar,
-    ]
     try:
-        with torch.serialization.safe_globals(allowed):
-            states = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        states = load_tensors(path, mmap)
         states["model"], states["reporter"], states["optimizers"]
-    except Exception as error:
+    except (UserError, KeyError) as error:
+        reason = type(error.__cause__ or error).__name__
         raise UserError(
-            f"{path}: corrupt checkpoint ({type(error).__name__}); remove it to train "
+            f"{path}: corrupt checkpoint ({reason}); remove it to train "
             "from the start, or put back a copy"
         ) from error
+    states["model"] = unprefixed(states["model"])
     return states
 
 

@@ -32,9 +32,9 @@ from espnet_prune.distill.teacher import load_teacher  # noqa: E402
 from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
 from espnet_prune.models import (  # noqa: E402
     build_model,
-    load_model,
     load_pretrained,
     load_strictly,
+    read_model_config,
 )
 from espnet_prune.structure import Structure  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
@@ -205,10 +205,9 @@ class PruneASRTask(ASRTask):
         Raises:
             UserError: The file does not fit the config.
         """
-        if config_file is None or model_file is None:
-            return ASRTask.build_model_from_file(config_file, None, device)
-        model, args = load_model(config_file, model_file)
-        return model.to(device), argparse.Namespace(**args)
+        from espnet_prune.strict import build_from_file
+
+        return build_from_file(config_file, model_file, device)
 
 
 def _widths(args: argparse.Namespace) -> Mapping[str, Any]:
@@ -255,10 +254,8 @@ def load_gated(exp_dir: Union[Path, str]) -> Tuple[torch.nn.Module, torch.nn.Mod
     Raises:
         UserError: A file is missing or corrupt.
     """
-    from espnet_prune.utils import read_yaml
-
     exp_dir = Path(exp_dir)
-    args = argparse.Namespace(**read_yaml(exp_dir / "config.yaml"))
+    args = argparse.Namespace(**read_model_config(exp_dir / "config.yaml"))
     l0_conf = dict(copy.deepcopy(args.l0_conf))
     l0_conf.setdefault("seed", args.seed)
     weights = load_tensors(exp_dir / "weights.pth")

@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+import yaml
 
 from espnet_prune import utils
 from espnet_prune.utils import UserError
@@ -42,6 +43,28 @@ def test_truncated_checkpoint(tmp_path):
         utils.load_tensors(path)
     with pytest.raises(UserError, match="no such checkpoint"):
         utils.load_tensors(tmp_path / "b.pth")
+
+
+def test_numbers_are_numbers_and_tokens_are_text(tmp_path):
+    """PyYAML takes 1e-3 for text; ESPnet writes the token 1e5 without quotes."""
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "lr: 1e-3\nl0_conf: {betas: [9e-1, .5E+0, 1.0e-3], name: '1e-3'}\n"
+        "version: 1e\ntoken_list: [1e5, '2e5', a]\n"
+    )
+    found = utils.read_yaml(path)
+    assert found == {
+        "lr": 0.001,
+        "l0_conf": {"betas": [0.9, 0.5, 0.001], "name": "1e-3"},
+        "version": "1e",
+        "token_list": ["1e5", "2e5", "a"],
+    }
+    utils.write_yaml(found, path)
+    assert utils.read_yaml(path) == yaml.safe_load(path.read_text()) == found
+    assert utils.as_number({"a": {"lr": "5e-4"}, "b": "1e"}) == {
+        "a": {"lr": 0.0005},
+        "b": "1e",
+    }
 
 
 def test_unknown_key_names_the_nearest():

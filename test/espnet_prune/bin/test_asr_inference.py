@@ -62,7 +62,7 @@ def test_a_fitting_pair_goes_to_espnet(options, monkeypatch):
 def test_a_pair_that_does_not_fit_is_refused(options, tmp_path, monkeypatch):
     from espnet2.bin import asr_inference as stock
 
-    monkeypatch.setattr(stock, "inference", lambda **_: pytest.fail("decoded"))
+    monkeypatch.setattr(stock, "DatadirWriter", lambda _: pytest.fail("decoded"))
     deeper = dict(CONFIG["encoder_conf"], num_blocks=2)
     write_yaml(dict(CONFIG, encoder_conf=deeper), tmp_path / "config.yaml")
     with pytest.raises(UserError, match=r"model.pth lacks encoder.encoders.1"):

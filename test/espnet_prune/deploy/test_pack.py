@@ -87,19 +87,34 @@ def test_card(exp, monkeypatch, tmp_path):
     "change, message",
     [
         ({"output": "tiny.tar"}, "must end in .zip"),
-        ({"model": "other.pth"}, "other.pth is missing"),
-        ({"cwd": True}, "stats_file exp/stats/feats_stats.npz is not there"),
+        ({"model": "other.pth"}, "has no other.pth; it has model.pth: name one"),
     ],
 )
 def test_bad_input_writes_nothing(exp, monkeypatch, tmp_path, change, message):
     from espnet_prune.deploy.pack import pack
 
     recipe, folder, _ = exp
-    monkeypatch.chdir(tmp_path if change.get("cwd") else recipe)
+    monkeypatch.chdir(recipe)
     output = tmp_path / "out" / change.get("output", "tiny.zip")
     with pytest.raises(UserError, match=message):
         pack(folder, change.get("model", "model.pth"), output)
     assert not output.exists() and not list(tmp_path.glob("out/.pack*"))
+
+
+def test_the_models_own_files_are_found_from_anywhere(exp, monkeypatch, tmp_path):
+    from espnet_prune.deploy.pack import pack
+
+    recipe, folder, _ = exp
+    monkeypatch.chdir(tmp_path)
+    pack(folder, "model.pth", tmp_path / "tiny.zip")
+    assert "exp/asr_tiny/feats_stats.npz" in zipfile.ZipFile("tiny.zip").namelist()
+    stats, away = recipe / "exp/stats", recipe / "exp/away"
+    stats.rename(away)
+    try:
+        with pytest.raises(UserError, match="feats_stats.npz is not there"):
+            pack(folder, "model.pth", tmp_path / "b.zip")
+    finally:
+        away.rename(stats)
 
 
 def test_a_misfit_is_not_packed(exp, monkeypatch, tmp_path):

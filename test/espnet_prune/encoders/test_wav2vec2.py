@@ -13,9 +13,9 @@ from torch import nn
 from torchaudio.models import wav2vec2_model, wavlm_model
 
 from espnet_prune import UserError, unit_graph
+from espnet_prune.checkpoints import read_safetensors
 from espnet_prune.compat import TooShortUttError
 from espnet_prune.encoders.speech_models import shortest_speech
-from espnet_prune.encoders.weights import read_safetensors
 from test.espnet_prune.encoder_zoo import SPEECH, pruned_class, randomise
 
 LARGE = ("large", "wavlm_large")
@@ -190,12 +190,26 @@ def test_equals_torchaudio_from_every_format(variant, tmp_path):
     args = argparse.Namespace(arch="wav2vec2")
     torch.save({"model": fairseq, "args": args}, tmp_path / "fairseq.pt")
     directory = write_directory(tmp_path / "hf", variant, state)
-    for source in (tmp_path / "fairseq.pt", directory):
+    wrapped = {"state_dict": hugging_face_names(state, "wav2vec2"), "config": {"a": 1}}
+    torch.save(wrapped, tmp_path / "wrapped.pth")
+    for source in (tmp_path / "fairseq.pt", directory, tmp_path / "wrapped.pth"):
         found = encoder(variant, source).state_dict()
         assert list(found) == list(expected)
         assert all(torch.equal(found[key], expected[key]) for key in expected)
     masking = encoder(variant, directory, mask_time_prob=0.5)
     assert (masking.embed.mask_embedding == 0.25).all()
+
+
+@pytest.mark.parametrize("left_over", [False, True])
+def test_the_mask_of_models_of_2021(left_over, tmp_path):
+    state = hugging_face_names(theirs("base").state_dict(), "wav2vec2")
+    mask = state["wav2vec2.masked_spec_embed"]
+    state["wav2vec2.mask_time_emb_vector"] = torch.zeros(16) if left_over else mask
+    if not left_over:
+        del state["wav2vec2.masked_spec_embed"]
+    torch.save(state, tmp_path / "model.bin")
+    masking = encoder("base", tmp_path / "model.bin", mask_time_prob=0.5)
+    assert torch.equal(masking.embed.mask_embedding.flatten(), mask)
 
 
 def test_bundle(tmp_path, monkeypatch):
@@ -243,7 +257,9 @@ def test_weights_of_another_model_are_refused(tmp_path):
     with pytest.raises(UserError, match="lacks encoders.1.norm2.bias"):
         encoder("base", tmp_path / "part.pth")
     torch.save({"model": state, "cfg": nn.Linear(1, 1)}, tmp_path / "code.pt")
-    with pytest.raises(UserError, match="save its entry 'model' alone"):
+    with pytest.raises(
+        UserError, match="torch.nn.modules.linear.Linear, .* weights alone"
+    ):
         encoder("base", tmp_path / "code.pt")
 
 

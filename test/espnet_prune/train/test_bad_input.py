@@ -169,6 +169,19 @@ def test_base_config_gives_the_model_and_nothing_else(tiny, dense, train):
     assert not Path("x").exists()
 
 
+@pytest.mark.parametrize("base", [[], ["--base_config"]])
+def test_rates_as_everyone_writes_them(tiny, dense, train, base):
+    from espnet_prune.bin.asr_train import get_parser, read_command
+
+    own = tiny.root / "rates.yaml"
+    own.write_text("optim: adam\noptim_conf: {lr: 1e-3}\ngrad_clip: 5e0\n")
+    given = [word for word in base] + [str(dense / "config.yaml")] * len(base)
+    words = ["--config", str(own), *given, "--optim_conf", "weight_decay=1e-6"]
+    args = read_command(get_parser(), words)
+    assert args.optim_conf == {"lr": 0.001, "weight_decay": 1e-6}
+    assert args.grad_clip == 5.0 and args.config == str(own)
+
+
 def test_base_config_of_another_class_drops_its_conf():
     from espnet_prune.bin.asr_train import merge_configs
 
