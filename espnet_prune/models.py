@@ -88,21 +88,6 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
     return ASRTask.build_model(with_defaults(args))
 
 
-def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
-    """Return the options of an experiment, those that it lacks as ESPnet has them.
-
-    A config.yaml of an older ESPnet does not know the options that came later.
-
-    Args:
-        config: Content of config.yaml.
-    """
-    from espnet2.tasks.asr import ASRTask
-
-    # not `get_default_config`, which reads the command line of this process
-    defaults = vars(ASRTask.get_parser().parse_args([]))
-    return argparse.Namespace(**{**defaults, **config})
-
-
 def state_problems(own: Mapping[str, Any], state: Mapping[str, Any]) -> List[str]:
     """Return one sentence per kind of misfit between a model's tensors and others."""
     problems = []

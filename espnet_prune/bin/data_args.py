@@ -38,7 +38,8 @@ def data_args(config: Dict[str, Any], name: str) -> List[str]:
                 if not Path(value[0]).exists():
                     raise UserError(
                         f"{name}: {part}_{kind} names {value[0]}, which is missing; "
-                        "call this from the directory where the model was trained"
+                        "call this from the directory where the model was trained, or "
+                        "run stages 1-10 here and give --own_data true"
                     )
                 words += [f"--{part}_{kind}", ",".join(map(str, value))]
     for value in config.get("fold_length") or []:

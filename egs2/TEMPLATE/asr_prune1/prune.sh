@@ -54,7 +54,8 @@ asr_args=              # more options for the dense training
 asr_tag=               # default the name of asr_config, and the tokens
 dense_exp=             # default EXPDIR/asr_TAG
 asr_stats_dir=         # default EXPDIR/asr_stats_raw_TOKENS
-inference_asr_model=valid.acc.ave.pth # the checkpoint that is decoded and pruned
+inference_asr_model=   # what is decoded and pruned, default valid.acc.ave.pth (README: its order)
+own_data=              # prune a model from elsewhere on the sets of here; default with --data_dir
 inference_config=conf/decode_asr.yaml # of the beam search
 inference_args=        # more options for the beam search
 prune_config=conf/prune.yaml # method, budget and training of the selection
@@ -129,8 +130,9 @@ for n in 6 7 8 9; do
     if wanted ${n}; then lm_stage ${n}; fi
 done
 
-_dense="${dense_exp}/${inference_asr_model}"
+_own=false
 if [ -f "${dense_exp}/config.yaml" ]; then take_over; fi
+_dense="${dense_exp}/${inference_asr_model:=valid.acc.ave.pth}"
 _train=$(trained_on "${_train}") _valid=$(trained_on "${valid_set}") _type=sound _audio=""
 if any_wanted 10 11; then
     _type=$(audio_kind "${_train} ${_valid}")
@@ -139,6 +141,7 @@ fi
 _asr=(--token_type "${token_type}" --token_list "${token_list}" ${bpemodel:+--bpemodel "${bpemodel}"}
     --non_linguistic_symbols "${_nlsyms:-none}" --cleaner none --g2p none --use_preprocessor true
     --frontend_conf "fs=${fs}" --config "${asr_config}")
+if "${_own}"; then _asr=(--base_config "${asr_config}"); fi # for lengths in the tokens of the model
 _shapes=(--fold_length "$((fs * 5))" --fold_length 150 --normalize "${feats_normalize}")
 if [ "${feats_normalize}" = global_mvn ]; then
     _shapes+=(--normalize_conf "stats_file=${asr_stats_dir}/train/feats_stats.npz")
@@ -219,7 +222,7 @@ if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_arg
     "${dense_exp}/config.yaml" "${_dense}" "${_audio}"; then
     need "${prune_config}" "${_dense}"
     resume
-    given_data
+    given_data "${prune_config}"
     ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
         --show 'epoch (started|results|structure)|blocks|correlation|by the gates|The gates have|not finite' "${_select}"/select.log \
         ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
@@ -242,7 +245,7 @@ if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recov
     "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}" "${_audio}"; then
     need "${recover_config}" "${_cut}/model.pth"
     resume
-    given_data
+    given_data "${recover_config}"
     if grep -qs "^distill_conf:" "${recover_config}"; then
         _given+=(--teacher_config "${dense_exp}/config.yaml" --teacher_model "${_dense}")
     fi

@@ -6,6 +6,7 @@
 import argparse
 import functools
 import logging
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -293,6 +294,11 @@ def _write_depths(
         "max_utts": conf.max_utts,
         "search": conf.search,
     }
-    for path in (Path(args.output_dir) / NAME, DepthTable.beside(args.model_file)):
-        table.save(path, **about)
-    logging.info(f"depths, written beside {args.model_file}:\n{table}")
+    path, beside = Path(args.output_dir) / NAME, DepthTable.beside(args.model_file)
+    table.save(path, **about)
+    if os.access(beside.parent, os.W_OK):
+        table.save(beside, **about)
+        path = beside
+    else:
+        logging.warning(f"{beside.parent} cannot be written: give --depth_table {path}")
+    logging.info(f"depths, written to {path}:\n{table}")

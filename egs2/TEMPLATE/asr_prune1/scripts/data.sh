@@ -80,18 +80,42 @@ espnet_stage() { # STAGE: run it by the asr.sh of the checkout
         --inference_lm "${inference_lm}" ${options[@]+"${options[@]}"})
 }
 
+sets_are_here() { # have stages 1-5 been run here?
+    local dir
+    for dir in "${dumpdir}" "${_raw}" "${_raw}/${_train}"; do
+        if [ -L "${dir}" ]; then return 1; fi
+    done
+    [ -f "${_raw}/${_train}/wav.scp" ]
+}
+
 take_over() { # use a dense model that was trained elsewhere
-    local elsewhere=false
-    if [ ! -f "${dense_exp}/.begun_stage11" ]; then
+    local told own=() model=()
+    if [ -f "${dense_exp}/.begun_stage11" ]; then
+        # by another recipe of ours, or --expdir is not here?
+        if [ "${stage}" -le 11 ] || [[ "$(realpath "${dense_exp}")" == "${PWD}"/* ]]; then return; fi
+    else
         log "${dense_exp} is taken as it is"
-        skip_stages+=" 10 11"
-        elsewhere=true
-    elif [ "${stage}" -gt 11 ] && [[ "$(realpath "${dense_exp}")" != "${PWD}"/* ]]; then
-        elsewhere=true # by another recipe of ours, or --expdir is not here
+        skip_stages+=" 11"
+        _own=${own_data}
+        if [ -z "${own_data}" ] && [ -n "${data_dir}" ] && sets_are_here; then _own=true; fi
+        : "${_own:=false}"
+        if ! "${_own}"; then skip_stages+=" 10"; fi
     fi
-    if "${elsewhere}" && [ "${stop_stage}" -ge 12 ]; then
+    if [ "${stop_stage}" -lt 10 ]; then return; fi
+    if "${_own}"; then
+        asr_stats_dir+=_for_$(basename "${dense_exp}")
+        own=(--train_dir "${_raw}/${_train}" --valid_dir "${_raw}/${valid_set}"
+            --stats_dir "${asr_stats_dir}" --fs "${fs}")
+    fi
+    if [ -n "${inference_asr_model}" ]; then model=(--model "${inference_asr_model}"); fi
+    told=$(${python} -m espnet_prune.bin.link_dense "${dense_exp}/config.yaml" \
+        --views "${expdir}/dense" ${model[@]+"${model[@]}"} ${own[@]+"${own[@]}"})
+    # its directory here, the type of its tokens, and its sentencepiece model
+    # shellcheck disable=SC2034
+    { read -r dense_exp && read -r token_type; read -r bpemodel; } <<< "${told}" || true
+    if "${_own}"; then
         # shellcheck disable=SC2034
-        bpemodel=$(${python} -m espnet_prune.bin.link_dense "${dense_exp}/config.yaml")
+        asr_config=${dense_exp}/config.yaml asr_args="" token_list=${dense_exp}/tokens.txt
     fi
 }
 
@@ -128,15 +152,17 @@ trained_on() { # SET: training's copy of it below RAW, apart from what is decode
     fi
 }
 
-given_data() { # _given: options that name the data of the dense model
+given_data() { # CONF: _given: options that name the data of the dense model, if CONF trains
     local words
+    _given=()
+    if [ "$1" = none ] || grep -qsE "^method: *(magnitude|layers)" "$1"; then return; fi
     words=$(${python} -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
     eval "_given=(${words})" # quoted by data_args
 }
 
 data_stage() { # STAGE, 1 to 5
     local item
-    for item in "${dumpdir}" "${_raw}" "${_raw}"/*; do
+    for item in data "${dumpdir}" "${_raw}" "${_raw}"/*; do
         [ ! -L "${item}" ] || _die "${item} is a link, data would be written to" \
             "$(realpath "${item}"): remove it, or start with --stage 10"
     done
