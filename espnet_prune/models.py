@@ -11,13 +11,15 @@ import argparse
 import logging
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 from torch import nn
 
 from espnet_prune.checkpoints import part_name, read_weights, without_adapters
+from espnet_prune.foreign import told
 from espnet_prune.model_files import own_files
+from espnet_prune.reader import check_types
 from espnet_prune.tensor_names import as_here, as_written
 from espnet_prune.utils import PathLike, UserError, atomic_torch_save, read_yaml
 
@@ -32,6 +34,8 @@ def read_model_config(config: PathLike) -> Dict[str, Any]:
     args = read_yaml(config)
     if not isinstance(args, dict) or "token_list" not in args:
         raise UserError(f"{config}: not the config.yaml of an ESPnet ASR experiment")
+    confs = {key: Optional[dict] for key in args if str(key).endswith("_conf")}
+    check_types(args, {**confs, "token_list": Union[str, List[str]]}, str(config))
     if args.get("use_adapter"):
         kind = args.get("adapter") or "lora"
         if kind != "lora":
@@ -59,7 +63,7 @@ def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
     return argparse.Namespace(**{**defaults, **config})
 
 
-def build_model(args: Mapping[str, Any]) -> nn.Module:
+def build_model(args: Mapping[str, Any], where: PathLike = "config.yaml") -> nn.Module:
     """Build the ESPnet ASR model that a config describes, with random weights.
 
     Published weights that the encoder was once made of (`encoder_conf: weights`) are
@@ -67,9 +71,11 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
 
     Args:
         args: Content of config.yaml; pruned encoders are known.
+        where: The file that it is from, for errors.
 
     Raises:
-        UserError: The file of the feature statistics is not there.
+        UserError: The file of the feature statistics is not there, or ESPnet cannot
+            build such a model.
     """
     stats = (args.get("normalize_conf") or {}).get("stats_file")
     if args.get("normalize") == "global_mvn" and not Path(str(stats)).is_file():
@@ -85,13 +91,19 @@ def build_model(args: Mapping[str, Any]) -> nn.Module:
     args = dict(args)
     if (args.get("encoder_conf") or {}).get("weights") is not None:
         args["encoder_conf"] = {**args["encoder_conf"], "weights": None}
-    return ASRTask.build_model(with_defaults(args))
+    remedy = "give the config.yaml of a training, as it was written"
+    with told(f"{where}: ESPnet cannot build this model", remedy, args):
+        return ASRTask.build_model(with_defaults(args))
 
 
 def state_problems(own: Mapping[str, Any], state: Mapping[str, Any]) -> List[str]:
     """Return one sentence per kind of misfit between a model's tensors and others."""
     problems = []
-    shapes = [k for k in own if k in state and own[k].shape != state[k].shape]
+    shapes = [
+        k
+        for k in own
+        if k in state and own[k].shape != getattr(state[k], "shape", None)
+    ]
     for text, keys in (
         ("lacks", sorted(own.keys() - state.keys())),
         ("has the unknown", sorted(state.keys() - own.keys())),
@@ -265,7 +277,7 @@ def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]
     """
     args = read_model_config(config)
     state = read_weights(model_file)
-    model = build_model(args)
+    model = build_model(args, config)
     remedy = "give the config and the checkpoint of one experiment"
     load_strictly(model, state, str(model_file), f" under {Path(config)}; {remedy}")
     _note_frontend(model)

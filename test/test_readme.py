@@ -118,10 +118,10 @@ def test_configurations():
     """The YAML of the README is what `select` takes, or builds an encoder."""
     import torch
 
-    from espnet_prune.bin.select import COMMON, METHODS
     from espnet_prune.distill.config import DistillConf
     from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
     from espnet_prune.select.budget import Budget
+    from espnet_prune.select.conf import COMMON, METHODS
 
     texts = [text for kind, text in BLOCKS if kind == "yaml"]
     (train,) = [text for text in texts if text.startswith("frontend: ")]

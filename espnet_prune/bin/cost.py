@@ -132,7 +132,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
 
         # feature statistics change no size, and their file may be gone
         config = dict(read_model_config(args.model_config), normalize=None)
-        model = build_model(config)
+        model = build_model(config, args.model_config)
         structure = Structure.dense(model.encoder)
         total = sum(p.numel() for p in model.parameters())
         frames = args.frames or [frames_of(config, seconds) for seconds in (10, 30)]

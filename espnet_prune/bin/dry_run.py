@@ -175,7 +175,7 @@ def prune_row(
     """Check a selection against a model, which makes `frames` of 10 s; return its row.
 
     Raises:
-        UserError: See `select.read_conf` and `select.check_feasible`.
+        UserError: See `select.conf.read_conf` and `select.check_feasible`.
     """
     from espnet_prune import unit_graph
     from espnet_prune.bin import select
@@ -186,6 +186,7 @@ def prune_row(
         unit_kinds,
         with_frames,
     )
+    from espnet_prune.select.conf import read_conf
     from espnet_prune.select.l0.lagrangian import RAMP_STEPS, check_ramp
     from espnet_prune.select.layers.conf import LayersConf
     from espnet_prune.select.layers.run import number_to_remove
@@ -194,7 +195,7 @@ def prune_row(
     options = forecast.options
     command = ["--config", str(path), *shlex.split(options.prune_args)]
     args, extra = select.get_parser().parse_known_args(command)
-    conf = select.read_conf(args)
+    conf = read_conf(args)
     conf["budget"] = with_frames(conf["budget"], frames)
     graph = unit_graph(model.encoder)
     row: Dict[str, Any] = {"config": str(path), "method": conf["method"]}

@@ -53,39 +53,19 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from espnet_prune.bin.cut import check_output, costs
-from espnet_prune.reader import check_types
+from espnet_prune.select.conf import gate_conf, read_conf
 from espnet_prune.utils import (
     UserError,
     atomic_torch_save,
     atomic_write,
     check_gpus,
-    check_keys,
     load_tensors,
-    read_yaml,
     run_main,
     setup_logging,
     sha256,
     write_json,
     write_yaml,
 )
-
-METHODS = {
-    "l0": ("units", "round_to", "l0_conf", "distill_conf", "train_conf"),
-    "layers": ("num_remove", "layers_conf"),
-    "magnitude": ("units", "round_to"),
-}
-COMMON = ("method", "budget", "seed")
-TYPES = {
-    "distill_conf": Optional[dict],
-    "l0_conf": Optional[dict],
-    "layers_conf": Optional[dict],
-    "num_remove": Optional[int],
-    "round_to": int,
-    "seed": int,
-    "train_conf": Optional[dict],
-    "units": Optional[List[str]],
-}
-LAYER_OPTIONS = ("matrix", "top_k", "search")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -125,59 +105,6 @@ def get_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--nj", type=int, default=1, help="parallel jobs")
     return parser
-
-
-def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
-    """Read and check the YAML, and what the command line overrides.
-
-    Raises:
-        UserError: Unknown method or key, a `*_conf` that is no mapping, or --sparsity
-            for a budget of several targets.
-    """
-    where = args.config or "command line"
-    conf = read_yaml(args.config) if args.config else {"method": "layers"}
-    if not isinstance(conf, dict):
-        raise UserError(f"{where}: not a mapping of keys to values")
-    method = conf.setdefault("method", "l0")
-    check_keys([method], METHODS, f"{where}: method")
-    check_keys(conf, COMMON + METHODS[method], where)
-    check_types(conf, TYPES, where)
-    if conf.get("budget") is None:
-        conf["budget"] = {}
-    if args.sparsity is not None:
-        from espnet_prune.select.budget import Budget
-
-        Budget.from_conf(conf["budget"]).whole("--sparsity")
-        conf["budget"] = {**conf["budget"], "sparsity": args.sparsity}
-        conf.pop("num_remove", None)
-    if args.seed is not None:
-        conf["seed"] = args.seed
-    conf.setdefault("seed", 0)
-    if method == "layers":
-        own = dict(conf.get("layers_conf") or {})
-        given = {name: getattr(args, name) for name in LAYER_OPTIONS}
-        own.update({name: v for name, v in given.items() if v is not None})
-        conf["layers_conf"] = own
-        if args.num_remove is not None:
-            conf["num_remove"], conf["budget"] = args.num_remove, {}
-    return conf
-
-
-def gate_conf(conf: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the arguments of `attach_gates` that the YAML means.
-
-    Raises:
-        UserError: `l0_conf` is not a mapping of known keys.
-    """
-    from espnet_prune.select.l0.conf import check_l0_conf
-
-    own = dict(check_l0_conf(conf.get("l0_conf")))
-    own["budget"] = conf["budget"]
-    own["seed"] = conf["seed"]
-    for key in ("units", "round_to"):
-        if key in conf:
-            own[key] = conf[key]
-    return own
 
 
 def check_feasible(model: Any, conf: Mapping[str, Any]) -> None:

@@ -56,7 +56,9 @@ def releases() -> Dict[str, str]:
 
 def note(options: Mapping[str, Any], folder: Path) -> None:
     """Write into the folder of a decoding how it was made."""
-    given = {name: options[name] for name in OPTIONS if options.get(name) is not None}
+    empty = (None, "", {})
+    given = {name: options.get(name) for name in OPTIONS}
+    given = {name: value for name, value in given.items() if value not in empty}
     write_json({**given, **releases()}, folder / FILE)
 
 

@@ -13,7 +13,7 @@ import functools
 import logging
 import multiprocessing
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
 
 import torch
 
@@ -30,6 +30,7 @@ from espnet_prune.data.audio import tell_unreadable_audio  # noqa: E402
 from espnet_prune.distill.config import DistillConf  # noqa: E402
 from espnet_prune.distill.teacher import load_teacher  # noqa: E402
 from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
+from espnet_prune.foreign import told  # noqa: E402
 from espnet_prune.models import (  # noqa: E402
     build_model,
     load_pretrained,
@@ -122,10 +123,19 @@ class PruneASRTask(ASRTask):
         tell_unreadable_audio()
         # denormal numbers, common behind closing gates, are slow on CPUs
         torch.set_flush_denormal(True)
+        work = functools.partial(cls._work, super().main_worker, args)
         if multiprocessing.parent_process() is None:
-            super().main_worker(args)
+            work()
         else:  # one of several ranks on this node: bad input is told there, too
-            run_main(functools.partial(super().main_worker, args))
+            run_main(work)
+
+    @staticmethod
+    def _work(main_worker: Callable[..., None], args: argparse.Namespace) -> None:
+        PruneTrainer.began = False
+        what = f"--config {args.config}: ESPnet cannot begin this training"
+        remedy = "look at what it says, and at the key that it is about"
+        with told(what, remedy, vars(args), lambda: not PruneTrainer.began):
+            main_worker(args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace):

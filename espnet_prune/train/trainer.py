@@ -63,6 +63,7 @@ class PruneTrainer(Trainer):
     _run: Optional[Run] = None
     _started = 0.0
     _first_epoch = 1
+    began = False  # whether a training of this process has come so far
 
     @classmethod
     def build_options(cls, args: argparse.Namespace) -> TrainerOptions:
@@ -122,6 +123,7 @@ class PruneTrainer(Trainer):
         )
         run.planned = _planned_steps(train_iter_factory, trainer_options)
         handle = optimizers[0].register_step_post_hook(_count_step)
+        PruneTrainer.began = True
         PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()
         PruneTrainer._first_epoch = 0
         train = functools.partial(

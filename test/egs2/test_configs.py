@@ -49,9 +49,10 @@ def test_config_builds(path):
     import torch
 
     from espnet_prune import cost, unit_graph
-    from espnet_prune.bin.select import get_parser, read_conf
+    from espnet_prune.bin.select import get_parser
     from espnet_prune.models import build_model
     from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable
+    from espnet_prune.select.conf import read_conf
     from espnet_prune.select.layers.run import number_to_remove
 
     assert path.read_text().startswith("# ")  # says what it is
@@ -86,8 +87,9 @@ def test_config_builds(path):
 
 @pytest.mark.parametrize("path", PRUNE, ids=name)
 def test_selection_is_understood(path):
-    from espnet_prune.bin.select import get_parser, read_conf
+    from espnet_prune.bin.select import get_parser
     from espnet_prune.select.budget import Budget
+    from espnet_prune.select.conf import read_conf
     from espnet_prune.select.layers.conf import LayersConf
 
     assert path.read_text().startswith("# ")  # says what it is

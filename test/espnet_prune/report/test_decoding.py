@@ -12,6 +12,7 @@ from espnet_prune.report.results import add_scores, made_by
 from espnet_prune.utils import UserError, read_json, write_json
 
 GIVEN = {"beam_size": 10, "ctc_window_margin": 100, "lm_file": None, "key_file": "k"}
+GIVEN["transducer_conf"] = {}
 
 
 @pytest.fixture
