@@ -32,14 +32,16 @@ _REMEDIES = {
     errno.EROFS: "give another directory",
     errno.EACCES: "give another directory, or ask for permission",
     errno.EPERM: "give another directory, or ask for permission",
+    errno.EISDIR: "give a file",
+    errno.ENOTDIR: "give another directory",
 }
 
 
 def run_main(main: Callable[[], Any]) -> None:
     """Run a command's main function; bad input ends it with exit code 2.
 
-    So does a full disk, a directory that cannot be written, or a package that is not
-    installed, wherever it is noticed.
+    So does a full disk, a directory that cannot be written or stands for a file, or a
+    package that is not installed, wherever it is noticed.
     """
     try:
         main()

@@ -62,6 +62,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         from espnet2.bin import asr_inference
 
         from espnet_prune.strict import strict_loading
+        from espnet_prune.train.precheck import check_entries
 
     parser = asr_inference.get_parser()
     for action in parser._actions:  # 202611 has "3.19% CER" in a help text
@@ -69,8 +70,9 @@ def main(cmd: Optional[List[str]] = None) -> None:
     add_arguments(parser)
     args = parser.parse_args(cmd)
     check_gpus(args.ngpu)
-    tables = [path for path, *_ in args.data_path_and_name_and_type or []]
-    tell_unreadable_lines(tables)
+    entries = args.data_path_and_name_and_type or []
+    check_entries(entries, "--data_path_and_name_and_type")
+    tell_unreadable_lines([path for path, *_ in entries])
     names = ("depth", "keep_blocks", "depth_table")
     options = {name: getattr(args, name) for name in names}
     stock = asr_inference.Speech2Text

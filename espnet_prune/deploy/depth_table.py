@@ -15,6 +15,7 @@ from torch import nn
 
 from espnet_prune.measure.cost import cost
 from espnet_prune.measure.latency import measure_latency
+from espnet_prune.reader import read_as
 from espnet_prune.structure import Structure
 from espnet_prune.units.blocks import check_blocks, with_blocks
 from espnet_prune.utils import PathLike, UserError, read_json, sha256, write_json
@@ -39,6 +40,16 @@ class Depth:
     error: float
     macs: int
     ms: float
+
+
+@dataclasses.dataclass
+class _Table:
+    """What the file holds."""
+
+    num_blocks: int
+    depths: List[dict]
+    frames: int = 1000
+    provenance: Optional[dict] = None
 
 
 class _WithCtc(nn.Module):
@@ -133,11 +144,12 @@ class DepthTable:
         """
         data = read_json(path)
         try:
-            number, frames = int(data["num_blocks"]), int(data.get("frames", 1000))
-            depths = [Depth(**entry) for entry in data["depths"]]
+            data = read_as(_Table, data, "depth table")
+            depths = [Depth(**read_as(Depth, e, "depths")) for e in data["depths"]]
+            number, frames = data["num_blocks"], data.get("frames", 1000)
             for entry in depths:
-                check_blocks(entry.kept_blocks, number, f"{path}: kept_blocks")
-        except (KeyError, TypeError, ValueError) as error:
+                check_blocks(entry.kept_blocks, number, "kept_blocks")
+        except UserError as error:
             raise UserError(
                 f"{path}: not a depth table ({error}); make it with "
                 "espnet_prune.bin.select, layers_conf: depth_table: true"

@@ -6,7 +6,7 @@
 import argparse
 import inspect
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from espnet_prune.data.tables import has_mark, read_lines, read_table, split_ark
 from espnet_prune.select.l0.conf import check_l0_conf
@@ -105,6 +105,34 @@ def _missing_options(args: argparse.Namespace) -> List[str]:
     return missing
 
 
+def check_entries(
+    entries: Sequence[Sequence[str]], option: str
+) -> Dict[Path, Dict[str, str]]:
+    """Check the tables of data and the files in them.
+
+    Args:
+        entries: (path, name, type) each, as in `--train_data_path_and_name_and_type`.
+        option: The option that they are given by.
+
+    Returns:
+        The tables of one line for each utterance, by path.
+
+    Raises:
+        UserError: A table or a file in it is missing, or ESPnet cannot read it.
+    """
+    tables: Dict[Path, Dict[str, str]] = {}
+    for name, _, kind in entries:
+        path = Path(name)
+        if not path.exists():
+            raise UserError(f"{option} {path}: no such file")
+        if not path.is_file() or kind not in _TABLES:
+            continue
+        tables[path] = _table(path, option)
+        if kind in _FILE_TYPES:
+            _check_scp(tables[path], path, option, kind)
+    return tables
+
+
 def check_data(args: argparse.Namespace) -> None:
     """Check that every data file exists and says something, about all utterances.
 
@@ -126,18 +154,11 @@ def check_data(args: argparse.Namespace) -> None:
                 f"{option}: no text among {names}; add PATH,text,text, or set labels: "
                 "false in distill_conf to learn from a teacher alone"
             )
-        tables: Dict[Path, Dict[str, str]] = {}
-        for path, name, kind in getattr(args, option[2:]) or []:
-            path = Path(path)
-            if not path.exists():
-                raise UserError(f"{option} {path}: no such file")
-            if not path.is_file() or kind not in _TABLES:
-                continue
-            tables[path] = _table(path, option)
-            if kind in _FILE_TYPES:
-                _check_scp(tables[path], path, option, kind)
-            elif kind == "text" and name.startswith("text"):
-                _check_text(tables[path], path, option)
+        entries = getattr(args, option[2:]) or []
+        tables = check_entries(entries, option)
+        for path, name, kind in entries:
+            if Path(path) in tables and kind == "text" and name.startswith("text"):
+                _check_text(tables[Path(path)], Path(path), option)
         shapes = [Path(p) for p in getattr(args, f"{split}_shape_file") or []]
         for path in shapes:
             if not path.is_file():

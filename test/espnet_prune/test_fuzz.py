@@ -212,9 +212,11 @@ def base(tmp_path_factory):
     lay_out(folder, "202511")
     (folder / "sets.txt").write_text("1\n")
     (folder / "decode.yaml").write_text("ctc_weight: 0.3\nmaxlenratio: -4\n")
-    (folder / "layers.yaml").write_text(
-        "method: layers\nnum_remove: 1\nlayers_conf: {search: iterative, metric: cer, depth_table: true}\n"
+    layers = (
+        "method: layers\nnum_remove: 1\nlayers_conf: {search: iterative, metric: cer"
     )
+    (folder / "layers.yaml").write_text(f"{layers}}}\n")
+    (folder / "depths.yaml").write_text(f"{layers}, depth_table: true}}\n")
     for name, lines in (("ref", "u1 a b\nu2 c\n"), ("hyp", "u1 a b\nu2 d\n")):
         (folder / name / "a").mkdir(parents=True)
         (folder / name / "a" / "text").write_text(lines)
@@ -222,8 +224,7 @@ def base(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run("select", "--config", "magnitude.yaml", *PAIR, "--output_dir", "select")
-        run("select", "--config", "layers.yaml", *PAIR, "--output_dir", "layers")
-        shutil.copyfile("layers/depth_table.json", EXP / "depth_table.json")
+        run("select", "--config", "depths.yaml", *PAIR, "--output_dir", "layers")
         yield folder
 
 
@@ -252,10 +253,14 @@ def call(words):
     signal.alarm(LIMIT)
     code = 0
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(
+            io.StringIO()
+        ):
             run_main(lambda: run(name, *rest))
     except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        code = (
+            error.code if isinstance(error.code, int) else int(error.code is not None)
+        )
     except TooLong:
         pass
     except BaseException:
@@ -302,7 +307,9 @@ def test_damaged_files_end_in_a_sentence(base, capsys):
         if problem:
             wrong.append(problem)
         elif sentence:
-            said.setdefault(re.sub(r"[0-9a-f]{8,}|\d+|'[^']*'", "#", sentence), sentence)
+            said.setdefault(
+                re.sub(r"[0-9a-f]{8,}|\d+|'[^']*'", "#", sentence), sentence
+            )
     with capsys.disabled():
         if LONG:
             print(*said.values(), sep="\n")

@@ -41,6 +41,7 @@ def options(tmp_path):
     """Command line for a model with random weights."""
     write_yaml(CONFIG, tmp_path / "config.yaml")
     torch.save(build_model(CONFIG).state_dict(), tmp_path / "model.pth")
+    (tmp_path / "wav.scp").write_text(f"u {tmp_path}/model.pth\n")  # never read
     words = f"--asr_train_config {tmp_path}/config.yaml "
     words += f"--asr_model_file {tmp_path}/model.pth --output_dir {tmp_path}/out "
     words += f"--key_file {tmp_path}/keys --ngpu 0 "
