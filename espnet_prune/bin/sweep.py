@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
+from espnet_prune.model_files import DEFAULT
 from espnet_prune.utils import (
     UserError,
     atomic_write,
@@ -52,7 +53,9 @@ def plan(args: argparse.Namespace) -> List[Member]:
         )
     if not all(0 < sparsity < 100 for sparsity in args.sparsities):
         raise UserError("--sparsities are percents removed, above 0 and below 100")
-    common = ["--dense_exp", str(args.dense_exp), "--inference_asr_model", args.model]
+    common = ["--dense_exp", str(args.dense_exp)]
+    if args.model is not None:
+        common += ["--inference_asr_model", args.model]
     common += ["--inference_config", args.inference_config]
     # the similarity of layers is measured only for a configuration that needs it
     configs = sorted(
@@ -91,9 +94,13 @@ def write_results(
     """
     from espnet_prune.report import pareto, plots, results
 
-    decode = f"{Path(args.inference_config).stem}_asr_model_{Path(args.model).stem}"
+    model = args.model or DEFAULT
+    decode = f"{Path(args.inference_config).stem}_asr_model_{Path(model).stem}"
+    view = Path("exp/dense", args.dense_exp.name)  # of a model from elsewhere
+    if (view / decode).is_dir() and not (args.dense_exp / decode).is_dir():
+        members = [members[0]._replace(exp=view), *members[1:]]
     rows = [
-        results.Entry(m.name, m.exp / "config.yaml", m.exp / args.model, m.exp / decode)
+        results.Entry(m.name, m.exp / "config.yaml", m.exp / model, m.exp / decode)
         for m in members
     ]
     found = results.measure(rows, args.frames, args.runs)
@@ -137,7 +144,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max_jobs", type=int, default=2, help="members at a time")
     parser.add_argument("--run", default="./run.sh", help="the recipe")
-    parser.add_argument("--model", default="valid.acc.ave.pth", help="checkpoint")
+    parser.add_argument("--model", help="checkpoint, default as in the recipe")
     parser.add_argument("--inference_config", default="conf/decode_asr.yaml")
     parser.add_argument(
         "--frames",

@@ -311,6 +311,7 @@ def test_a_model_from_elsewhere_on_data_of_ones_own(recipe):
         (("10",), "unexpected argument '10'"),
         (("--token_type", "phn"), "--token_type phn is not there"),
         (("--use_intent", "yes"), "--use_intent takes true or false"),
+        (("--own_data", "yes"), "--own_data takes true or false, not 'yes'"),
     ],
 )
 def test_bad_options(recipe, options, message):
@@ -365,6 +366,14 @@ def test_missing_input_is_told(recipe):
     done = run(recipe, "--stage", "16", "--stop_stage", "16")
     assert done.returncode == 2
     assert "select/structure.json is missing" in done.stdout
+    dense = recipe / "exp/asr_train_asr_raw_bpe30"
+    dense.mkdir(parents=True)
+    (dense / "valid.loss.ave.pth").touch()
+    done = run(recipe, "--stage", "14", "--stop_stage", "14")
+    assert done.returncode == 2
+    assert "or name one of those that are there (--inference_asr_model): valid.l" in (
+        done.stdout
+    )
     done = run(recipe, "--data_dir", "", stand_in=False)
     assert done.returncode == 2
     assert "need --data_dir CORPUS, or an ESPnet checkout: git clone" in done.stdout

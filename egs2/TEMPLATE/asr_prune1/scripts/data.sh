@@ -15,6 +15,7 @@ if [ -z "${espnet_root}" ]; then
     espnet_root=${ESPNET_ROOT:-${MAIN_ROOT}/tools/espnet}
     if [ -f "${MAIN_ROOT}/egs2/TEMPLATE/asr1/asr.sh" ]; then espnet_root=${MAIN_ROOT}; fi
 fi
+[[ "${own_data}" =~ ^(true|false|)$ ]] || _die "--own_data takes true or false, not '${own_data}'"
 _recipe=${espnet_root}/egs2/$(basename "$(dirname "${PWD}")")/asr1
 _checkout="an ESPnet checkout: git clone https://github.com/espnet/espnet, then
 make -C tools espnet ESPNET=/path/to/espnet (or --espnet_root, or ESPNET_ROOT)"

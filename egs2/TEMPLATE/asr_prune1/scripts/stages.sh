@@ -124,11 +124,14 @@ finish() { # the stage is done
 }
 
 need() { # FILE...: what earlier stages have left; none is no file
-    local file
+    local file there
     for file in "$@"; do
-        if [ "${file}" != none ] && [ ! -e "${file}" ]; then
-            echo "$(basename "$0"): error: ${file} is missing: run the earlier stages" >&2
-            exit 2
+        if [ "${file}" = none ] || [ -e "${file}" ]; then continue; fi
+        there=$(cd "$(dirname "${file}")" 2> /dev/null && echo *.pth) || true
+        if [[ "${file}" != *.pth || -z "${there#\*.pth}" ]]; then
+            _die "${file} is missing: run the earlier stages"
         fi
+        _die "${file} is missing: run the earlier stages, or name one of those that are" \
+            "there (--inference_asr_model): ${there}"
     done
 }
