@@ -6,6 +6,14 @@ import shutil
 
 import pytest
 
+from test.egs2.stand_in import make_stand_in
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe directory of its own whose Python is a stand-in."""
+    return make_stand_in(tmp_path)
+
 
 @pytest.fixture
 def real_checkout():

@@ -70,6 +70,8 @@ def data(tmp_path, monkeypatch):
     (tmp_path / "a.wav").touch()
     entries = [("wav.scp", "speech", "sound"), ("text", "text", "text")]
     args = argparse.Namespace(collect_stats=False, distill_conf=None)
+    args.batch_type, args.valid_batch_type = "folded", None
+    args.iterator_type = "sequence"
     for part in ("train", "valid"):
         setattr(args, f"{part}_data_path_and_name_and_type", entries)
         setattr(args, f"{part}_shape_file", ["shape"])
