@@ -60,6 +60,16 @@ def test_its_directory_here_has_links_and_its_own_is_left_alone(zoo, capsys):
     assert sorted(p.name for p in zoo.iterdir()) == before
 
 
+def test_our_directory_of_experiments_is_no_link(zoo, capsys):
+    """Also where the model is not in the one beside its data."""
+    shared = zoo.parents[1] / "shared/exp"
+    shared.mkdir(parents=True)
+    zoo.rename(shared / "asr_x")
+    assert call(shared / "asr_x", capsys)[0] == "exp/dense/asr_x"
+    assert Path(SHAPE).read_text() == f"{SHAPE} of the model"
+    assert Path("exp/stats").is_symlink() and not Path("exp").is_symlink()
+
+
 def test_directories_that_are_ours_are_used_in_place(zoo, capsys, monkeypatch):
     monkeypatch.chdir(zoo.parents[1])
     assert call(zoo, capsys)[0] == "exp/dense/asr_x"  # the name of its checkpoint
