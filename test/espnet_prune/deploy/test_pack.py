@@ -117,6 +117,21 @@ def test_the_models_own_files_are_found_from_anywhere(exp, monkeypatch, tmp_path
         away.rename(stats)
 
 
+def test_weights_are_packed_without_what_is_around_them(exp, monkeypatch, tmp_path):
+    from espnet_prune.deploy.pack import pack
+
+    recipe, folder, model = exp
+    monkeypatch.chdir(recipe)
+    state = {f"module.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"model": state}, folder / "ddp.pth")
+    pack(folder, "ddp.pth", tmp_path / "tiny.zip")
+    with zipfile.ZipFile(tmp_path / "tiny.zip") as content:
+        content.extract("exp/asr_tiny/ddp.pth", tmp_path)
+    found = torch.load(tmp_path / "exp/asr_tiny/ddp.pth", weights_only=True)
+    assert found.keys() == model.state_dict().keys()
+    (folder / "ddp.pth").unlink()
+
+
 def test_a_misfit_is_not_packed(exp, monkeypatch, tmp_path):
     from espnet_prune.deploy.pack import pack
 

@@ -28,7 +28,7 @@ def checkpoint(**changes):
 def test_a_failed_save_leaves_the_old_file(tmp_path):
     path = tmp_path / "model.pth"
     original = torch.save
-    with atomic_saves(torch.nn.Module(), dict):
+    with atomic_saves(torch.nn.Linear(1, 1), dict):
         torch.save({"a": torch.ones(3)}, path)
         before = path.read_bytes()
         with pytest.raises(RuntimeError, match="bang"):
@@ -39,7 +39,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
 
 
 def test_hook_states_enter_the_checkpoint_only(tmp_path):
-    with atomic_saves(torch.nn.Module(), lambda: {"hook": {"x": torch.ones(1)}}):
+    states = {"hook": {"x": torch.ones(1)}}
+    with atomic_saves(torch.nn.Linear(1, 1), lambda: states):
         torch.save(checkpoint(), tmp_path / "checkpoint.pth")
         torch.save({"w": torch.ones(1)}, str(tmp_path / "1epoch.pth"))
     assert load_checkpoint(tmp_path / "checkpoint.pth")["hooks"]["hook"]["x"] == 1
