@@ -23,6 +23,16 @@ from espnet_prune.reader import check_types
 from espnet_prune.tensor_names import as_here, as_written
 from espnet_prune.utils import PathLike, UserError, atomic_torch_save, read_yaml
 
+# what names data in a config.yaml
+_KINDS = {
+    f"{split}_{name}": kind
+    for split in ("train", "valid")
+    for name, kind in (
+        ("data_path_and_name_and_type", Optional[List[Tuple[str, str, str]]]),
+        ("shape_file", Optional[List[str]]),
+    )
+}
+
 
 def read_model_config(config: PathLike) -> Dict[str, Any]:
     """Read the config.yaml of an ESPnet experiment; it names files where they are.
@@ -34,8 +44,9 @@ def read_model_config(config: PathLike) -> Dict[str, Any]:
     args = read_yaml(config)
     if not isinstance(args, dict) or "token_list" not in args:
         raise UserError(f"{config}: not the config.yaml of an ESPnet ASR experiment")
-    confs = {key: Optional[dict] for key in args if str(key).endswith("_conf")}
-    check_types(args, {**confs, "token_list": Union[str, List[str]]}, str(config))
+    kinds: Dict[str, Any] = dict(_KINDS, token_list=Union[str, List[str]])
+    kinds.update({k: Optional[dict] for k in args if str(k).endswith("_conf")})
+    check_types(args, kinds, str(config))
     if args.get("use_adapter"):
         kind = args.get("adapter") or "lora"
         if kind != "lora":

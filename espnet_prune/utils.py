@@ -200,7 +200,12 @@ def decode_utf8(data: bytes, path: PathLike, first: int = 1) -> str:
         ) from error
 
 
-def _read_utf8(path: PathLike) -> str:
+def read_utf8(path: PathLike) -> str:
+    """Read a text file.
+
+    Raises:
+        UserError: The file is missing, or is not UTF-8.
+    """
     try:
         return decode_utf8(Path(path).read_bytes(), path)
     except FileNotFoundError as error:
@@ -232,7 +237,7 @@ def read_json(path: PathLike) -> Any:
     Raises:
         UserError: The file is missing, is not UTF-8, or is not JSON.
     """
-    text = _read_utf8(path)
+    text = read_utf8(path)
     try:
         return json.loads(text)
     except ValueError as error:
@@ -297,7 +302,7 @@ def read_yaml(path: PathLike) -> Any:
     """
     import yaml
 
-    text = _read_utf8(path)
+    text = read_utf8(path)
     try:
         return yaml.load(text, _yaml_forms()[0]) or {}
     except yaml.YAMLError as error:

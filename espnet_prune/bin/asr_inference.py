@@ -15,11 +15,17 @@ import contextlib
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.data.audio import tell_unreadable_lines
 from espnet_prune.report.decoding import note
-from espnet_prune.utils import UserError, check_gpus, run_main
+from espnet_prune.utils import (
+    UserError,
+    check_gpus,
+    check_keys,
+    read_mapping,
+    run_main,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +59,28 @@ def choose_depth(module: Any, options: Dict[str, Any]) -> None:
     module.Speech2Text = ChosenSpeech2Text
 
 
+def read_command(
+    parser: argparse.ArgumentParser, cmd: Optional[List[str]]
+) -> argparse.Namespace:
+    """Parse the command; what is wrong with it, or with its --config, is told.
+
+    Raises:
+        UserError: Unknown key or option, a value of another type, or no such file.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--config")
+    config = early.parse_known_args(cmd)[0].config
+    known = [action.dest for action in parser._actions]
+    if config is not None:
+        check_keys(read_mapping(config), known, f"--config {config}")
+
+    def error(message: str) -> NoReturn:
+        raise UserError(f"--config {config}: {message}" if config else message)
+
+    parser.error = error  # type: ignore[method-assign]
+    return parser.parse_args(cmd)
+
+
 def main(cmd: Optional[List[str]] = None) -> None:
     """Check the model, then decode."""
     import espnet_prune
@@ -61,6 +89,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         from espnet2.bin import asr_inference
 
+        from espnet_prune.foreign import told
         from espnet_prune.strict import strict_loading
         from espnet_prune.train.precheck import check_entries
 
@@ -68,10 +97,10 @@ def main(cmd: Optional[List[str]] = None) -> None:
     for action in parser._actions:  # 202611 has "3.19% CER" in a help text
         action.help = re.sub(r"%(?![%(s])", "%%", action.help or "")
     add_arguments(parser)
-    args = parser.parse_args(cmd)
+    args = read_command(parser, cmd)
     check_gpus(args.ngpu)
     entries = args.data_path_and_name_and_type or []
-    check_entries(entries, "--data_path_and_name_and_type")
+    check_entries(entries, "--data_path_and_name_and_type", folders=False)
     tell_unreadable_lines([path for path, *_ in entries])
     names = ("depth", "keep_blocks", "depth_table")
     options = {name: getattr(args, name) for name in names}
@@ -82,8 +111,11 @@ def main(cmd: Optional[List[str]] = None) -> None:
         choose_depth(asr_inference, options)
     kwargs = {k: v for k, v in vars(args).items() if k not in ("config", *names)}
     try:
-        with strict_loading():
-            asr_inference.inference(**kwargs)
+        what = f"--config {args.config}: ESPnet cannot begin to decode"
+        begun = Path(args.output_dir, "1best_recog").exists
+        with told(what, "look at what it says", None, lambda: not begun()):
+            with strict_loading():
+                asr_inference.inference(**kwargs)
     finally:
         asr_inference.Speech2Text = stock
     note(kwargs, Path(args.output_dir))

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.models import read_model_config
+from espnet_prune.reader import check_types
 from espnet_prune.utils import (
     UserError,
     as_number,
@@ -144,6 +145,9 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
                 raise UserError(
                     f"--config {args.config}: unknown key '{key}'{nearest(key, known)}"
                 )
+        kinds: Dict[str, Any] = {k: Optional[dict] for k in own if k.endswith("_conf")}
+        kinds.update(dict.fromkeys((*_CLASSES, "optim", "scheduler"), Optional[str]))
+        check_types(own, kinds, f"--config {args.config}")
     options = [f"--{key}" for key in (*known, "config", "help")]
     for word in rest:
         name = word.split("=", 1)[0]

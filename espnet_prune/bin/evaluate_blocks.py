@@ -13,7 +13,7 @@ import logging
 from pathlib import Path
 from typing import List, Optional
 
-from espnet_prune.utils import run_main, setup_logging
+from espnet_prune.utils import read_utf8, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -51,8 +51,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     from espnet_prune.units.blocks import parse_blocks
 
     torch.set_flush_denormal(True)
-    with open(args.sets, encoding="utf-8") as stream:
-        sets = [parse_blocks(line) for line in stream]
+    sets = [parse_blocks(line) for line in read_utf8(args.sets).splitlines()]
     model, config = load_model(args.model_config, args.model_file)
     evaluator = make_evaluator(
         model,

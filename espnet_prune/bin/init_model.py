@@ -61,6 +61,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     args = read_args(list(sys.argv[1:] if cmd is None else cmd))
     import torch
 
+    from espnet_prune.foreign import told
     from espnet_prune.models import load_pretrained, save_model
     from espnet_prune.train.task import PruneASRTask
 
@@ -70,7 +71,9 @@ def main(cmd: Optional[List[str]] = None) -> None:
             f"{output} holds a model already; choose another --output_dir or remove it"
         )
     torch.manual_seed(args.seed)
-    model = PruneASRTask.build_model(args)
+    what = f"--config {args.config}: ESPnet cannot build this model"
+    with told(what, "look at the key that it is about", vars(args)):
+        model = PruneASRTask.build_model(args)
     for param in args.init_param:
         load_pretrained(param, model, args.ignore_init_mismatch)
     output.mkdir(parents=True, exist_ok=True)

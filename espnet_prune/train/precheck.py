@@ -106,13 +106,14 @@ def _missing_options(args: argparse.Namespace) -> List[str]:
 
 
 def check_entries(
-    entries: Sequence[Sequence[str]], option: str
+    entries: Sequence[Sequence[str]], option: str, folders: bool = True
 ) -> Dict[Path, Dict[str, str]]:
     """Check the tables of data and the files in them.
 
     Args:
         entries: (path, name, type) each, as in `--train_data_path_and_name_and_type`.
         option: The option that they are given by.
+        folders: Whether a path may be a directory, as of tables in parts.
 
     Returns:
         The tables of one line for each utterance, by path.
@@ -125,6 +126,8 @@ def check_entries(
         path = Path(name)
         if not path.exists():
             raise UserError(f"{option} {path}: no such file")
+        if path.is_dir() and not folders:
+            raise UserError(f"{option} {path}: is a directory, give a file")
         if not path.is_file() or kind not in _TABLES:
             continue
         tables[path] = _table(path, option)
