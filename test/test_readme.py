@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from test.egs2.test_recipe import FAKE
+from test.egs2.stand_in import FAKE
 from test.espnet_prune.deep import CONFIG, make_exp, make_model
 
 ROOT = Path(__file__).parents[1]

@@ -40,6 +40,7 @@ def test_cer_counts_white_space_of_any_kind(tmp_path):
 
 def test_references_are_cleaned_and_symbols_left_out_as_in_asr_sh(tmp_path):
     """The expected tokens are those of ESPnet's tokenize_text, as asr.sh calls it."""
+    pytest.importorskip("tacotron_cleaner")
     from espnet2.bin.tokenize_text import tokenize
 
     symbols, config = tmp_path / "nlsyms.txt", tmp_path / "config.yaml"
