@@ -17,6 +17,7 @@ Called again, it compares with the undisturbed run that it has.
 """
 
 import argparse
+import collections
 import io
 import json
 import os
@@ -34,7 +35,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 import numpy as np
 import torch
 
-from espnet_prune.utils import UserError, run_main
+from espnet_prune.report.decoding import releases
+from espnet_prune.utils import UserError, run_main, write_json
 from test.egs2.preloaded import Preloaded
 from test.egs2.tiny_recipe import make_recipe
 
@@ -324,6 +326,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--result", type=Path, help="write the figures to this JSON")
     parser.add_argument("--group", type=float, default=0.25, help="share of such kills")
     return parser
 
@@ -349,6 +352,11 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         tally = run_kills(
             expected / "exp", folder, Recipe(victim, server), args, longest
         )
+    if args.result is not None:
+        kinds = dict(sorted(collections.Counter(tally.kills).items()))
+        record = {"kills": len(tally.kills), "rounds": tally.rounds, "seed": args.seed}
+        record.update(torn=len(tally.torn), refused=tally.refusals, **releases())
+        write_json({**record, "where": kinds}, args.result)
     print(
         f"{len(tally.kills)} kills in {tally.rounds} rounds, each round as the "
         f"undisturbed run; {len(tally.torn)} files torn, none taken for a whole one; "

@@ -4,7 +4,8 @@
 """Every command with every kind of damage to every file that it reads.
 
 A command ends with 0 or with one sentence and 2, and changes nothing that was there.
-The suite draws `DRAWN` cases; ESPNET_PRUNE_LONG=1 runs all and prints the sentences.
+The suite draws `DRAWN` cases; ESPNET_PRUNE_LONG=1 runs all, prints the sentences, and
+writes test/results/fuzz.json.
 """
 
 import contextlib
@@ -24,7 +25,8 @@ import pytest
 import torch
 import yaml
 
-from espnet_prune.utils import read_json, run_main
+from espnet_prune.report.decoding import releases
+from espnet_prune.utils import read_json, run_main, write_json
 from test.espnet_prune.releases.make import options
 from test.espnet_prune.test_releases import CONFIG, EXP, MODEL, PAIR, lay_out, run
 
@@ -32,6 +34,7 @@ DRAWN = 48
 SEED = 0
 OUT = "out"
 LIMIT = 60  # seconds
+RESULT = Path(__file__).resolve().parents[1] / "results" / "fuzz.json"
 LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
 DATA = options()[2:]
 DECODE = ["--asr_train_config", CONFIG, "--asr_model_file", MODEL, "--beam_size", 1]
@@ -313,6 +316,13 @@ def test_damaged_files_end_in_a_sentence(base, capsys):
     with capsys.disabled():
         if LONG:
             print(*said.values(), sep="\n")
+            record = {
+                "cases": len(cases),
+                "wrong": len(wrong),
+                "seed": SEED,
+                **releases(),
+            }
+            write_json({**record, "sentences": sorted(said.values())}, RESULT)
         print(f"{len(cases)} cases, {len(said)} sentences, {len(wrong)} wrong")
     os.chdir(base)
     assert len(CASES) >= 300
