@@ -72,7 +72,12 @@ def read_command(
     config = early.parse_known_args(cmd)[0].config
     known = [action.dest for action in parser._actions]
     if config is not None:
-        check_keys(read_mapping(config), known, f"--config {config}")
+        given = read_mapping(config)
+        if not given:
+            raise UserError(
+                f"--config {config}: is empty; give options, or leave it out"
+            )
+        check_keys(given, known, f"--config {config}")
 
     def error(message: str) -> NoReturn:
         raise UserError(f"--config {config}: {message}" if config else message)

@@ -80,11 +80,19 @@ def read_training(command: List[str], vocab: int) -> argparse.Namespace:
 
 
 def read_inline(conf: Dict[str, Any], more: List[str], vocab: int) -> Any:
-    """Read options of a training that are part of a YAML."""
+    """Read options of a training that are part of a YAML, as `train_conf`.
+
+    Raises:
+        UserError: See `read_command`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.yaml"
         write_yaml(conf, path)
-        return read_training(["--config", str(path), *more], vocab)
+        try:
+            return read_training(["--config", str(path), *more], vocab)
+        except UserError as error:  # people know no such file
+            text = str(error).replace(f"--config {path}", "train_conf")
+            raise UserError(text) from error
 
 
 class Forecast:
