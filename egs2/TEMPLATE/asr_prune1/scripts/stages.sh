@@ -100,25 +100,27 @@ begin() { # STAGE DIR TITLE INPUT...: an input is a file (its content counts) or
     started=${SECONDS}
 }
 
+mark() { # FILE: write the signature, whole or not at all
+    mkdir -p "$(dirname "$1")"
+    echo "${signature}" > "$1.tmp"
+    mv "$1.tmp" "$1"
+}
+
 resume() { # keep what an interrupted run has left, unless its configuration was another
     local dir old=1
     dir=$(dirname "${marker}")
-    if [ "$(cat "${marker/done/begun}" 2> /dev/null)" != "${signature}" ] &&
-        [ -f "${marker/done/begun}" ]; then
+    if [ -s "${marker/done/begun}" ] && [ "$(cat "${marker/done/begun}")" != "${signature}" ]; then
         while [ -e "${dir}/old.${old}" ]; do old=$((old + 1)); done
         mkdir "${dir}/old.${old}"
         find "${dir}" -mindepth 1 -maxdepth 1 ! -name 'old.*' ! -name .lock ! -name '*_asr_model_*' \
             ! -name select ! -name cut -exec mv -t "${dir}/old.${old}" {} +
         log "The configuration has changed: the earlier result is in ${dir}/old.${old}"
     fi
-    mkdir -p "${dir}"
-    echo "${signature}" > "${marker/done/begun}"
+    mark "${marker/done/begun}"
 }
 
 finish() { # the stage is done
-    mkdir -p "$(dirname "${marker}")"
-    echo "${signature}" > "${marker}.tmp"
-    mv "${marker}.tmp" "${marker}"
+    mark "${marker}"
     unlock "${locked}"
     log "Stage ${marker##*stage}: done in $((SECONDS - started)) s"
 }
