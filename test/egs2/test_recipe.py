@@ -133,6 +133,19 @@ def test_a_changed_config_redoes_what_depends_on_it(recipe):
     assert {10, 11, 14, 15, 16, 17} <= set(stages(out)[1])
 
 
+def test_a_mark_that_was_not_written_is_no_other_configuration(recipe):
+    """A kill came between making the file and writing to it."""
+    assert run(recipe, "--stop_stage", "10").returncode == 0
+    dense = recipe / "exp/asr_train_asr_raw_bpe30"
+    dense.mkdir()
+    (dense / "checkpoint.pth").write_text("kept")
+    (dense / ".begun_stage11").touch()
+    done = run(recipe, "--stop_stage", "11")
+    assert done.returncode == 0 and "earlier result" not in done.stdout
+    assert not list(dense.glob("old.*")) and (dense / ".begun_stage11").read_text()
+    assert not list(dense.glob(".*.tmp"))
+
+
 def test_stage_stop_stage_and_skip_stages(recipe):
     assert run(recipe, "--stop-stage", "5").returncode == 0
     calls(recipe)
