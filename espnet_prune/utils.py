@@ -46,27 +46,23 @@ def run_main(main: Callable[[], Any]) -> None:
     try:
         main()
     except UserError as error:
-        print(f"espnet_prune: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sentence: Optional[str] = str(error)
     except ImportError as error:
         from espnet_prune.packages import missing_package
 
         sentence = missing_package(error)
         if sentence is None:
             raise
-        print(f"espnet_prune: error: {sentence}", file=sys.stderr)
-        sys.exit(2)
     except OSError as error:
         if error.errno not in _REMEDIES:
             raise
         where = f"{error.filename}: " if error.filename else ""
         remedy = _REMEDIES[error.errno]
-        print(
-            f"espnet_prune: error: {where}{error.strerror}; {remedy}, and call the "
-            "same command again",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        sentence = f"{where}{error.strerror}; {remedy}, and call the same command again"
+    else:
+        return
+    print(f"espnet_prune: error: {sentence}", file=sys.stderr)
+    sys.exit(2)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

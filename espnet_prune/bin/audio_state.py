@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Iterator, Optional, Sequence, Set
 
 from espnet_prune.data.tables import read_table, split_ark
-from espnet_prune.utils import read_mapping, run_main
+from espnet_prune.utils import read_mapping, run_main, sha256
 
 TABLES = ("wav.scp", "segments", "text", "utt2num_samples")
 
@@ -50,7 +50,7 @@ def facts(data: Sequence[Path], root: Path, times: bool) -> Iterator[str]:
         if not path.is_file():
             yield f"{path.name} missing"
             continue
-        yield f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        yield f"{path.name} {sha256(path)}"
         if path.suffix != ".scp" or not path.stat().st_size:
             continue
         for value in read_table(path).values():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from espnet_prune.data.corpus import whole_set
-from espnet_prune.data.tables import read_table, split_ark
+from espnet_prune.data.tables import audio_kind, read_table
 from espnet_prune.report import decoding
 from espnet_prune.utils import UserError, atomic_write, read_mapping, run_main
 
@@ -87,8 +87,7 @@ def kind(args: argparse.Namespace) -> str:
         path = whole_set(args.dumpdir, name) / "wav.scp"
         table = read_table(path, remedy="run the earlier stages first")
         for key, value in table.items():
-            ark = split_ark(value)[1] or value.endswith("|")
-            found.setdefault("kaldi_ark" if ark else "sound", f"{path}: '{key}'")
+            found.setdefault(audio_kind(value), f"{path}: '{key}'")
     if len(found) > 1:
         raise UserError(
             f"{found['kaldi_ark']} is in an ark, {found['sound']} is not; write them "

@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence
 
+from espnet_prune.data.tables import audio_kind, read_rows
 from espnet_prune.model_files import DEFAULT, find_checkpoint, home_of, own_files, same
 from espnet_prune.utils import (
     UserError,
@@ -129,12 +130,8 @@ def own_data(args: argparse.Namespace, config: Dict[str, Any]) -> Dict[str, Any]
 
 def _kind(scp: Path) -> str:
     """Return the type of audio that a wav.scp names, as ESPnet calls it."""
-    if scp.is_file():
-        with open(scp, encoding="utf-8") as stream:
-            first = stream.readline().strip()
-        if re.search(r":\d+$|\|$", first):
-            return "kaldi_ark"
-    return "sound"
+    values = (value for _, _, value in read_rows(scp)) if scp.is_file() else ()
+    return audio_kind(next(iter(values), ""))
 
 
 def view(args: argparse.Namespace, config: Dict[str, Any]) -> Path:

@@ -94,6 +94,12 @@ def split_ark(value: str) -> Tuple[str, bool]:
     return value, False
 
 
+def audio_kind(value: str) -> str:
+    """Return ESPnet's name for the type of the audio that wav.scp has as a value."""
+    in_ark = split_ark(value)[1] or value.endswith("|")
+    return "kaldi_ark" if in_ark else "sound"
+
+
 def has_mark(path: PathLike) -> bool:
     """Say whether a file begins with a byte order mark, which ESPnet does not skip."""
     with open(path, "rb") as stream:
