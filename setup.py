@@ -88,6 +88,7 @@ setup(
     python_requires=">=3.9",
     install_requires=["numpy", "PyYAML>=5.1.2", "torch>=2.1"],
     extras_require=EXTRAS,
+    entry_points={"console_scripts": ["espnet-prune=espnet_prune.__main__:main"]},
     classifiers=[
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",

@@ -92,6 +92,8 @@ def test_setup_metadata(metadata):
 
     assert metadata["name"] == "espnet_prune"
     assert metadata["version"] == espnet_prune.__version__
+    scripts = metadata["entry_points"]["console_scripts"]
+    assert scripts == ["espnet-prune=espnet_prune.__main__:main"]
     extras = set(metadata["extras_require"])
     assert extras >= {"train", "recipe", "report", "onnx", "test", "demo"}
     required = {re.split(r"[<>=!~]", r)[0] for r in metadata["install_requires"]}

@@ -240,9 +240,8 @@ def run_local(
     return [1 if code is None else code for code in codes]
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def launch(argv: List[str]) -> int:
     """Run the command line `argv`; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if argv else 2
@@ -293,5 +292,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     return 1 if failed else 0
 
 
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command."""
+    sys.exit(launch(sys.argv[1:] if cmd is None else cmd))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
