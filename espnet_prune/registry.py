@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import Any, Dict, Optional, Sequence
 
+from espnet_prune.decoders import rnnt_loss
+
 # where tasks keep registries of encoders of their own
 _TASKS = ("espnet2.tasks.", "espnet3.systems.")
 # the abstract class of the encoders in those that ours belong into
@@ -107,6 +109,10 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def install_hook() -> None:
-    """Register lazily: as soon as, and only if, an ESPnet task is imported."""
+    """Register lazily: as soon as, and only if, an ESPnet task is imported.
+
+    Transducers find a loss from then on, too.
+    """
+    rnnt_loss.install()
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
