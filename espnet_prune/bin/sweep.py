@@ -162,7 +162,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     args = get_parser().parse_args(words)
     setup_logging()
     members = plan(args)
-    from espnet_prune.report.side_by_side import require_all, run_side_by_side
+    from espnet_prune.jobs.side_by_side import require_all, run_side_by_side
 
     def ready(member: Member, done: Sequence[Member]) -> bool:
         return member is members[0] or members[0] in done

@@ -1,6 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
+import functools
 import os
 import signal
 import stat
@@ -10,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from espnet_prune import progress
+from espnet_prune.jobs import logs
 
 ROOT = Path(__file__).parents[2]
 RUN = ("-m", "espnet_prune.bin.run")
@@ -100,6 +104,19 @@ def test_user_errors_pass_through(launch):
 def test_progress_is_shown(launch):
     done = launch("--show", "epoch", "x.log", "echo", "1epoch results")
     assert done.stdout == "1epoch results\n"
+
+
+def test_lines_of_a_log_are_counted(tmp_path, monkeypatch, capsys):
+    soon = functools.partial(progress.progress, seconds=0.0)
+    monkeypatch.setattr(progress, "progress", soon)
+    watcher = logs.Watcher([tmp_path / "x.log"], count="best [0-9]", total="6")
+    for text in ("# best 0\nbest 1\n", "best 2\nworst 3\nbest", " 4\n"):
+        with open(tmp_path / "x.log", "a") as stream:
+            stream.write(text)
+        watcher.poll()
+    lines = capsys.readouterr().out.splitlines()
+    told = "so far: 3/6 done, about 00:00 left"
+    assert lines[-1] == told and "0/6" in lines[0] and len(lines) == 4
 
 
 @pytest.mark.parametrize("launch", ["slurm"], indirect=True)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from espnet_prune import slurm
+from espnet_prune.jobs import slurm
 
 # --wait loses the controller at once; the tasks run on
 SBATCH = r"""

@@ -5,17 +5,16 @@
 
 import contextlib
 import logging
-import time
 from typing import Any, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
+from espnet_prune.progress import progress
 from espnet_prune.utils import UserError
 
 MODES = ("utterance", "frame")
-LOG_SECONDS = 10.0
 
 
 def _hidden(x: Any) -> torch.Tensor:
@@ -122,32 +121,6 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             module.training = flag
 
 
-class _Progress:
-    """Logs done, total and remaining time every few seconds."""
-
-    def __init__(self, batches: Any) -> None:
-        try:
-            self.total = len(batches)
-        except TypeError:  # a generator
-            self.total = 0
-        self.start = self.logged = time.monotonic()
-        self.done = 0
-
-    def step(self) -> None:
-        """Count a batch."""
-        self.done += 1
-        now = time.monotonic()
-        if now - self.logged < LOG_SECONDS:
-            return
-        self.logged = now
-        if self.total:
-            left = (now - self.start) / self.done * (self.total - self.done)
-            text = f"{self.done}/{self.total} batches, {left:.0f} s left"
-        else:
-            text = f"{self.done} batches"
-        logging.info(f"Hidden states: {text}")
-
-
 def _run(model: nn.Module, batch: Any, device: torch.device) -> bool:
     """Encode a batch; False if all of it is too short for the subsampling."""
     try:
@@ -203,7 +176,8 @@ def collect_states(
     device = next(model.parameters()).device
     reservoir, means, count = _Reservoir(max_samples or 10_000, seed), [], 0
     offered = skipped = 0
-    progress, capture = _Progress(batches), _Capture(encoder)
+    total = len(batches) if hasattr(batches, "__len__") else None
+    bar, capture = progress(total, "hidden states", "batches"), _Capture(encoder)
     try:
         with _evaluating(model):
             for ids, batch in batches:
@@ -213,7 +187,7 @@ def collect_states(
                 if _run(model, batch, device):
                     frames = capture.real_frames()
                 skipped += len(ids) - len(frames[0])
-                progress.step()
+                bar.update()
                 if not frames[0]:
                     continue
                 if mode == "frame":

@@ -9,14 +9,13 @@ it first differs from what is there.
 """
 
 import hashlib
-import logging
-import time
 from collections import OrderedDict
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
 from espnet_prune.measure.speech import Entries
+from espnet_prune.progress import progress
 from espnet_prune.select.layers.coarse import Removed
 from espnet_prune.select.layers.dev_data import Batch, load_batches
 from espnet_prune.select.layers.fan_out import FanOut
@@ -112,15 +111,11 @@ class Evaluator:
         if self.fan_out is not None and len(new) > 1:
             self.fan_out(new, self.tried)
             new = []
-        start = last = time.time()
-        for i, removed in enumerate(new):
+        bar = progress(len(new), "evaluated", "sets of blocks")
+        for removed in new:
             self.tried.add(removed, *self._measure(kept_after(removed, self.number)))
-            if time.time() - last > 10:
-                last = time.time()
-                left = (last - start) / (i + 1) * (len(new) - i - 1)
-                logging.info(
-                    f"{i + 1} of {len(new)} sets evaluated, about {left:.0f} s left"
-                )
+            bar.update()
+        bar.close()
         return [Result(*self.tried[removed]) for removed in wanted]
 
     def _measure(self, kept: List[int]) -> Result:

@@ -16,8 +16,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import compare_table
 
+from espnet_prune.jobs.side_by_side import require_all, run_side_by_side
 from espnet_prune.measure.cost import PARTS
-from espnet_prune.report.side_by_side import require_all, run_side_by_side
 from espnet_prune.select.budget import UNIT_KINDS, Budget
 from espnet_prune.utils import (
     UserError,

@@ -16,9 +16,8 @@ import hashlib
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Set
+from typing import Any, Dict, List, NamedTuple, Set
 
 import grammar
 import numpy as np
@@ -27,7 +26,8 @@ from scipy.signal import lfilter, resample_poly
 from synth import Synthesiser
 from voices import Speaker, speakers
 
-from espnet_prune.utils import UserError, read_json, run_main, write_json
+from espnet_prune.progress import progress
+from espnet_prune.utils import UserError, read_json, run_main, setup_logging, write_json
 
 SPLITS = ("test", "dev", "train")  # the held-out sentences are drawn first
 SAMPLE_RATE = 16000
@@ -108,35 +108,13 @@ def render(
     return np.clip(np.rint(signal * 32767), -32768, 32767).astype(np.int16)
 
 
-class Progress:
-    """One line that is rewritten on a terminal, or a line per tenth in a log."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.start = total, 0, time.monotonic()
-
-    def step(self, split: str) -> None:
-        """Count one utterance."""
-        self.done += 1
-        passed = time.monotonic() - self.start
-        left = passed / self.done * (self.total - self.done)
-        line = (
-            f"mini_speech {split}: {self.done}/{self.total} utterances, "
-            f"{passed:.0f} s, {left:.0f} s left"
-        )
-        last = self.done == self.total
-        if sys.stderr.isatty():
-            print(f"\r{line} ", end="\n" if last else "", file=sys.stderr, flush=True)
-        elif last or self.done % max(1, self.total // 10) == 0:
-            print(line, file=sys.stderr, flush=True)
-
-
 def write_split(
     synthesiser: Synthesiser,
     utterances: List[Utterance],
     target: Path,
     fingerprint: Dict[str, object],
     snr: List[float],
-    progress: Progress,
+    bar: Any,
 ) -> None:
     """Write one split to a temporary directory and rename it to `target`."""
     work = target.parent / f".{target.name}.partial"
@@ -160,7 +138,7 @@ def write_split(
         tables["utt2spk"].append(f"{utt.name} {utt.speaker.name}")
         tables["utt2dur"].append(f"{utt.name} {len(samples) / SAMPLE_RATE:.4f}")
         members.setdefault(utt.speaker.name, []).append(utt.name)
-        progress.step(target.name)
+        bar.update()
     tables["spk2utt"] = [f"{k} {' '.join(v)}" for k, v in sorted(members.items())]
     for name, lines in tables.items():
         (work / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -230,6 +208,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Command line entry."""
     args = get_parser().parse_args()
+    setup_logging()
     per_speaker = {split: getattr(args, f"{split}_utts") for split in SPLITS}
     if min(per_speaker.values()) < 1 or max(per_speaker.values()) > 999:
         raise UserError("--train_utts, --dev_utts and --test_utts must be 1 to 999")
@@ -249,7 +228,8 @@ def main() -> None:
         if split not in missing:
             print(f"mini_speech {split}: finished before, skipped", file=sys.stderr)
     if missing:
-        progress = Progress(sum(len(utterances[s]) for s in missing))
+        total = sum(len(utterances[s]) for s in missing)
+        bar = progress(total, "mini_speech", "utterances")
         args.data_dir.mkdir(parents=True, exist_ok=True)
         with Synthesiser() as synthesiser:
             warning = synthesiser.warning()
@@ -258,7 +238,7 @@ def main() -> None:
             for split in missing:
                 target = args.data_dir / split
                 write_split(
-                    synthesiser, utterances[split], target, common, args.snr, progress
+                    synthesiser, utterances[split], target, common, args.snr, bar
                 )
     for split in reversed(SPLITS):
         facts = read_json(args.data_dir / split / MANIFEST)

@@ -6,10 +6,10 @@
 import concurrent.futures
 import logging
 import subprocess
-import time
 from pathlib import Path
 from typing import Callable, Dict, List, Protocol, Sequence, TypeVar
 
+from espnet_prune.progress import progress
 from espnet_prune.utils import UserError
 
 
@@ -43,10 +43,10 @@ def run_side_by_side(
     Returns:
         The jobs that failed, or that could not start.
     """
-    start = time.time()
     logs.mkdir(parents=True, exist_ok=True)
     waiting, failed, done = list(jobs), [], []
     running: Dict[concurrent.futures.Future, J] = {}
+    bar = progress(len(jobs), "all", "jobs", logging.info, 0.1)
 
     def run(job: J) -> bool:
         with open(logs / f"{job.name}.log", "a", encoding="utf-8") as log:
@@ -69,17 +69,11 @@ def run_side_by_side(
             for future in ended:
                 job = running.pop(future)
                 (done if future.result() else failed).append(job)
-                passed = time.time() - start
-                left = passed * len(waiting + list(running.values()))
-                logging.info(
-                    "%s: %s; %d of %d jobs, %.0f min passed, about %.0f min left",
-                    job.name,
-                    "done" if future.result() else f"FAILED, see {logs}/{job.name}.log",
-                    len(done) + len(failed),
-                    len(jobs),
-                    passed / 60,
-                    left / max(len(done) + len(failed), 1) / 60,
+                end = (
+                    "done" if future.result() else f"FAILED, see {logs}/{job.name}.log"
                 )
+                logging.info("%s: %s", job.name, end)
+                bar.update()
     return failed
 
 

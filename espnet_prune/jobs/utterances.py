@@ -1,0 +1,144 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The utterances of several sets, split over parallel jobs, and the jobs' results."""
+
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from espnet_prune.data.corpus import whole_set
+from espnet_prune.data.tables import audio_kind, read_table
+from espnet_prune.report import decoding
+from espnet_prune.utils import UserError, atomic_write, read_mapping
+
+
+def read_keys(path: Path) -> Dict[str, str]:
+    """Read a Kaldi table as {key: line}.
+
+    Raises:
+        UserError: See `read_table`.
+    """
+    table = read_table(path, remedy="run the earlier stages first")
+    return {key: f"{key} {value}".rstrip() for key, value in table.items()}
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write lines atomically, creating the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as stream:
+        stream.writelines(line + "\n" for line in lines)
+
+
+def parts(lines: List[str], number: int) -> List[List[str]]:
+    """Split a list into `number` contiguous parts of nearly equal length."""
+    edges = [i * len(lines) // number for i in range(number + 1)]
+    return [lines[a:b] for a, b in zip(edges, edges[1:])]
+
+
+def split(
+    dumpdir: Path, sets: Sequence[str], output: Path, jobs: int, by_set: bool
+) -> int:
+    """Write the lists of utterances; returns the number of jobs.
+
+    Args:
+        dumpdir: Holds SET/wav.scp, and maybe org/SET.
+        sets: Names of the sets.
+        output: Where logdir/ is made.
+        jobs: How many jobs there are at most.
+        by_set: Whether every set has lists of its own, for statistics.
+
+    Raises:
+        UserError: An utterance is in two sets that share lists.
+    """
+    logdir = output / "logdir"
+    for old in logdir.glob("keys.*.scp"):
+        old.unlink()
+    # training's copy of a set lacks what training cannot use, decoding takes the whole
+    find = Path.joinpath if by_set else whole_set
+    tables = {s: read_keys(find(dumpdir, s) / "wav.scp") for s in sets}
+    if by_set:
+        number = min([jobs] + [len(table) for table in tables.values()])
+        for name, table in tables.items():
+            for i, part in enumerate(parts(list(table.values()), number), 1):
+                write_lines(logdir / f"{name}.{i}.scp", part)
+        return number
+    every: Dict[str, str] = {}
+    for name, table in tables.items():
+        for key in table:
+            if key in every:
+                raise UserError(
+                    f"{whole_set(dumpdir, name)}/wav.scp: the utterance '{key}' "
+                    "is in another set, too; decode the two in separate runs"
+                )
+        every.update(table)
+    number = min(jobs, len(every))
+    write_lines(logdir / "wav.scp", list(every.values()))
+    for i, part in enumerate(parts(list(every.values()), number), 1):
+        write_lines(logdir / f"keys.{i}.scp", part)
+    return number
+
+
+def kind(dumpdir: Path, sets: Sequence[str], model_config: Optional[Path]) -> str:
+    """Return the type of the audio of all sets, as ESPnet calls it.
+
+    Args:
+        dumpdir: See `split`.
+        sets: Names of the sets.
+        model_config: config.yaml of the model that decodes them, if it is known.
+
+    Raises:
+        UserError: Some of it is in an ark and some not, or the model was trained on the
+            other kind: ESPnet scales the two differently.
+    """
+    found: Dict[str, str] = {}
+    for name in sets:
+        path = whole_set(dumpdir, name) / "wav.scp"
+        table = read_table(path, remedy="run the earlier stages first")
+        for key, value in table.items():
+            found.setdefault(audio_kind(value), f"{path}: '{key}'")
+    if len(found) > 1:
+        raise UserError(
+            f"{found['kaldi_ark']} is in an ark, {found['sound']} is not; write them "
+            "in one format, or decode the sets in separate runs"
+        )
+    ((own, example),) = found.items()
+    config = read_mapping(model_config) if model_config else {}
+    for _, name, trained in config.get("train_data_path_and_name_and_type") or []:
+        known = name == "speech" and trained in ("sound", "kaldi_ark")
+        if known and trained != own:
+            raise UserError(
+                f"{example} is of type {own}, but {model_config} was trained on "
+                f"{trained}, whose samples ESPnet scales differently; write the set as "
+                "the training set is (--audio_format)"
+            )
+    return own
+
+
+def collect(dumpdir: Path, sets: Sequence[str], output: Path) -> None:
+    """Merge the jobs' results and sort them into the sets.
+
+    Args:
+        dumpdir: See `split`.
+        sets: Names of the sets.
+        output: The folder that `split` was given.
+
+    Raises:
+        UserError: An utterance has no result, or jobs were decoded differently.
+    """
+    logdir = output / "logdir"
+    number = len(list(logdir.glob("keys.*.scp")))
+    folders = [logdir / f"output.{job}" for job in range(1, number + 1)]
+    decoding.collect(folders, output)
+    for kind in ("text", "token", "token_int", "score"):
+        found: Dict[str, str] = {}
+        for folder in folders:
+            found.update(read_keys(folder / "1best_recog" / kind))
+        for name in sets:
+            keys = sorted(read_keys(whole_set(dumpdir, name) / "wav.scp"))
+            missing = [key for key in keys if key not in found]
+            if missing:
+                raise UserError(
+                    f"{logdir}: no {kind} for {len(missing)} utterances of {name}, "
+                    f"the first is '{missing[0]}'"
+                )
+            write_lines(output / name / kind, [found[key] for key in keys])
