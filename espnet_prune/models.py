@@ -271,7 +271,7 @@ def _note_frontend(model: nn.Module) -> None:
     if kind in SSL_FRONTENDS:
         logging.warning(
             f"{kind} is no part of the encoder: it is neither counted nor pruned; see "
-            "'Self-supervised encoders' in the README"
+            "docs/self_supervised.md"
         )
 
 

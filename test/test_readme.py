@@ -1,8 +1,9 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""What the README tells people to type works."""
+"""What the README and docs/ tell people to type works."""
 
+import json
 import os
 import re
 import shlex
@@ -19,13 +20,26 @@ from test.egs2.stand_in import FAKE
 from test.espnet_prune.deep import CONFIG, make_exp, make_model
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(
-    r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S
-)
-PYTHON = [text for kind, text in BLOCKS if kind == "python"]
-SHELL = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
-RECIPE = [line for line in SHELL if line.startswith("./run.sh")]
-SWEEP = next(line for line in SHELL if "espnet_prune.bin.sweep" in line)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    (page.name, kind, text)
+    for page in PAGES
+    for kind, text in re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(), re.M | re.S)
+]
+PYTHON = [(page, text) for page, kind, text in BLOCKS if kind == "python"]
+SHELL = [
+    (page, line) for page, kind, t in BLOCKS if kind == "sh" for line in t.split("\n")
+]
+LINES = list(dict.fromkeys(line for _, line in SHELL if line))
+RECIPE = [line for line in LINES if line.startswith("./run.sh")]
+SWEEP = next(line for line in LINES if line.startswith("espnet-prune sweep "))
+FOLDER = "egs2/an4/asr_prune1"
+RUN_ALL = """
+import json, sys
+
+for page, text in json.load(sys.stdin):
+    exec(compile(text, page, "exec"), {"__name__": "__main__"})
+"""
 
 
 def run(command, folder, **kwargs):
@@ -36,7 +50,7 @@ def run(command, folder, **kwargs):
 
 
 def make_depths(exp):
-    """Write the model that the README speaks of, with its depth table."""
+    """Write the model that the pages speak of, with its depth table."""
     from espnet_prune.deploy.depth_table import Depth, DepthTable
 
     make_exp(exp, make_model(CONFIG))
@@ -44,12 +58,19 @@ def make_depths(exp):
     DepthTable(depths, 5).save(exp / "depth_table.json")
 
 
-@pytest.mark.parametrize("number", range(len(PYTHON)))
-def test_python(number, tmp_path):
-    if "exp/asr_x" in PYTHON[number]:
-        make_depths(tmp_path / "exp" / "asr_x")
-    done = run([sys.executable, "-c", PYTHON[number]], tmp_path)
+def test_python(tmp_path):
+    """All in one process, for its imports take longest; a failure names the page."""
+    make_depths(tmp_path / "exp" / "asr_x")
+    done = run([sys.executable, "-c", RUN_ALL], tmp_path, input=json.dumps(PYTHON))
     assert done.returncode == 0, done.stderr
+
+
+def test_recipes_are_called_from_their_directory():
+    for page in {page for page, line in SHELL if line in RECIPE}:
+        lines = [line for name, line in SHELL if name == page and line]
+        assert (
+            f"cd {FOLDER}" in lines[: lines.index(next(iter(set(lines) & {*RECIPE})))]
+        )
 
 
 @pytest.mark.parametrize("line", RECIPE)
@@ -61,8 +82,7 @@ def test_recipe(line, tmp_path):
         symlinks=True,
         ignore=shutil.ignore_patterns("exp", "dump", "data", "downloads"),
     )
-    folder = tmp_path / "egs2" / "an4" / "asr_prune1"
-    assert f"cd {folder.relative_to(tmp_path)}" in SHELL
+    folder = tmp_path / FOLDER
     fake = FAKE.replace("bpe_unigram30", "char").replace('"train"', '"train_sp"')
     words = shlex.split(line)
     if "--inference_asr_model" in words:
@@ -85,37 +105,38 @@ def test_recipe(line, tmp_path):
 def test_other_commands(tmp_path):
     """Every other line is one that is known to run, here or as this very suite."""
     command = "python -m espnet_prune.with_registry -m espnet2.bin.asr_train --help"
-    coarse = "python -m espnet_prune.bin.select --matrix similarity_svcca.npz "
+    coarse = "espnet-prune select --matrix similarity_svcca.npz "
     coarse += "--num_remove 6 --coarse_only"
     known = {
         "make -C tools demo",
         "make -C tools test",
-        "cd egs2/an4/asr_prune1",
+        f"cd {FOLDER}",
         command,
         coarse,
         SWEEP,
     }
-    assert {line for line in SHELL if line and line not in RECIPE} == known
+    assert set(LINES).difference(RECIPE) == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--encoder_conf" in done.stdout
     np.savez(tmp_path / "similarity_svcca.npz", matrix=np.ones((13, 13)))
-    done = run([sys.executable, *coarse.split()[1:]], tmp_path)
+    coarse = ["-m", "espnet_prune", *coarse.split()[1:]]
+    done = run([sys.executable, *coarse], tmp_path)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 10
 
 
 def test_sweep():
-    """The sweep of the README is one that the recipe's configurations allow."""
+    """The sweep of the pages is one that the recipe's configurations allow."""
     from espnet_prune.bin import sweep
 
-    args = sweep.get_parser().parse_args(shlex.split(SWEEP)[3:])
+    args = sweep.get_parser().parse_args(shlex.split(SWEEP)[2:])
     for path in args.prune_configs:
-        assert (ROOT / "egs2" / "an4" / "asr_prune1" / path).is_file()
+        assert (ROOT / FOLDER / path).is_file()
     assert len(args.sparsities) == 3
 
 
 def test_configurations():
-    """The YAML of the README is what `select` takes, or builds an encoder."""
+    """The YAML of the pages is what `select` takes, or builds an encoder."""
     import torch
 
     from espnet_prune.distill.config import DistillConf
@@ -123,7 +144,7 @@ def test_configurations():
     from espnet_prune.select.budget import Budget
     from espnet_prune.select.conf import COMMON, METHODS
 
-    texts = [text for kind, text in BLOCKS if kind == "yaml"]
+    texts = [text for _, kind, text in BLOCKS if kind == "yaml"]
     (train,) = [text for text in texts if text.startswith("frontend: ")]
     texts.remove(train)
     for line in "".join(texts).splitlines():

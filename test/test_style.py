@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP_LEVEL = {
-    *("egs2", "espnet_prune", "test", "tools"),
+    *("docs", "egs2", "espnet_prune", "test", "tools"),
     *("setup.py", "setup.cfg", "README.md", "LICENSE"),
 }
 

@@ -76,8 +76,8 @@ def refuse_frontend(model: Any) -> None:
         raise UserError(
             f"{kind} cannot be pruned where it is; make its model the encoder: set "
             "frontend: null, input_size: 1, encoder: pruned_wav2vec2 and in "
-            "encoder_conf model and weights, and train once more (README, "
-            "Self-supervised encoders)"
+            "encoder_conf model and weights, and train once more "
+            "(docs/self_supervised.md)"
         )
 
 

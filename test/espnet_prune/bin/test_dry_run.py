@@ -103,15 +103,17 @@ def test_what_cannot_be_done_is_told_after_all_else(folder, capsys):
         run("--prune_args=--num_remove 7", prune=("layers.yaml",))
 
 
-def test_the_configuration_of_the_readme(folder):
+def test_the_configuration_of_the_docs(folder):
     """It fits into a training on a corpus as small as AN4."""
-    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "budgets.md").read_text(
+        encoding="utf-8"
+    )
     (example,) = re.findall(r"^```yaml\n(method: l0.*?)^```", text, re.M | re.S)
-    Path("readme.yaml").write_text(example, encoding="utf-8")
-    (row,) = run(prune=("readme.yaml",), hours="0.7")["selections"]
+    Path("docs.yaml").write_text(example, encoding="utf-8")
+    (row,) = run(prune=("docs.yaml",), hours="0.7")["selections"]
     assert row["asked"] == {"params": 0.5} and row["steps"] > 250
     with pytest.raises(UserError, match="ramp_steps 250 would not be over"):
-        run(prune=("readme.yaml",), hours="0.1")
+        run(prune=("docs.yaml",), hours="0.1")
 
 
 def test_the_default_ramp_counts(folder):
