@@ -126,6 +126,14 @@ def atomic_write(path: PathLike, mode: str = "w") -> Iterator[Any]:
         raise
 
 
+def atomic_link(target: PathLike, path: Path) -> None:
+    """Make `path` a link to `target`, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, path)
+
+
 def atomic_torch_save(obj: Any, path: PathLike, **kwargs: Any) -> None:
     """`torch.save` that never leaves a truncated file behind."""
     import torch

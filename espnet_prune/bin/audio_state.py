@@ -12,58 +12,11 @@ paths are noticed. What is missing counts as missing.
 """
 
 import argparse
-import hashlib
 from pathlib import Path
-from typing import Iterator, Optional, Sequence, Set
+from typing import Optional, Sequence
 
-from espnet_prune.data.tables import read_table, split_ark
-from espnet_prune.utils import read_mapping, run_main, sha256
-
-TABLES = ("wav.scp", "segments", "text", "utt2num_samples")
-
-
-def tables_of(path: Path) -> Iterator[Path]:
-    """Yield the tables that a DATA argument stands for."""
-    if path.is_dir():
-        yield from (path / name for name in TABLES)
-    elif path.suffix == ".yaml":
-        config = read_mapping(path) if path.is_file() else {}
-        for part in ("train", "valid"):
-            for entry in config.get(f"{part}_data_path_and_name_and_type") or []:
-                table = Path(entry[0])
-                yield table
-                yield table.parent / "utt2num_samples"
-    else:
-        yield path
-
-
-def facts(data: Sequence[Path], root: Path, times: bool) -> Iterator[str]:
-    """Yield what the hash is made of.
-
-    Args:
-        data: See above.
-        root: To which paths in wav.scp are relative.
-        times: Whether the time of the last change of an audio file counts.
-    """
-    known: Set[Path] = set()
-    for path in (table for one in data for table in tables_of(one)):
-        if not path.is_file():
-            yield f"{path.name} missing"
-            continue
-        yield f"{path.name} {sha256(path)}"
-        if path.suffix != ".scp" or not path.stat().st_size:
-            continue
-        for value in read_table(path).values():
-            audio = root / split_ark(value)[0]
-            if not value or value.endswith("|") or audio in known:
-                continue
-            known.add(audio)
-            try:
-                state = audio.stat()
-            except OSError:
-                yield f"{value} missing"
-                continue
-            yield f"{value} {state.st_size} {state.st_mtime_ns if times else ''}"
+from espnet_prune.data.state import digest
+from espnet_prune.utils import run_main
 
 
 def main(cmd: Optional[Sequence[str]] = None) -> None:
@@ -81,10 +34,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         help="for what ESPnet has formatted, which changes the times of all files",
     )
     args = parser.parse_args(cmd)
-    digest = hashlib.sha256()
-    for fact in facts(args.data, args.root, not args.without_times):
-        digest.update(f"{fact}\n".encode("utf-8"))
-    print(digest.hexdigest())
+    print(digest(args.data, args.root, not args.without_times))
 
 
 if __name__ == "__main__":

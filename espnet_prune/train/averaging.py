@@ -16,8 +16,7 @@ import torch
 from espnet_prune.checkpoints import read_weights
 from espnet_prune.models import state_problems
 from espnet_prune.tensor_names import as_here
-from espnet_prune.train.checkpoint import link
-from espnet_prune.utils import UserError, atomic_torch_save
+from espnet_prune.utils import UserError, atomic_link, atomic_torch_save
 
 
 @torch.no_grad()
@@ -83,9 +82,9 @@ def average_nbest_models(
             path = output_dir / f"{phase}.{key}.ave_{number}best.{end}"
             best = [output_dir / f"{epoch}epoch.pth" for epoch in epochs[:number]]
             if number == 1:
-                link(best[0].name, path)
+                atomic_link(best[0].name, path)
                 continue
             logging.info(f"Averaging {number} epochs by {phase}.{key}: {path}")
             atomic_torch_save(mean_of(best), path)
         last = f"{phase}.{key}.ave_{numbers[-1]}best.{end}"
-        link(last, output_dir / f"{phase}.{key}.ave.{end}")
+        atomic_link(last, output_dir / f"{phase}.{key}.ave.{end}")

@@ -15,7 +15,7 @@ import torch
 from espnet_prune.checkpoints import unprefixed
 from espnet_prune.models import state_problems
 from espnet_prune.tensor_names import as_here, as_written
-from espnet_prune.utils import UserError, atomic_torch_save, load_tensors
+from espnet_prune.utils import UserError, atomic_link, atomic_torch_save, load_tensors
 
 CHECKPOINT = "checkpoint.pth"
 _EPOCH = re.compile(r"\d+epoch\.pth")
@@ -61,15 +61,6 @@ def check_same_structure(path: Path, model: torch.nn.Module) -> None:
             f"{path.parent} holds a training of another structure: {path.name} "
             f"{'; '.join(problems)}; choose another --output_dir or remove it"
         )
-
-
-def link(target: str, path: Path) -> None:
-    """Make `path` a link to `target`, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    temporary.symlink_to(target)
-    os.replace(temporary, path)
 
 
 def remove_leftovers(output_dir: Path) -> None:
@@ -124,7 +115,7 @@ def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
     reporter, epoch = _reporter(states), last_epoch(states)
     name = f"{epoch}epoch.pth"
     atomic_torch_save(states["model"], output_dir / name)
-    link(name, output_dir / "latest.pth")
+    atomic_link(name, output_dir / "latest.pth")
     keep = {epoch}
     keep_nbest = options.keep_nbest_models
     count = keep_nbest if isinstance(keep_nbest, int) else max(keep_nbest or [1])
@@ -134,7 +125,7 @@ def repair(output_dir: Path, states: Mapping[str, Any], options: Any) -> None:
         order = reporter.sort_epochs(phase, key, mode)
         keep.update(order[:count])
         if (output_dir / f"{order[0]}epoch.pth").exists():
-            link(f"{order[0]}epoch.pth", output_dir / f"{phase}.{key}.best.pth")
+            atomic_link(f"{order[0]}epoch.pth", output_dir / f"{phase}.{key}.best.pth")
     for other in range(1, epoch):
         path = output_dir / f"{other}epoch.pth"
         if other not in keep and path.exists():
