@@ -63,10 +63,10 @@ def read_training(command: List[str], vocab: int) -> argparse.Namespace:
     Raises:
         UserError: See `asr_train.read_command` and `precheck.check_confs`.
     """
-    from espnet_prune.bin.asr_train import get_parser as train_parser
-    from espnet_prune.bin.asr_train import read_command
     from espnet_prune.distill.config import DistillConf
     from espnet_prune.train import precheck
+    from espnet_prune.train.command import get_parser as train_parser
+    from espnet_prune.train.command import read_command
     from espnet_prune.train.task import PruneASRTask
 
     tokens = [f"t{i}" for i in range(vocab - 3)]

@@ -102,6 +102,7 @@ def tiny(tmp_path_factory):
 def train():
     pytest.importorskip("espnet2")
     torch.set_num_threads(1)
+    import espnet_prune.train.command  # noqa: F401  importing ESPnet prints a line
     from espnet_prune.bin import asr_train
 
     return asr_train.main

@@ -142,7 +142,7 @@ def test_output_of_another_structure_is_left_alone(tiny, dense, train):
 
 
 def test_base_config_gives_the_model_and_nothing_else(tiny, dense, train):
-    from espnet_prune.bin.asr_train import get_parser, read_command
+    from espnet_prune.train.command import get_parser, read_command
 
     own = tiny.root / "own.yaml"
     own.write_text(
@@ -171,7 +171,7 @@ def test_base_config_gives_the_model_and_nothing_else(tiny, dense, train):
 
 @pytest.mark.parametrize("base", [[], ["--base_config"]])
 def test_rates_as_everyone_writes_them(tiny, dense, train, base):
-    from espnet_prune.bin.asr_train import get_parser, read_command
+    from espnet_prune.train.command import get_parser, read_command
 
     own = tiny.root / "rates.yaml"
     own.write_text("optim: adam\noptim_conf: {lr: 1e-3}\ngrad_clip: 5e0\n")
@@ -183,7 +183,7 @@ def test_rates_as_everyone_writes_them(tiny, dense, train, base):
 
 
 def test_base_config_of_another_class_drops_its_conf():
-    from espnet_prune.bin.asr_train import merge_configs
+    from espnet_prune.train.command import merge_configs
 
     base = dict(
         encoder="conformer",

@@ -49,7 +49,7 @@ def test_two_processes_with_stochastic_depth(tiny, train):
 
 
 def test_the_switch_is_for_distributed_stochastic_depth_only(tiny, train, monkeypatch):
-    from espnet_prune.bin.asr_train import get_parser
+    from espnet_prune.train.command import get_parser
     from espnet_prune.train.task import PruneASRTask
 
     for distributed, rate in ((False, 0.8), (True, 0), (True, [0, 0.1])):

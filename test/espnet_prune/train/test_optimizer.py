@@ -138,7 +138,7 @@ def test_a_step_that_amp_skips_is_not_counted(with_gates, fused, monkeypatch):
 
 
 def test_weight_decay_is_excluded_as_in_espnet(tiny, dense, train):
-    from espnet_prune.bin.asr_train import get_parser
+    from espnet_prune.train.command import get_parser
     from espnet_prune.train.task import PruneASRTask
 
     changes = dict(optim="adamw", optim_conf=dict(lr=0.1, weight_decay=0.5))

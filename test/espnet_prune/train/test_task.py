@@ -35,7 +35,7 @@ def test_gated_run_writes_stock_config_and_plain_weights(tiny, dense, train):
 
 def build(tiny, dense, **changes):
     """Build a model as the task does for training."""
-    from espnet_prune.bin.asr_train import get_parser
+    from espnet_prune.train.command import get_parser
     from espnet_prune.train.task import PruneASRTask
 
     cmd = command(tiny, dense, tiny.root / "built", **changes)
@@ -95,7 +95,7 @@ def test_cut_student_learns_only_in_blocks_that_exist(tiny, dense, train, matchi
         subsampling_channels=[8, 8],
         kept_blocks=[0, 1],
     )
-    from espnet_prune.bin.asr_train import get_parser
+    from espnet_prune.train.command import get_parser
     from espnet_prune.train.task import PruneASRTask
 
     conf = dict(tiny.config["encoder_conf"], structure=widths)

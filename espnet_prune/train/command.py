@@ -1,0 +1,183 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The command line of a training: ESPnet's, completed from the model's config.yaml."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, NoReturn, Optional
+
+from espnet_prune.models import read_model_config
+from espnet_prune.reader import check_types
+from espnet_prune.train.task import PruneASRTask
+from espnet_prune.utils import (
+    UserError,
+    as_number,
+    check_gpus,
+    nearest,
+    read_mapping,
+    write_yaml,
+)
+
+# what makes the model, as opposed to its training
+_CLASSES = (
+    "frontend",
+    "specaug",
+    "normalize",
+    "preencoder",
+    "encoder",
+    "postencoder",
+    "decoder",
+    "model",
+    "preprocessor",
+)
+MODEL_KEYS = (
+    "token_list",
+    "token_type",
+    "bpemodel",
+    "non_linguistic_symbols",
+    "cleaner",
+    "g2p",
+    "input_size",
+    "init",
+    "ctc_conf",
+    "joint_net_conf",
+    "use_preprocessor",
+    "speech_volume_normalize",
+    "aux_ctc_tasks",
+    "use_lang_prompt",
+    "use_nlp_prompt",
+    *_CLASSES,
+    *(f"{name}_conf" for name in _CLASSES),
+)
+
+
+def merge_configs(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
+    """Take model keys from `base` unless `own` has them.
+
+    Args:
+        base: The config.yaml of an experiment.
+        own: The YAML of `--config`.
+
+    Returns:
+        dict: `own` completed; a `*_conf` present in both is merged key by key if the
+        class that it belongs to is the same.
+    """
+    merged = {key: base[key] for key in MODEL_KEYS if key in base}
+    if "weights" in (merged.get("encoder_conf") or {}):
+        # published weights were for the first training; now --init_param has them
+        merged["encoder_conf"] = {**merged["encoder_conf"], "weights": None}
+    for key, value in own.items():
+        kind = key[: -len("_conf")]
+        same_class = kind not in own or own[kind] == base.get(kind)
+        if (
+            key.endswith("_conf")
+            and same_class
+            and isinstance(value, dict)
+            and isinstance(merged.get(key), dict)
+        ):
+            value = {**merged[key], **value}
+        merged[key] = value
+    for kind in _CLASSES:
+        if own.get(kind, base.get(kind)) != base.get(kind) and (
+            f"{kind}_conf" not in own
+        ):
+            merged.pop(f"{kind}_conf", None)
+    return merged
+
+
+def get_parser(description: Optional[str] = None) -> argparse.ArgumentParser:
+    """Return ESPnet's parser with our options; errors become `UserError`."""
+    parser = PruneASRTask.get_parser()
+    parser.description = description
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+    def error(message: str) -> NoReturn:
+        raise UserError(message)
+
+    parser.error = error
+    return parser
+
+
+def _known_keys(parser: argparse.ArgumentParser) -> List[str]:
+    return sorted(a.dest for a in parser._actions if a.dest not in ("help", "config"))
+
+
+def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Namespace:
+    """Parse the command, with the YAML completed from `--base_config`.
+
+    Raises:
+        UserError: Unknown key or option, or an unreadable file.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.error = parser.error
+    for name in ("--config", "--base_config", "--output_dir"):
+        early.add_argument(name)
+    args, rest = early.parse_known_args(cmd)
+    own: Dict[str, Any] = {}
+    known = _known_keys(parser)
+    if args.config is not None:
+        own = read_mapping(args.config)
+        for key in own:
+            if key not in known:
+                raise UserError(
+                    f"--config {args.config}: unknown key '{key}'{nearest(key, known)}"
+                )
+        kinds: Dict[str, Any] = {k: Optional[dict] for k in own if k.endswith("_conf")}
+        kinds.update(dict.fromkeys((*_CLASSES, "optim", "scheduler"), Optional[str]))
+        check_types(own, kinds, f"--config {args.config}")
+    options = [f"--{key}" for key in (*known, "config", "help")]
+    for word in rest:
+        name = word.split("=", 1)[0]
+        if name.startswith("--") and name not in options:
+            raise UserError(f"unknown option {name}{nearest(name, options)}")
+    base_config = args.base_config or own.get("base_config")
+    if base_config is not None:
+        own = merge_configs(read_model_config(base_config), own)
+    given = []
+    with tempfile.TemporaryDirectory() as folder:
+        if own:  # ESPnet's parser would take 1e-3 for text
+            given = ["--config", str(Path(folder) / "merged.yaml")]
+            write_yaml(own, given[1])
+        if args.output_dir is not None:
+            given += ["--output_dir", args.output_dir]
+        parsed = parser.parse_args([*given, *rest])
+    parsed.config = args.config
+    if base_config is not None:
+        parsed.base_config = str(base_config)
+    for key, value in vars(parsed).items():
+        if isinstance(value, dict):  # also of --optim_conf lr=1e-3
+            setattr(parsed, key, as_number(value))
+    return parsed
+
+
+def train(cmd: List[str], description: Optional[str] = None) -> argparse.Namespace:
+    """Train as a command line says; return its options.
+
+    Args:
+        cmd: The command line.
+        description: What --help says.
+
+    Raises:
+        UserError: Bad input; nothing of an earlier training is overwritten.
+    """
+    from torch.multiprocessing import ProcessExitedException
+
+    from espnet_prune.train import precheck
+
+    args = read_command(get_parser(description), cmd)
+    if not args.print_config:
+        check_gpus(args.ngpu)
+        precheck.check_files(args)
+        precheck.check_confs(args, PruneASRTask)
+        precheck.check_data(args)
+        precheck.check_raw_speech(args)
+    try:
+        PruneASRTask.main(args=args)
+    except ProcessExitedException as error:
+        if error.exit_code != 2:
+            raise
+        sys.exit(2)  # the rank has already told what is wrong
+    return args
