@@ -142,14 +142,15 @@ def test_configurations():
     from espnet_prune.distill.config import DistillConf
     from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
     from espnet_prune.select.budget import Budget
-    from espnet_prune.select.conf import COMMON, METHODS
+    from espnet_prune.select.conf import COMMON
+    from espnet_prune.select.methods import get_method
 
     texts = [text for _, kind, text in BLOCKS if kind == "yaml"]
     (train,) = [text for text in texts if text.startswith("frontend: ")]
     texts.remove(train)
     for line in "".join(texts).splitlines():
         conf = yaml.safe_load(line)
-        assert set(conf) <= {*COMMON, *METHODS["l0"]}
+        assert set(conf) <= {*COMMON, *get_method("l0").keys}
         DistillConf.from_dict(conf.get("distill_conf"))
         assert Budget.from_conf(conf.get("budget", {})).names
     train = yaml.safe_load(train)

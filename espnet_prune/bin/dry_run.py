@@ -135,8 +135,12 @@ class Forecast:
         return row
 
 
-def dense_row(path: Path, options: Any) -> Tuple[Dict[str, Any], Any, Forecast]:
-    """Build a model and let it take a step; return its row, itself, and its prices."""
+def dense_row(path: Path, options: Any) -> Tuple[Dict, Any, Dict, Forecast]:
+    """Build a model and let it take a step.
+
+    Returns:
+        Its row, itself, its configuration, and its prices.
+    """
     import torch
 
     from espnet_prune.measure.cost import cost
@@ -165,7 +169,7 @@ def dense_row(path: Path, options: Any) -> Tuple[Dict[str, Any], Any, Forecast]:
         "took": step.took,
         **forecast.training(args, teacher=False),
     }
-    return row, model, forecast
+    return row, model, vars(args), forecast
 
 
 def front_end(dense: Any, frames: int) -> int:
@@ -178,63 +182,30 @@ def front_end(dense: Any, frames: int) -> int:
 
 
 def prune_row(
-    path: Path, model: Any, frames: int, forecast: Forecast
+    path: Path, model: Any, config: Dict[str, Any], forecast: Forecast
 ) -> Dict[str, Any]:
-    """Check a selection against a model, which makes `frames` of 10 s; return its row.
+    """Check a selection against a model of some configuration; return its row.
 
     Raises:
-        UserError: See `select.conf.read_conf` and `select.check_feasible`.
+        UserError: See `read_conf` and the method's `check`.
     """
-    from espnet_prune import unit_graph
     from espnet_prune.bin import select
-    from espnet_prune.select.budget import (
-        Budget,
-        Pricing,
-        held_up,
-        unit_kinds,
-        with_frames,
-    )
     from espnet_prune.select.conf import read_conf
-    from espnet_prune.select.l0.lagrangian import RAMP_STEPS, check_ramp
-    from espnet_prune.select.layers.conf import LayersConf
-    from espnet_prune.select.layers.run import number_to_remove
-    from espnet_prune.units.narrow import most_removable
+    from espnet_prune.select.plan import Plan
 
     options = forecast.options
     command = ["--config", str(path), *shlex.split(options.prune_args)]
     args, extra = select.get_parser().parse_known_args(command)
-    conf = read_conf(args)
-    conf["budget"] = with_frames(conf["budget"], frames)
-    graph = unit_graph(model.encoder)
-    row: Dict[str, Any] = {"config": str(path), "method": conf["method"]}
-    if conf["method"] == "layers":
-        LayersConf.from_dict(conf["layers_conf"])
-        most, number = most_removable(model.encoder), conf.get("num_remove")
-        count = number_to_remove(graph.dense, number, conf["budget"], most)
-        row["asked"], row["at_most"] = {"blocks": count}, {"blocks": most}
-        row["held_up_by"] = "one block has to stay"
-        if most < len(graph.dense.kept_blocks) - 1:
-            row["held_up_by"] += " beside every tap of self-conditioning"
-        return row
-    select.check_feasible(model, conf)
-    budget = Budget.from_conf(conf["budget"])
-    kinds = unit_kinds(conf.get("units"))
-    round_to = conf.get("round_to", 1)
-    pricing = Pricing(graph, budget)
-    floor = zip(budget.names, pricing.floor(kinds, round_to), pricing.full)
-    row["asked"] = {name: t.sparsity for name, t in zip(budget.names, budget)}
-    row["at_most"] = {name: 1 - left / full for name, left, full in floor}
-    reasons = [held_up(pricing, target, kinds, round_to) for target in budget]
-    row["held_up_by"] = "; ".join(dict.fromkeys(reasons))
-    if conf["method"] == "l0":
-        own = dict(conf.get("train_conf") or {})
-        distill = conf.get("distill_conf")
-        own["distill_conf"] = distill or {}
+    plan = Plan.of(read_conf(args), model, config, args, extra)
+    method = plan.method
+    method.check(plan)
+    row = {"config": str(path), "method": method.name, **method.outlook(plan)}
+    if method.training is not None:
+        own = method.training(plan)
         training = read_inline(own, extra, options.vocab)
-        row.update(forecast.training(training, teacher=distill is not None))
+        row.update(forecast.training(training, teacher="distill_conf" in own))
         if row["steps"]:
-            ramp = (conf.get("l0_conf") or {}).get("ramp_steps", RAMP_STEPS)
-            check_ramp(ramp, row["steps"])
+            method.check_steps(plan, row["steps"])
     return row
 
 
@@ -335,13 +306,11 @@ def main(cmd: Optional[List[str]] = None) -> None:
     torch.set_flush_denormal(True)
     problems, models = [], []
     for path in options.asr_config:
-        row, model, forecast = dense_row(path, options)
+        row, model, config, forecast = dense_row(path, options)
         row["selections"], row["recoveries"] = [], []
         for other in options.prune_config:
             try:
-                row["selections"].append(
-                    prune_row(other, model, row["frames"], forecast)
-                )
+                row["selections"].append(prune_row(other, model, config, forecast))
             except UserError as error:
                 problems.append(f"{path} with {other}: {error}")
         for other in options.recover_config:

@@ -15,7 +15,6 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from espnet_prune.bin.cut import check_output, costs, write_cut
 from espnet_prune.utils import UserError, run_main, setup_logging, sha256
 
 
@@ -42,8 +41,11 @@ def main(cmd: Optional[List[str]] = None) -> None:
     setup_logging()
     from espnet_prune import Structure, cut, unit_graph
     from espnet_prune.cutting.verify import compare
+    from espnet_prune.cutting.write import write_cut
     from espnet_prune.deploy.depth_table import DepthTable
+    from espnet_prune.measure.summary import costs
     from espnet_prune.models import load_model
+    from espnet_prune.select.selection import check_output
     from espnet_prune.units.blocks import check_blocks, parse_blocks
 
     model, config = load_model(args.model_config, args.model_file)

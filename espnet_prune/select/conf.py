@@ -1,31 +1,16 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""The YAML of a selection: which keys a method has, and of which types."""
+"""The YAML of a selection: common keys, and those that its method has registered."""
 
 import argparse
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict
 
 from espnet_prune.reader import check_types
+from espnet_prune.select.methods import get_method
 from espnet_prune.utils import check_keys, read_mapping
 
-METHODS = {
-    "l0": ("units", "round_to", "l0_conf", "distill_conf", "train_conf"),
-    "layers": ("num_remove", "layers_conf"),
-    "magnitude": ("units", "round_to"),
-}
 COMMON = ("method", "budget", "seed")
-TYPES = {
-    "distill_conf": Optional[dict],
-    "l0_conf": Optional[dict],
-    "layers_conf": Optional[dict],
-    "num_remove": Optional[int],
-    "round_to": int,
-    "seed": int,
-    "train_conf": Optional[dict],
-    "units": Optional[List[str]],
-}
-LAYER_OPTIONS = ("matrix", "top_k", "search")
 
 
 def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
@@ -36,11 +21,11 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
             budget of several targets.
     """
     where = args.config or "command line"
-    conf = read_mapping(args.config) if args.config else {"method": "layers"}
-    method = conf.setdefault("method", "l0")
-    check_keys([method], METHODS, f"{where}: method")
-    check_keys(conf, COMMON + METHODS[method], where)
-    check_types(conf, TYPES, where)
+    conf = read_mapping(args.config) if args.config else {"method": args.alone}
+    conf["method"] = conf.get("method") or "l0"
+    method = get_method(conf["method"], f"{where}: method")
+    check_keys(conf, (*COMMON, *method.keys), where)
+    check_types(conf, {"seed": int, **method.keys}, where)
     if conf.get("budget") is None:
         conf["budget"] = {}
     if args.sparsity is not None:
@@ -48,32 +33,8 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
 
         Budget.from_conf(conf["budget"]).whole("--sparsity")
         conf["budget"] = {**conf["budget"], "sparsity": args.sparsity}
-        conf.pop("num_remove", None)
     if args.seed is not None:
         conf["seed"] = args.seed
     conf.setdefault("seed", 0)
-    if method == "layers":
-        own = dict(conf.get("layers_conf") or {})
-        given = {name: getattr(args, name) for name in LAYER_OPTIONS}
-        own.update({name: v for name, v in given.items() if v is not None})
-        conf["layers_conf"] = own
-        if args.num_remove is not None:
-            conf["num_remove"], conf["budget"] = args.num_remove, {}
+    method.read(conf, args)
     return conf
-
-
-def gate_conf(conf: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the arguments of `attach_gates` that the YAML means.
-
-    Raises:
-        UserError: `l0_conf` is not a mapping of known keys.
-    """
-    from espnet_prune.select.l0.conf import check_l0_conf
-
-    own = dict(check_l0_conf(conf.get("l0_conf")))
-    own["budget"] = conf["budget"]
-    own["seed"] = conf["seed"]
-    for key in ("units", "round_to"):
-        if key in conf:
-            own[key] = conf[key]
-    return own

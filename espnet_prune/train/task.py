@@ -8,7 +8,6 @@ and that import registers our encoders there too.
 """
 
 import argparse
-import copy
 import functools
 import logging
 import multiprocessing
@@ -31,12 +30,7 @@ from espnet_prune.distill.config import DistillConf  # noqa: E402
 from espnet_prune.distill.teacher import load_teacher  # noqa: E402
 from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
 from espnet_prune.foreign import told  # noqa: E402
-from espnet_prune.models import (  # noqa: E402
-    build_model,
-    load_pretrained,
-    load_strictly,
-    read_model_config,
-)
+from espnet_prune.models import load_pretrained  # noqa: E402
 from espnet_prune.structure import Structure  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
@@ -45,7 +39,7 @@ from espnet_prune.train.checkpoint import (  # noqa: E402
 from espnet_prune.train.model import PruneASRModel  # noqa: E402
 from espnet_prune.train.optimizer import WithAdam  # noqa: E402
 from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
-from espnet_prune.utils import UserError, load_tensors, run_main  # noqa: E402
+from espnet_prune.utils import UserError, run_main  # noqa: E402
 
 model_choices.classes["prune"] = PruneASRModel
 abs_task.load_pretrained_model = load_pretrained
@@ -250,34 +244,3 @@ def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> 
             "unused_parameters is switched on: skipped blocks, or heads without "
             "labels, have no gradient"
         )
-
-
-def load_gated(exp_dir: Union[Path, str]) -> Tuple[torch.nn.Module, torch.nn.Module]:
-    """Rebuild a finished gated training.
-
-    Args:
-        exp_dir: Directory with config.yaml, weights.pth and gates.pth.
-
-    Returns:
-        The plain model with its weights, and the gates attached to its encoder.
-
-    Raises:
-        UserError: A file is missing or corrupt.
-    """
-    exp_dir = Path(exp_dir)
-    args = argparse.Namespace(**read_model_config(exp_dir / "config.yaml"))
-    l0_conf = dict(copy.deepcopy(args.l0_conf))
-    l0_conf.setdefault("seed", args.seed)
-    weights = load_tensors(exp_dir / "weights.pth")
-    states = load_tensors(exp_dir / "gates.pth")
-    model = build_model(vars(args))
-    load_strictly(
-        model,
-        weights,
-        str(exp_dir / "weights.pth"),
-        f" under {exp_dir}/config.yaml; select again",
-    )
-    gates = espnet_prune.attach_gates(model.encoder, **l0_conf)
-    gates.load_state_dict(states, strict=True)
-    logging.info(f"Gated training loaded from {exp_dir}")
-    return model.eval(), gates.eval()

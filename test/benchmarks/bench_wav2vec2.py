@@ -113,13 +113,16 @@ def encoder_costs(args: argparse.Namespace) -> Dict[str, Any]:
     from espnet_prune.measure.latency import measure_latency
     from espnet_prune.models import build_model
     from espnet_prune.select.budget import Budget
-    from espnet_prune.select.magnitude import magnitude
+    from espnet_prune.select.scores import by_quantiles
+    from espnet_prune.units import unit_norms
 
     torch.manual_seed(0)
     dense = build_model(vars(config(args.model, False))).encoder.eval()
     frames = int(100 * args.seconds)
     graph = espnet_prune.unit_graph(dense)
-    masks = magnitude(dense, graph, Budget.of("macs", 0.5, frames))
+    masks = by_quantiles(
+        unit_norms(dense, graph), graph, Budget.of("macs", 0.5, frames)
+    )
     small = espnet_prune.cut(dense, graph.structure(masks))
     times = measure_latency(
         {"dense": dense, "cut": small},

@@ -76,9 +76,8 @@ def test_config_builds(path):
         conf = read_conf(get_parser().parse_args(["--config", str(selection)]))
         number = len(graph.dense.kept_blocks)
         if conf["method"] == "layers":
-            count = number_to_remove(
-                graph.dense, conf.get("num_remove"), conf["budget"]
-            )
+            budget = Budget.from_conf(conf["budget"]) if conf["budget"] else None
+            count = number_to_remove(graph.dense, conf.get("num_remove"), budget)
             assert count == number // 2 or "ondemand" in selection.name
         else:
             budget = Budget.from_conf(conf["budget"])

@@ -5,6 +5,7 @@
 
 import argparse
 import functools
+import json
 import logging
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from espnet_prune.measure.cost import cost
 from espnet_prune.measure.similarity import load_matrix
 from espnet_prune.select.budget import Budget
 from espnet_prune.select.layers.coarse import check_number, runs
@@ -25,8 +27,11 @@ from espnet_prune.select.layers.search import (
     expected_evaluations,
     search,
 )
+from espnet_prune.select.plan import Plan
+from espnet_prune.select.selection import Selection
 from espnet_prune.structure import Structure
-from espnet_prune.units.narrow import can_drop
+from espnet_prune.units.blocks import kept_after
+from espnet_prune.units.narrow import can_drop, most_removable
 from espnet_prune.utils import PathLike, UserError, atomic_write
 
 TRIED = "tried.tsv"
@@ -50,10 +55,36 @@ def coarse_only(
     ]
 
 
+def print_candidates(args: argparse.Namespace, conf: Mapping[str, Any]) -> None:
+    """Search a matrix and print what was found.
+
+    Raises:
+        UserError: No matrix or number, or a configuration of another method.
+    """
+    if conf["method"] != "layers":
+        raise UserError(f"--coarse_only goes with method layers, not {conf['method']}")
+    own = LayersConf.from_dict(conf["layers_conf"])
+    if own.matrix is None or conf.get("num_remove") is None:
+        raise UserError("--coarse_only needs --matrix FILE and --num_remove NUMBER")
+    rows = coarse_only(own.matrix, conf["num_remove"], own, conf["seed"])
+    if args.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['score']:.6f}  {' '.join(map(str, row['removed']))}")
+
+
+def planned_number(plan: Plan) -> int:
+    """Return how many blocks go; see `number_to_remove`."""
+    budget = plan.budget if plan.conf["budget"] else None
+    most = most_removable(plan.root)
+    return number_to_remove(plan.graph.dense, plan.conf.get("num_remove"), budget, most)
+
+
 def number_to_remove(
     dense: Structure,
     num_remove: Optional[int],
-    budget: Any,
+    budget: Optional[Budget],
     most: Optional[int] = None,
 ) -> int:
     """Return how many blocks go: as given, or the fewest that meet a budget.
@@ -61,7 +92,7 @@ def number_to_remove(
     Args:
         dense: Structure of the model.
         num_remove: How many blocks are to go, or None.
-        budget: What the model may cost, or nothing.
+        budget: What the model may cost, or None.
         most: How many can be cut out, see `most_removable`; all but one by default.
 
     Raises:
@@ -69,15 +100,13 @@ def number_to_remove(
             whole encoder, or too many blocks would have to go.
     """
     number = len(dense.kept_blocks)
-    if (num_remove is None) == (not budget):
+    if (num_remove is None) == (budget is None):
         raise UserError("method layers takes either num_remove or a budget")
     if num_remove is not None:
         check_number(number, num_remove, most)
         return num_remove
     most = number - 1 if most is None else most
-    from espnet_prune.measure.cost import cost
-
-    wanted = Budget.from_conf(budget).whole("method layers")
+    wanted = budget.whole("method layers")
     full = getattr(cost(dense, wanted.frames), wanted.kind)
 
     def share(position: int) -> float:
@@ -160,24 +189,35 @@ def write_candidates(found: Found, path: Path) -> None:
             stream.write("\t".join([str(rank), names, *texts]) + "\n")
 
 
+def run(plan: Plan) -> Selection:
+    """Select whole blocks.
+
+    Raises:
+        UserError: See `number_to_remove` and `run_layers`.
+    """
+    conf, count = LayersConf.from_dict(plan.conf["layers_conf"]), planned_number(plan)
+    if plan.options.ngpu > 0:
+        plan.model.cuda()
+    found, record = run_layers(plan, conf, count)
+    plan.model.cpu()
+    blocks = plan.graph.dense.kept_blocks
+    kept = [blocks[i] for i in kept_after(found.removed, len(blocks))]
+    selection = Selection(plan.graph, {}, kept, record=record)
+    full, left = (cost(s).params for s in (plan.graph.dense, selection.structure))
+    record["reached"] = 1 - left / full
+    return selection
+
+
 def run_layers(
-    model: Any,
-    config: Mapping[str, Any],
-    conf: LayersConf,
-    num_remove: int,
-    args: argparse.Namespace,
-    seed: int = 0,
+    plan: Plan, conf: LayersConf, num_remove: int
 ) -> Tuple[Found, Dict[str, Any]]:
     """Search, and write what the search leaves: tables, pictures, the depth table.
 
     Args:
-        model: The `ESPnetASRModel`.
-        config: Its config.yaml.
+        plan: What is asked for; of its options output_dir, model_file, model_config,
+            eval_data_path_and_name_and_type, cmd and nj.
         conf: Which search.
         num_remove: How many blocks go.
-        args: model_config, model_file, output_dir, eval_data_path_and_name_and_type,
-            cmd and nj of the command line.
-        seed: Seed of what is drawn.
 
     Returns:
         What was found, and a record of it for structure.json.
@@ -185,6 +225,7 @@ def run_layers(
     Raises:
         UserError: See `make_evaluator`, `get_matrix` and `search`.
     """
+    model, config, args, seed = plan.model, plan.config, plan.options, plan.seed
     output_dir, number = Path(args.output_dir), len(model.encoder.encoders)
     evaluator: Optional[Evaluator] = None
     dense_error, matrix = None, None
@@ -274,7 +315,6 @@ def _write_depths(
     """Write depth_table.json to the output directory and beside the model."""
     from espnet_prune.deploy.depth_table import NAME, DepthTable, measure_depths
     from espnet_prune.measure.duration import frames_of
-    from espnet_prune.units.blocks import kept_after
     from espnet_prune.utils import sha256
 
     number = evaluator.number

@@ -6,9 +6,9 @@
 import pytest
 import torch
 
-from espnet_prune import UserError, models
+from espnet_prune import UserError
 from espnet_prune.bin import check_model, cut, select
-from espnet_prune.cutting import batch_norm
+from espnet_prune.cutting import batch_norm, write
 from espnet_prune.models import load_model
 from espnet_prune.utils import read_json, sha256, write_yaml
 from test.espnet_prune.deep import CONFIG, make_exp, make_model
@@ -73,7 +73,7 @@ def test_the_proof_is_about_the_file(exp, tmp_path, monkeypatch):
         state, name = model.state_dict(), "encoder.after_norm.bias"
         torch.save({**state, name: state[name] + 0.01}, path)
 
-    monkeypatch.setattr(models, "save_model", save)
+    monkeypatch.setattr(write, "save_model", save)
     with pytest.raises(UserError, match="differ by .* nothing was written"):
         run(exp, tmp_path / "other", *KEEP)
     assert not (tmp_path / "other").exists()

@@ -7,8 +7,9 @@ import torch
 
 from espnet_prune import attach_gates, cost, cut, unit_graph
 from espnet_prune.select.budget import UNIT_KINDS, Budget
-from espnet_prune.select.magnitude import magnitude
 from espnet_prune.select.projection import project
+from espnet_prune.select.scores import by_quantiles
+from espnet_prune.units import unit_norms
 
 
 def check_projection_and_magnitude(encoder, kind, tolerance):
@@ -18,7 +19,9 @@ def check_projection_and_magnitude(encoder, kind, tolerance):
     scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
     for sparsity in (0.3, 0.6):
         budget = Budget.of(kind, sparsity, 400)
-        found = project(graph, scores, budget), magnitude(encoder, graph, budget)
+        found = project(graph, scores, budget), by_quantiles(
+            unit_norms(encoder, graph), graph, budget
+        )
         for masks in found:
             structure = graph.structure(masks)
             full, kept = (getattr(cost(s, 400), kind) for s in (graph.dense, structure))

@@ -6,8 +6,9 @@ import torch
 
 from espnet_prune import cost, unit_graph
 from espnet_prune.select.budget import UNIT_KINDS, Budget
-from espnet_prune.select.magnitude import magnitude
 from espnet_prune.select.projection import project
+from espnet_prune.select.scores import by_quantiles
+from espnet_prune.units import unit_norms
 from test.espnet_prune.encoder_zoo import LATEST, randomise, stock_class
 
 
@@ -74,7 +75,9 @@ def test_magnitude_keeps_the_largest(encoder, kind):
         encoder.encoders[0].feed_forward.w_1.weight[8] *= 0
         encoder.encoders[0].feed_forward.w_1.bias[8] *= 0
         encoder.encoders[0].feed_forward.w_2.weight[:, 8] *= 0
-    masks = magnitude(encoder, graph, Budget.of(kind, 0.6, 400), UNIT_KINDS)
+    masks = by_quantiles(
+        unit_norms(encoder, graph), graph, Budget.of(kind, 0.6, 400), UNIT_KINDS
+    )
     assert masks[name][7] == 1 and masks[name][8] == 0
     structure = graph.structure(masks)
     full, kept = (getattr(cost(s, 400), kind) for s in (graph.dense, structure))

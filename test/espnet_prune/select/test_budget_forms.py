@@ -85,8 +85,8 @@ def test_bad_forms(conf, words):
 def test_block_searches_take_the_plain_form_only(conf):
     dense = unit_graph(build("latest")).dense
     with pytest.raises(UserError, match="method layers goes with one sparsity"):
-        number_to_remove(dense, None, conf)
-    assert number_to_remove(dense, None, {"sparsity": 0.2}) == 1
+        number_to_remove(dense, None, Budget.from_conf(conf))
+    assert number_to_remove(dense, None, Budget.of("params", 0.2)) == 1
 
 
 @pytest.mark.parametrize(

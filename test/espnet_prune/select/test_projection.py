@@ -15,8 +15,9 @@ from espnet_prune.select.budget import (
     Pricing,
     loosely_met,
 )
-from espnet_prune.select.magnitude import magnitude
 from espnet_prune.select.projection import implied, project
+from espnet_prune.select.scores import by_quantiles
+from espnet_prune.units import unit_norms
 from test.espnet_prune.encoder_zoo import VARIANTS, stock_class
 
 FORMS = [
@@ -189,9 +190,11 @@ def test_magnitude(conf):
     torch.manual_seed(0)
     encoder = stock_class(family)(80, **wide)
     graph, budget = unit_graph(encoder), Budget.from_conf(conf)
-    masks = magnitude(encoder, graph, budget, UNIT_KINDS)
+    masks = by_quantiles(unit_norms(encoder, graph), graph, budget, UNIT_KINDS)
     check_met(graph, budget, masks)
-    one = magnitude(encoder, graph, Budget.from_conf({"cnn": 0.5}), UNIT_KINDS)
+    one = by_quantiles(
+        unit_norms(encoder, graph), graph, Budget.from_conf({"cnn": 0.5}), UNIT_KINDS
+    )
     assert {graph[name].kind for name in one} == {"subsampling_channel"}
 
 

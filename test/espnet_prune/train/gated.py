@@ -29,6 +29,15 @@ def command(tiny, dense, output, epochs=3, **changes):
     ]
 
 
+def load_gated(output):
+    """Return the model of a finished training, and its gates."""
+    from espnet_prune.models import build_model, read_model_config
+    from espnet_prune.select.l0.run import load_gates
+
+    model = build_model(read_model_config(output / "config.yaml"))
+    return model, load_gates(output, model)
+
+
 def same(a, b):
     """Say whether two files hold the same tensors, bit for bit."""
     a, b = (torch.load(p, weights_only=True) for p in (a, b))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from espnet_prune.utils import UserError, read_json, write_yaml
-from test.espnet_prune.train.gated import L0, command, same
+from test.espnet_prune.train.gated import L0, command, load_gated, same
 from test.espnet_prune.train.test_resume import in_child
 from test.espnet_prune.train.two import in_two_processes, rank_options, record
 
@@ -22,8 +22,6 @@ CHANGES = dict(accum_grad=1, num_iters_per_epoch=24, epochs=1, log_interval=100)
 
 
 def gates_of(output):
-    from espnet_prune.train.task import load_gated
-
     return load_gated(output)[1]
 
 

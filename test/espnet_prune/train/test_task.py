@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from espnet_prune.utils import UserError
-from test.espnet_prune.train.gated import L0, command
+from test.espnet_prune.train.gated import L0, command, load_gated
 
 
 def test_gated_run_writes_stock_config_and_plain_weights(tiny, dense, train):
@@ -23,8 +23,6 @@ def test_gated_run_writes_stock_config_and_plain_weights(tiny, dense, train):
     weights = torch.load(output / "weights.pth", weights_only=True)
     assert weights.keys() == plain.keys()
     assert not list(output.glob("valid.*")) and not (output / "1epoch.pth").exists()
-    from espnet_prune.train.task import load_gated
-
     model, gates = load_gated(output)
     assert float(gates.lagrangian.step) == 6  # 2 epochs of 6 batches, 2 per step
     assert gates.structure().kept_blocks == [0, 1]

@@ -12,6 +12,7 @@ import torch
 
 from espnet_prune import Structure, UserError, cut
 from espnet_prune.bin import select
+from espnet_prune.select.budget import Budget
 from espnet_prune.select.layers import coarse
 from espnet_prune.select.layers import search as searches
 from espnet_prune.select.layers.conf import COARSE, LayersConf
@@ -119,7 +120,7 @@ def test_what_cannot_go_is_told_before_any_work(encoder, tmp_path):
     with pytest.raises(UserError, match="of 6 blocks 1 to 3 .*interctc_layer_idx"):
         number_to_remove(dense, 4, None, most_removable(encoder))
     with pytest.raises(UserError, match="more than 3 of 6 blocks"):
-        number_to_remove(dense, None, {"sparsity": 0.6}, most_removable(encoder))
+        number_to_remove(dense, None, Budget.of("params", 0.6), most_removable(encoder))
     own = {"encoder_conf": {**CONFIG["encoder_conf"], **TAPS}}
     make_exp(tmp_path, make_model({**CONFIG, **own}), **own)
     words = ["--model_config", str(tmp_path / "config.yaml"), "--model_file"]

@@ -260,6 +260,7 @@ def test_number_of_blocks(case):
 
 def test_a_budget_becomes_a_number_of_blocks(case):
     from espnet_prune import Structure, cost
+    from espnet_prune.select.budget import Budget
     from espnet_prune.select.layers.run import number_to_remove
 
     dense = Structure.dense(case[0].encoder)
@@ -269,9 +270,9 @@ def test_a_budget_becomes_a_number_of_blocks(case):
             kept = dense.with_widths({"kept_blocks": list(range(N - m))})
             share = 1 - getattr(cost(kept, 1000), kind) / getattr(full, kind)
             for wanted in (share, share - 0.01):
-                budget = {"kind": kind, "sparsity": wanted - 1e-9}
+                budget = Budget.of(kind, wanted - 1e-9)
                 assert number_to_remove(dense, None, budget) == m
     with pytest.raises(UserError, match="more than 4 of 5 blocks .* use method l0"):
-        number_to_remove(dense, None, {"sparsity": 0.99})
+        number_to_remove(dense, None, Budget.of("params", 0.99))
     with pytest.raises(UserError, match="either num_remove or a budget"):
-        number_to_remove(dense, 2, {"sparsity": 0.5})
+        number_to_remove(dense, 2, Budget.of("params", 0.5))

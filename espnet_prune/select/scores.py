@@ -1,36 +1,35 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Magnitude pruning: the honest baseline."""
+"""From a score for every unit to masks within the budget."""
 
-from typing import Dict, Tuple
+from typing import Dict, Mapping, Tuple
 
 import torch
-from torch import nn
 
 from espnet_prune.select.budget import UNIT_KINDS, Budget, Pricing, check_reachable
 from espnet_prune.select.projection import project
-from espnet_prune.units import UnitGraph, unit_norms
+from espnet_prune.units import UnitGraph
 
 
-def magnitude(
-    encoder: nn.Module,
+def by_quantiles(
+    values: Mapping[str, torch.Tensor],
     graph: UnitGraph,
     budget: Budget,
-    units: Tuple[str, ...] = UNIT_KINDS,
+    kinds: Tuple[str, ...] = UNIT_KINDS,
     round_to: int = 1,
 ) -> Dict[str, torch.Tensor]:
-    """Remove the units with the smallest L2 norm.
+    """Remove the units of the smallest values.
 
-    Norms are compared within a kind over the whole encoder; between kinds their
+    Values are compared within a kind over the whole graph; between kinds their
     quantiles are, so that every kind loses the same share. A module goes when its
     last unit does.
 
     Args:
-        encoder: The trained encoder.
-        graph: Its units.
-        budget: What the encoder may cost.
-        units: Kinds of units that may go, in the parts that the budget covers.
+        values: (size,) for every unit, by name; those of whole modules are not used.
+        graph: The units.
+        budget: What may stay.
+        kinds: Kinds of units that may go, in the parts that the budget covers.
         round_to: Keep a multiple of this many units in every vector.
 
     Returns:
@@ -39,15 +38,14 @@ def magnitude(
     Raises:
         UserError: See `check_reachable`.
     """
-    check_reachable(graph, tuple(units), budget, round_to)
-    norms, pricing = unit_norms(encoder, graph), Pricing(graph, budget)
-    scores = {}
-    for kind in units:
+    check_reachable(graph, tuple(kinds), budget, round_to)
+    pricing, scores = Pricing(graph, budget), {}
+    for kind in kinds:
         found = pricing.units((kind,))
         if kind == "module":
             scores.update({unit.name: torch.ones(1) for unit in found})
         elif found:
-            pooled = torch.cat([norms[unit.name] for unit in found])
+            pooled = torch.cat([values[unit.name] for unit in found])
             quantiles = torch.empty_like(pooled)
             quantiles[pooled.argsort(stable=True)] = torch.linspace(0, 1, len(pooled))
             sizes = [unit.size for unit in found]

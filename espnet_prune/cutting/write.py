@@ -1,0 +1,136 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""From a selection to a cut model's files, written only if it proves equal."""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import torch
+
+from espnet_prune.cutting import cut
+from espnet_prune.cutting.batch_norm import hand_back, refresh_if_better
+from espnet_prune.cutting.stock import encoder_config
+from espnet_prune.cutting.verify import compare, require_equal
+from espnet_prune.measure.summary import costs
+from espnet_prune.models import load_model, save_model
+from espnet_prune.select.selection import (
+    STRUCTURE,
+    Selection,
+    check_output,
+    weights_of,
+)
+from espnet_prune.structure import Structure
+from espnet_prune.units import unit_graph
+from espnet_prune.utils import sha256, write_json, write_yaml
+
+UTTERANCES = 8  # training utterances in one draw for the batch norm statistics
+
+
+def write_cut(
+    model: Any,
+    config: Dict[str, Any],
+    dense: Any,
+    structure: Any,
+    output_dir: Path,
+    prove: Callable[[Any], Dict[str, Any]],
+    provenance: Dict[str, Any],
+) -> Dict[str, Any]:
+    """Write a cut model as an ESPnet experiment, if what was written proves equal.
+
+    The files are written beside their places, loaded again as ESPnet would build them,
+    compared, and only then put in their places.
+
+    Args:
+        model: The model with its cut encoder.
+        config: config.yaml of the dense model.
+        dense: Structure of the dense encoder.
+        structure: Structure of the cut encoder.
+        output_dir: Where config.yaml, model.pth and the JSON files go.
+        prove: Compares an encoder with the masked one; see `verify.compare`.
+        provenance: What structure.json says of its origin.
+
+    Returns:
+        The content of verify.json.
+
+    Raises:
+        UserError: The two are not equal; nothing was written.
+    """
+    config = dict(config)
+    config["encoder"], config["encoder_conf"] = encoder_config(
+        config["encoder"], config.get("encoder_conf") or {}, dense, structure
+    )
+    # what was only for training the dense model must not be repeated by a reader
+    config.update(init_param=[], output_dir=str(output_dir))
+    new = not output_dir.exists()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=output_dir, prefix=".cut.") as folder:
+            files = [Path(folder) / name for name in ("model.pth", "config.yaml")]
+            save_model(model, files[0])
+            write_yaml(config, files[1])
+            report = prove(load_model(files[1], files[0])[0].encoder)
+            require_equal(report)
+            report = {"file": files[0].name, "sha256": sha256(files[0]), **report}
+            for path in files:
+                os.replace(path, output_dir / path.name)
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):  # it may not be empty
+                output_dir.rmdir()
+        raise
+    report["encoder"] = config["encoder"]
+    write_json(costs(structure, config, model), output_dir / "cost.json")
+    structure.save(output_dir / "structure.json", **provenance)
+    write_json(report, output_dir / "verify.json")
+    logging.info(
+        f"masked = cut: what was written differs by {report['relative_diff']:.1e} of "
+        "the largest output"
+    )
+    return report
+
+
+def run(args: argparse.Namespace) -> None:
+    """Cut a model to a selection; see `espnet_prune.bin.cut`.
+
+    Args:
+        args: Its command line.
+
+    Raises:
+        UserError: The selection does not fit, or masked and cut differ.
+    """
+    torch.set_flush_denormal(True)
+    select_dir, output_dir = Path(args.select_dir), Path(args.output_dir)
+    check_output(output_dir, Structure.load(select_dir / STRUCTURE))
+    model_file = weights_of(select_dir, args.model_file)
+    model, config = load_model(args.model_config, model_file)
+    encoder, graph = model.encoder, unit_graph(model.encoder)
+    selection = Selection.load(select_dir, graph)
+    masks, structure = selection.masks, selection.structure
+    small = cut(encoder, structure, masks)
+    structure = Structure.dense(small)  # the heads that stay are named now
+    model.encoder, kept = small, structure.kept_blocks
+    most = UTTERANCES * args.refresh_batches
+    norms = refresh_if_better(model, config, most, args.seed)
+    hand_back(small, encoder, graph, masks, kept)
+
+    def prove(written: Any) -> Dict[str, Any]:
+        found = compare(
+            encoder, graph, masks, written, args.trials, args.seed, model.ctc, kept
+        )
+        done = args.refresh_batches if norms["refreshed"] else 0
+        return {**found, "refreshed_batches": done, "batch_norm": norms}
+
+    report = write_cut(
+        model, config, graph.dense, structure, output_dir, prove, selection.record
+    )
+    print(structure.summary(), file=sys.stderr)
+    found = costs(structure, config, model)
+    print(json.dumps({**found, "verify": report["relative_diff"]}))
