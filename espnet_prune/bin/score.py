@@ -19,15 +19,12 @@ left out what it cannot use, the references are from there.
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
-from espnet_prune.data.corpus import whole_set
-from espnet_prune.report import scoring
-from espnet_prune.report.bootstrap import speakers_of
-from espnet_prune.report.counts import BACKENDS, pick_backend
+from espnet_prune.report.counts import BACKENDS
+from espnet_prune.report.score import score
 from espnet_prune.report.tables import tables
-from espnet_prune.symbols import read_symbols
-from espnet_prune.utils import UserError, read_mapping, run_main, write_json
+from espnet_prune.utils import run_main
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -67,75 +64,14 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def model_options(args: argparse.Namespace) -> Tuple[Optional[str], List[str]]:
-    """Return the cleaner and the non-linguistic symbols.
-
-    Raises:
-        UserError: The config or the file of the symbols cannot be read.
-    """
-    config = read_mapping(args.model_config) if args.model_config else {}
-    symbols = args.nlsyms_txt
-    if symbols is None and not args.use_intent:  # there they are the intents
-        symbols = config.get("non_linguistic_symbols")
-    found = [] if symbols in (None, "none") else read_symbols(symbols, "word")
-    return args.cleaner or config.get("cleaner"), found
-
-
-def score(args: argparse.Namespace) -> Dict[str, Any]:
-    """Score all sets; returns what score.json holds."""
-    names = args.sets.split()
-    if args.bootstrap < 0:
-        raise UserError("--bootstrap must not be negative")
-    backend = pick_backend(args.backend)
-    out = args.output_dir or (args.hyp if names else args.hyp.parent)
-    cleaner, symbols = model_options(args)
-    measures = scoring.tokenizers(args.bpemodel, symbols)
-
-    def one(hyp: Path, folder: Path) -> Dict[str, scoring.SetResult]:
-        how = (backend, args.use_intent, cleaner)
-        if not names:
-            return {"": scoring.score_set(args.ref, hyp, measures, folder, *how)}
-        result = {
-            s: scoring.score_set(
-                whole_set(args.ref, s) / "text",
-                hyp / s / "text",
-                measures,
-                folder / s,
-                *how,
-            )
-            for s in names
-        }
-        if len(names) > 1:
-            result["+".join(names)] = scoring.join(list(result.values()))
-        return result
-
-    this = one(args.hyp, out)
-    other = one(args.against, out / "against") if args.against else {}
-    sets: Dict[str, Dict[str, Any]] = {}
-    for s, result in this.items():
-        groups: Optional[Sequence[str]] = None
-        if args.bootstrap_by != "utterance":
-            groups = speakers_of(result.speakers)
-        sets[s] = {}
-        for measure, counts in result.counts.items():
-            sets[s][measure] = scoring.figures(measure, counts, groups, args.bootstrap)
-            if other and args.bootstrap:
-                sets[s][measure]["against"] = scoring.compare(
-                    measure, counts, other[s].counts[measure], groups, args.bootstrap
-                )
-    summary: Dict[str, Any] = {"backend": backend, "sets": sets}
-    if args.against:
-        summary["against"] = str(args.against)
-    write_json(summary, out / "score.json")
-    return summary
-
-
 def main(cmd: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
-    summary = score(args)
-    name = args.name or (args.hyp.name if args.sets else args.hyp.parent.name)
-    print(tables(name, summary["sets"]))
+    options = vars(get_parser().parse_args(cmd))
+    name, hyp = options.pop("name"), options["hyp"]
+    summary = score(**options)
+    print(
+        tables(name or (hyp if options["sets"] else hyp.parent).name, summary["sets"])
+    )
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@
 """The model card: what a shared model is, what it costs, and how to use it."""
 
 import json
-from typing import Any, List, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 from espnet_prune.report.decoding import releases
 from espnet_prune.report.results import compression_table
 from espnet_prune.report.tables import tables
 
-HEAD = """---
+CARD = """---
 tags:
 - espnet
 - audio
@@ -18,14 +18,63 @@ tags:
 - pruning
 library_name: espnet
 ---
-"""
 
-USE = """```python
-{imports}
+# {{ name }}
 
-speech2text = Speech2Text{call}
-text, *_ = speech2text(speech)[0]  # speech: float array (samples,), {rate} Hz
+An ESPnet speech recogniser whose encoder was pruned with espnet_prune.
+{% if own %}
+Its encoder class comes with espnet_prune, which has to be installed.
+{% else %}
+It is a stock ESPnet model and needs nothing but ESPnet.
+{% endif %}
+
+{% if report %}
+{{ table }}
+
+{{ report.made_by }}
+
+{% for key, value in facts.items() %}
+- {{ key }}: `{{ value }}`
+{% endfor %}
+- sha256: `{{ last.sha256 }}`
+
+{% endif %}
+## Use
+
+Packed, and loaded again, by {{ here }}.
+
+```python
+{% if own %}
+import espnet_prune
+
+espnet_prune.register()
+{% endif %}
+from espnet2.bin.asr_inference import Speech2Text
+{% if not repo %}
+from espnet2.main_funcs.pack_funcs import unpack
+{% endif %}
+
+speech2text = Speech2Text
+{%- if repo %}.from_pretrained("{{ repo }}"{% else %}(**unpack("model.zip", "model")
+{%- endif %}{% if ctc_only %}, ctc_weight=1.0{% endif %})
+text, *_ = speech2text(speech)[0]  # speech: float array (samples,), {{ rate }} Hz
 ```
+{% if report %}
+
+{% if last.scores %}
+## Results
+
+{{ results }}
+
+{% endif %}
+## Structure
+
+What remains, block by block:
+
+```json
+{{ structure }}
+```
+{% endif %}
 """
 
 
@@ -46,56 +95,28 @@ def model_card(
     Returns:
         Markdown with the YAML head that model hubs read.
     """
-    own = str(config["encoder"]).startswith("pruned_")
-    lines = [HEAD, f"# {name}", ""]
-    lines += [
-        "An ESPnet speech recogniser whose encoder was pruned with espnet_prune.",
-        (
-            "Its encoder class comes with espnet_prune, which has to be installed."
-            if own
-            else "It is a stock ESPnet model and needs nothing but ESPnet."
-        ),
-        "",
-    ]
-    if report is not None:
-        # reports had a hop of 10 ms before they said their length
-        # a report of before seconds were there has frames, of 10 ms
-        seconds = report["seconds"] if "seconds" in report else report["frames"] / 100
-        lines += [compression_table(report["models"], seconds), ""]
-        lines += [report.get("made_by", ""), ""]
-        lines += _facts(report)
-    here = ", ".join(f"{name} {v}" for name, v in releases().items())
-    lines += ["## Use", "", f"Packed, and loaded again, by {here}.", ""]
-    lines += [_use(config, own, repo)]
+    from jinja2 import Template
+
+    rate = (config.get("frontend_conf") or {}).get("fs", 16000)
+    known = {
+        "name": name,
+        "own": str(config["encoder"]).startswith("pruned_"),
+        "here": ", ".join(f"{package} {v}" for package, v in releases().items()),
+        "repo": repo,
+        "ctc_only": (config.get("model_conf") or {}).get("ctc_weight") == 1.0,
+        "rate": {"8k": 8000, "16k": 16000}.get(rate, rate),
+    }
     if report is not None:
         last = report["models"][-1]
-        if last["scores"]:
-            lines += ["## Results", "", tables(name, last["scores"]), ""]
-        lines += ["## Structure", "", "What remains, block by block:", ""]
-        lines += ["```json", json.dumps(last["structure"], indent=1), "```", ""]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _use(config: Mapping[str, Any], own: bool, repo: Optional[str]) -> str:
-    """Python that decodes with the model."""
-    rate = (config.get("frontend_conf") or {}).get("fs", 16000)
-    imports = ["import espnet_prune", "", "espnet_prune.register()"] if own else []
-    imports.append("from espnet2.bin.asr_inference import Speech2Text")
-    call = f'.from_pretrained("{repo}"'
-    if repo is None:
-        imports.append("from espnet2.main_funcs.pack_funcs import unpack")
-        call = '(**unpack("model.zip", "model")'
-    if (config.get("model_conf") or {}).get("ctc_weight") == 1.0:
-        call += ", ctc_weight=1.0"
-    return USE.format(
-        imports="\n".join(imports),
-        call=f"{call})",
-        rate={"8k": 8000, "16k": 16000}.get(rate, rate),
-    )
-
-
-def _facts(report: Mapping[str, Any]) -> List[str]:
-    """List where the model and the figures come from."""
-    facts = {**report["provenance"], **report["environment"]}
-    lines = [f"- {key}: `{value}`" for key, value in facts.items()]
-    return [*lines, f"- sha256: `{report['models'][-1]['sha256']}`", ""]
+        # a report of before seconds were there has frames, of 10 ms
+        seconds = report["seconds"] if "seconds" in report else report["frames"] / 100
+        known.update(
+            report=report,
+            table=compression_table(report["models"], seconds),
+            facts={**report["provenance"], **report["environment"]},
+            last=last,
+            results=tables(name, last["scores"]) if last["scores"] else "",
+            structure=json.dumps(last["structure"], indent=1),
+        )
+    template = Template(CARD, trim_blocks=True, lstrip_blocks=True)
+    return template.render(known).rstrip() + "\n"

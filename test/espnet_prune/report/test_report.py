@@ -2,13 +2,14 @@
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from espnet_prune.bin import report
 from espnet_prune.report import pareto, results
-from espnet_prune.report.page import html_table
+from espnet_prune.report.page import page
 from espnet_prune.report.plots import selection_figure, structure_figure, svg
 from espnet_prune.report.remains import remains_figure
 from espnet_prune.report.tables import headline, in_order, tables
@@ -59,7 +60,11 @@ def test_the_table_reads_well_and_gives_shares():
     assert cells == [
         "cut", "12.5", "-", "1 M (50%)", "2 M (50%)", "1 (50%)", "8.0", "20.0 (50%)"
     ]  # fmt: skip
-    table = ElementTree.fromstring(html_table("\n".join(lines)))
+    picture = ("A & B", "<svg></svg>")
+    text = page("<title>", "\n".join(lines), [picture], {"command": "a < b"})
+    for part in ("&lt;title&gt;", "A &amp; B", "<svg></svg>", "a &lt; b"):
+        assert part in text
+    table = ElementTree.fromstring(re.search("<table>.*</table>", text, re.S)[0])
     assert len(table) == 3
     assert table[0][1].text == "WER test"
 
