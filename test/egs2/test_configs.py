@@ -42,6 +42,23 @@ def meant_for(selection, training):
     return text.get("num_remove", 0) < blocks
 
 
+def criteria(path):
+    """What a configuration says that epochs are judged by."""
+    found = yaml.safe_load(path.read_text()).get("best_model_criterion") or []
+    return {tuple(criterion) for criterion in found}
+
+
+def blocks_left(selection, number):
+    """How many of `number` blocks the comment above a selection of blocks promises."""
+    comment = selection.read_text().split("method:")[0]
+    down = re.search(r"down to (\d+) of (\d+) blocks", comment)
+    if down:
+        assert number == int(down[2]), "meant for another depth"
+        return int(down[1])
+    assert re.search(r"(Half of the|half the) blocks", comment)
+    return number - number // 2
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_config_builds(path):
     """At its real size, without memory; and every selection can be had of it."""
@@ -66,8 +83,10 @@ def test_config_builds(path):
     levels = getattr(encoder, "interctc_layer_idx", [])
     assert len(levels) == 0 or model.interctc_weight > 0
     # without a decoder there is no accuracy to choose the best epochs by
-    criteria = [name for _, name, _ in args.best_model_criterion]
-    assert ("acc" in criteria) == (model.decoder is not None)
+    judged = (
+        [("valid", "acc", "max")] if model.decoder else [("valid", "cer_ctc", "min")]
+    )
+    assert list(map(tuple, args.best_model_criterion)) == judged
 
     training = yaml.safe_load(path.read_text())
     own = [p for p in PRUNE if p.parent == path.parent and meant_for(p, training)]
@@ -78,7 +97,7 @@ def test_config_builds(path):
         if conf["method"] == "layers":
             budget = Budget.from_conf(conf["budget"]) if conf["budget"] else None
             count = number_to_remove(graph.dense, conf.get("num_remove"), budget)
-            assert count == number // 2 or "ondemand" in selection.name
+            assert number - count == blocks_left(selection, number)
         else:
             budget = Budget.from_conf(conf["budget"])
             check_reachable(graph, conf.get("units") or UNIT_KINDS, budget)
@@ -95,7 +114,10 @@ def test_selection_is_understood(path):
     conf = read_conf(get_parser().parse_args(["--config", str(path)]))
     if conf["method"] == "layers":
         LayersConf.from_dict(conf["layers_conf"])
-        assert conf.get("num_remove", 0) > 0 or Budget.from_conf(conf["budget"])
+        given = yaml.safe_load(path.read_text())
+        assert ("num_remove" in given) != ("budget" in given)  # one says how many
+        assert given.get("num_remove", 1) > 0
+        Budget.from_conf(conf["budget"])
     else:
         Budget.from_conf(conf["budget"])
     if conf["method"] == "l0":
@@ -114,7 +136,19 @@ def test_recovery_is_understood(path):
     pytest.importorskip("espnet2")
     assert path.read_text().startswith("# ")
     args = read_training(["--config", str(path)])
-    assert args.best_model_criterion and args.keep_nbest_models > 0
+    assert 0 < args.keep_nbest_models <= args.max_epoch
+    # what no training here reports could not choose an epoch
+    assert criteria(path)
+    assert criteria(path) <= set().union(*map(criteria, beside(path, CONFIGS)))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_every_model_has_a_recovery(path):
+    assert any(criteria(path) <= criteria(other) for other in beside(path, RECOVER))
+
+
+def beside(path, others):
+    return [other for other in others if other.parent == path.parent]
 
 
 @pytest.mark.parametrize("path", DECODE, ids=name)

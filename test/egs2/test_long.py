@@ -60,11 +60,13 @@ def test_a_killed_sweep_redoes_nothing_finished(dense, server):
     begun = dense / "exp/sweep/prune_50/select/train/checkpoint.pth"
     process = recipe.start([], [*command, server.python])
     while not begun.exists():
-        assert process.poll() is None, recipe.end(process) or recipe.output
+        assert process.poll() is None, (recipe.end(process), recipe.output)
         time.sleep(0.05)
     recipe.kill(process, every=True)
     recipe.end(process)
     first = kill_recipe.state(dense / "exp/sweep/prune_30")
+    logs = log_sizes(dense / "exp/sweep/prune_30")
+    assert len(logs) == 2  # of the selection and of the recovery
     process = recipe.start([], [*command, server.python])
     assert recipe.end(process) == 0, recipe.output
     assert "| magnitude_50 |" in recipe.output
@@ -75,8 +77,14 @@ def test_a_killed_sweep_redoes_nothing_finished(dense, server):
             assert first[path] == when, path
     fronts = read_json(dense / "exp/sweep/sweep.json")["fronts"]
     assert all(fronts.values())
-    logs = {p.name: p.stat().st_size for p in (dense / "exp/sweep").rglob("train.log")}
-    assert logs
+    assert log_sizes(dense / "exp/sweep/prune_30") == logs  # nothing was trained again
+
+
+def log_sizes(folder):
+    """Size of every log of a training below a folder."""
+    names = ("select.log", "train.log")
+    found = [path for name in names for path in folder.rglob(name)]
+    return {path: path.stat().st_size for path in found}
 
 
 def test_all_stages_on_slurm(server, tmp_path):

@@ -1,10 +1,14 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""A small CTC model of several blocks, with random weights, and its experiment."""
+"""Tiny models with random weights, and their experiments: the models of all tests.
+
+`CONFIG` is a CTC model of several blocks, `HYBRID` a Conformer with a decoder; tests
+change keys of them. Encoders alone, of every variant, are in `encoder_zoo`.
+"""
 
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import torch
 
@@ -44,6 +48,34 @@ CONFIG: Dict[str, Any] = {
     "model": "espnet",
     "model_conf": {"ctc_weight": 1.0},
 }
+HYBRID: Dict[str, Any] = {
+    **CONFIG,
+    "encoder": "conformer",
+    "encoder_conf": {
+        "output_size": 8,
+        "attention_heads": 2,
+        "linear_units": 8,
+        "num_blocks": 1,
+        "rel_pos_type": "latest",
+    },
+    "decoder": "transformer",
+    "decoder_conf": {"attention_heads": 2, "linear_units": 8, "num_blocks": 1},
+    "model_conf": {},
+}
+
+
+def write_model(folder: Path, config: Dict[str, Any], seed: int = 0) -> List[str]:
+    """Write config.yaml and model.pth of a model as it was initialised.
+
+    Returns:
+        The options of a command that name the two.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    paths = folder / "config.yaml", folder / "model.pth"
+    write_yaml(config, paths[0])
+    torch.save(build_model(config).state_dict(), paths[1])
+    return ["--model_config", str(paths[0]), "--model_file", str(paths[1])]
 
 
 def make_model(config: Dict[str, Any], seed: int = 0) -> torch.nn.Module:

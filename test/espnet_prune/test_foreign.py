@@ -33,10 +33,7 @@ def test_a_bug_of_ours_shows_its_traceback(kind, tmp_path, monkeypatch):
     from espnet_prune.bin import check_model
 
     pytest.importorskip("espnet2")
-    write_yaml(deep.CONFIG, tmp_path / "config.yaml")
-    torch.save(models.build_model(deep.CONFIG).state_dict(), tmp_path / "model.pth")
-    words = ["--model_config", str(tmp_path / "config.yaml")]
-    words += ["--model_file", str(tmp_path / "model.pth")]
+    words = deep.write_model(tmp_path, deep.CONFIG)
     run_main(lambda: check_model.main(words))
     code = compile(
         f"def faulty(*args, **kwargs):\n    raise {kind.__name__}('a bug')\n",

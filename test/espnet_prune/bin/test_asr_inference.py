@@ -2,45 +2,16 @@
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
 import pytest
-import torch
 
 from espnet_prune.bin import asr_inference
-from espnet_prune.models import build_model
 from espnet_prune.utils import UserError, write_yaml
-
-CONFIG = {
-    "token_list": ["<blank>", "<unk>", "a", "<sos/eos>"],
-    "token_type": "char",
-    "init": None,
-    "input_size": None,
-    "frontend": "default",
-    "frontend_conf": {"n_fft": 256, "hop_length": 128},
-    "specaug": None,
-    "normalize": None,
-    "preencoder": None,
-    "encoder": "conformer",
-    "encoder_conf": {
-        "output_size": 8,
-        "attention_heads": 2,
-        "linear_units": 8,
-        "num_blocks": 1,
-        "rel_pos_type": "latest",
-    },
-    "postencoder": None,
-    "decoder": "transformer",
-    "decoder_conf": {"attention_heads": 2, "linear_units": 8, "num_blocks": 1},
-    "ctc_conf": {},
-    "joint_net_conf": None,
-    "model": "espnet",
-    "model_conf": {},
-}
+from test.espnet_prune.deep import HYBRID, write_model
 
 
 @pytest.fixture
 def options(tmp_path):
     """Command line for a model with random weights."""
-    write_yaml(CONFIG, tmp_path / "config.yaml")
-    torch.save(build_model(CONFIG).state_dict(), tmp_path / "model.pth")
+    write_model(tmp_path, HYBRID)
     (tmp_path / "wav.scp").write_text(f"u {tmp_path}/model.pth\n")  # never read
     words = f"--asr_train_config {tmp_path}/config.yaml "
     words += f"--asr_model_file {tmp_path}/model.pth --output_dir {tmp_path}/out "
@@ -64,8 +35,8 @@ def test_a_pair_that_does_not_fit_is_refused(options, tmp_path, monkeypatch):
     from espnet2.bin import asr_inference as stock
 
     monkeypatch.setattr(stock, "DatadirWriter", lambda _: pytest.fail("decoded"))
-    deeper = dict(CONFIG["encoder_conf"], num_blocks=2)
-    write_yaml(dict(CONFIG, encoder_conf=deeper), tmp_path / "config.yaml")
+    deeper = dict(HYBRID["encoder_conf"], num_blocks=2)
+    write_yaml(dict(HYBRID, encoder_conf=deeper), tmp_path / "config.yaml")
     with pytest.raises(UserError, match=r"model.pth lacks encoder.encoders.1"):
         asr_inference.main(options)
     (tmp_path / "model.pth").write_bytes(b"nothing")

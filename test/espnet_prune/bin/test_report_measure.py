@@ -2,21 +2,18 @@
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
 import pytest
-import torch
 
 from espnet_prune import cost
-from espnet_prune.models import build_model, load_model
+from espnet_prune.models import load_model
 from espnet_prune.report.results import Entry, compression_table, measure
-from espnet_prune.utils import UserError, write_yaml
+from espnet_prune.utils import UserError
+from test.espnet_prune.deep import HYBRID, write_model
 
 CONFIG = {
-    "token_list": ["<blank>", "<unk>", "a", "<sos/eos>"],
-    "init": None,
+    **HYBRID,
     "input_size": 20,
     "frontend": None,
-    "specaug": None,
     "normalize": None,
-    "preencoder": None,
     "encoder": "transformer",
     "encoder_conf": {
         "output_size": 8,
@@ -24,22 +21,13 @@ CONFIG = {
         "linear_units": 64,
         "num_blocks": 2,
     },
-    "postencoder": None,
-    "decoder": "transformer",
-    "decoder_conf": {"attention_heads": 2, "linear_units": 8, "num_blocks": 1},
-    "ctc_conf": {},
-    "joint_net_conf": None,
-    "model": "espnet",
-    "model_conf": {},
 }
 
 
 def make(folder, config=CONFIG, **widths):
     """An experiment directory with random weights."""
-    folder.mkdir()
     config = dict(config, encoder_conf={**config["encoder_conf"], **widths})
-    write_yaml(config, folder / "config.yaml")
-    torch.save(build_model(config).state_dict(), folder / "model.pth")
+    write_model(folder, config)
     paths = (folder / "config.yaml", folder / "model.pth", folder / "decode")
     return Entry(folder.name, *paths)
 

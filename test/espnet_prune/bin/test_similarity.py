@@ -5,46 +5,18 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from espnet_prune.bin import similarity
 from espnet_prune.measure.similarity import Utterances, load_matrix
-from espnet_prune.models import build_model
-from espnet_prune.utils import UserError, sha256, write_yaml
+from espnet_prune.utils import UserError, sha256
+from test.espnet_prune.deep import HYBRID, write_model
 
 CONFIG = {
-    "token_list": ["<blank>", "<unk>", "a", "<sos/eos>"],
+    **HYBRID,
     "token_type": "bpe",
     "bpemodel": "not/needed/for/audio.model",
-    "use_preprocessor": True,
-    "cleaner": None,
-    "g2p": None,
-    "non_linguistic_symbols": None,
     "speech_volume_normalize": 0.5,
-    "rir_scp": None,
-    "init": None,
-    "input_size": None,
-    "frontend": "default",
-    "frontend_conf": {"n_fft": 256, "hop_length": 160, "n_mels": 20},
-    "specaug": None,
-    "normalize": "utterance_mvn",
-    "normalize_conf": {},
-    "preencoder": None,
-    "encoder": "conformer",
-    "encoder_conf": {
-        "output_size": 8,
-        "attention_heads": 2,
-        "linear_units": 8,
-        "num_blocks": 3,
-        "rel_pos_type": "latest",
-    },
-    "postencoder": None,
-    "decoder": "transformer",
-    "decoder_conf": {"attention_heads": 2, "linear_units": 8, "num_blocks": 1},
-    "ctc_conf": {},
-    "joint_net_conf": None,
-    "model": "espnet",
-    "model_conf": {},
+    "encoder_conf": {**HYBRID["encoder_conf"], "num_blocks": 3},
 }
 
 
@@ -61,9 +33,7 @@ def root(tmp_path_factory):
     (root / "wav.scp").write_text("".join(lines))
     data = [[f"{root}/wav.scp", "speech", "sound"], [f"{root}/text", "text", "text"]]
     config = dict(CONFIG, train_data_path_and_name_and_type=data)
-    torch.manual_seed(0)
-    write_yaml(config, root / "config.yaml")
-    torch.save(build_model(config).state_dict(), root / "model.pth")
+    write_model(root, config)
     return root
 
 

@@ -15,7 +15,7 @@ from espnet_prune.models import build_model, with_defaults
 from espnet_prune.report.results import seconds_of
 from espnet_prune.select.budget import Budget, with_frames
 from espnet_prune.utils import read_json, write_yaml
-from test.espnet_prune.deep import CONFIG
+from test.espnet_prune.deep import CONFIG, write_model
 
 
 def config_of(**conf):
@@ -82,11 +82,8 @@ def test_budgets_without_a_length_take_that_of_the_model():
 
 
 def test_selections_count_the_frames_of_the_model(tmp_path):
-    config = config_of(hop_length=256)
-    write_yaml(config, tmp_path / "config.yaml")
-    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
-    words = ["--model_config", str(tmp_path / "config.yaml"), "--model_file"]
-    words += [str(tmp_path / "model.pth"), "--output_dir", str(tmp_path / "out")]
+    words = write_model(tmp_path, config_of(hop_length=256))
+    words += ["--output_dir", str(tmp_path / "out")]
     words += ["--config", str(tmp_path / "select.yaml")]
     budget = {"kind": "macs", "sparsity": 0.5}
     write_yaml({"method": "magnitude", "budget": budget}, tmp_path / "select.yaml")
