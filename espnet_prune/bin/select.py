@@ -46,6 +46,7 @@ With --coarse_only a stored matrix is searched, without any model:
 import argparse
 from typing import List, Optional
 
+from espnet_prune.select.conf import add_options
 from espnet_prune.select.methods import methods
 from espnet_prune.select.run import run
 from espnet_prune.utils import run_main, setup_logging
@@ -59,20 +60,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", help="YAML, see above")
-    parser.add_argument("--model_config", help="dense config.yaml")
-    parser.add_argument("--model_file", help="dense checkpoint")
-    parser.add_argument("--output_dir")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs; layers uses one")
-    parser.add_argument("--seed", type=int, help="overrides the YAML")
-    parser.add_argument(
-        "--sparsity",
-        type=float,
-        help="overrides that of the YAML's budget of the whole encoder",
-    )
-    parser.set_defaults(alone=None)
-    for method in methods():
-        method.options(parser)
+    add_options(parser)
     return parser
 
 

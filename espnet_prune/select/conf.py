@@ -7,10 +7,28 @@ import argparse
 from typing import Any, Dict
 
 from espnet_prune.reader import check_types
-from espnet_prune.select.methods import get_method
+from espnet_prune.select.methods import get_method, methods
 from espnet_prune.utils import check_keys, read_mapping
 
 COMMON = ("method", "budget", "seed")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a selection, those of its methods included."""
+    parser.add_argument("--config", help="YAML, see above")
+    parser.add_argument("--model_config", help="dense config.yaml")
+    parser.add_argument("--model_file", help="dense checkpoint")
+    parser.add_argument("--output_dir")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs; layers uses one")
+    parser.add_argument("--seed", type=int, help="overrides the YAML")
+    parser.add_argument(
+        "--sparsity",
+        type=float,
+        help="overrides that of the YAML's budget of the whole encoder",
+    )
+    parser.set_defaults(alone=None)
+    for method in methods():
+        method.options(parser)
 
 
 def read_conf(args: argparse.Namespace) -> Dict[str, Any]:

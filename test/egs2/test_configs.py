@@ -25,7 +25,7 @@ def name(path):
 
 def read_training(command):
     """Options of a training, checked as it checks them."""
-    from espnet_prune.bin.dry_run import read_training as read
+    from espnet_prune.measure.forecast import read_training as read
 
     return read(command, len(TOKENS))
 
@@ -126,7 +126,7 @@ def test_selection_is_understood(path):
 
 
 def read_inline(conf, distill=None):
-    from espnet_prune.bin.dry_run import read_inline as read
+    from espnet_prune.measure.forecast import read_inline as read
 
     return read({**conf, "distill_conf": distill or {}}, [], len(TOKENS))
 
