@@ -19,7 +19,8 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 
-# what the ASR training and decoding of espnet 202511 import, besides it and ci_sdr
+# what the ASR training and decoding of espnet 202511 import, besides it and ci_sdr,
+# and what we do
 OLD_LINE = [
     "configargparse>=1.2.1",
     "editdistance",
@@ -41,6 +42,7 @@ OLD_LINE = [
     "opt-einsum",
     "packaging",
     "pytorch_wpe",
+    "safetensors>=0.4",
     "scipy>=1.4.1",
     "sentencepiece>=0.2.0",
     "soundfile>=0.10.2",
@@ -51,7 +53,13 @@ OLD_LINE = [
     "typeguard",
 ]
 # ... and those of espnet 202611 besides it
-NEW_LINE = ["espnet>=202611", "editdistance", "matplotlib", "tensorboard>=1.14"]
+NEW_LINE = [
+    "espnet>=202611",
+    "editdistance",
+    "matplotlib",
+    "safetensors>=0.4",
+    "tensorboard>=1.14",
+]
 
 EXTRAS = {
     "train": [f'{name}; python_version < "3.12"' for name in OLD_LINE]

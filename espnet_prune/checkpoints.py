@@ -8,7 +8,6 @@ trainer around them, the name of a wrapper before every key. What is around them
 taken off where there is one way to do so, and named where there is not.
 """
 
-import json
 import logging
 import re
 from pathlib import Path
@@ -105,50 +104,23 @@ def _common_prefix(keys: Iterable[str]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-
-
 def read_safetensors(path: Path) -> State:
-    """Read a .safetensors file: length of the header, JSON header, raw numbers.
+    """Read a .safetensors file; numbers with a point become float32.
 
     Raises:
-        UserError: The file is truncated or holds other types of numbers.
+        UserError: The file is truncated or holds something else.
     """
-    data = bytearray(path.read_bytes())
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        start = 8 + int.from_bytes(data[:8], "little")
-        header: Dict[str, Any] = json.loads(data[8:start].decode("utf-8"))
-        header.pop("__metadata__", None)
-        return {
-            name: _tensor(
-                data, start, entry["dtype"], entry["shape"], entry["data_offsets"]
-            )
-            for name, entry in header.items()
-        }
-    except (KeyError, ValueError, RuntimeError) as error:
+        state = load_file(path)
+    except SafetensorError as error:
         raise UserError(
-            f"{path} is not a readable .safetensors file of numbers "
-            f"({type(error).__name__}); download it again"
+            f"{path} is not a readable .safetensors file of numbers ({error}); "
+            "download it again"
         ) from error
-
-
-def _tensor(
-    data: bytearray, start: int, dtype: str, shape: List[int], offsets: List[int]
-) -> torch.Tensor:
-    begin, end = (start + offset for offset in offsets)
-    flat = torch.frombuffer(data[begin:end], dtype=_DTYPES[dtype])
-    return (
-        flat.reshape(shape).float() if flat.is_floating_point() else flat.reshape(shape)
-    )
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def without_adapters(state: Mapping[str, Any], source: str) -> Dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torchaudio.models import wav2vec2_model, wavlm_model
 
@@ -138,17 +139,6 @@ def hugging_face_names(state, prefix):
     return found
 
 
-def write_safetensors(state, path):
-    header, data = {"__metadata__": {"format": "pt"}}, b""
-    for key, value in state.items():
-        raw = value.detach().contiguous().numpy().tobytes()
-        span = [len(data), len(data) + len(raw)]
-        header[key] = dict(dtype="F32", shape=list(value.shape), data_offsets=span)
-        data += raw
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-
-
 def write_directory(folder, variant, state, **changed):
     """Write what `save_pretrained` writes."""
     conf, gated = SPEECH[variant], "wavlm" in variant
@@ -172,9 +162,9 @@ def write_directory(folder, variant, state, **changed):
     )
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps({**config, **changed}))
-    write_safetensors(
-        hugging_face_names(state, config["model_type"]), folder / "model.safetensors"
-    )
+    named = hugging_face_names(state, config["model_type"])
+    named = {key: value.detach().contiguous() for key, value in named.items()}
+    save_file(named, folder / "model.safetensors")
     return folder
 
 
