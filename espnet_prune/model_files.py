@@ -20,6 +20,7 @@ from espnet_prune.utils import PathLike, UserError
 # keys of config.yaml that name a file which belongs to the model
 FILE_KEYS = (
     ("bpemodel",),
+    ("src_bpemodel",),
     ("non_linguistic_symbols",),
     ("normalize_conf", "stats_file"),
 )

@@ -20,6 +20,7 @@ from espnet_prune.checkpoints import part_name, read_weights, without_adapters
 from espnet_prune.foreign import told
 from espnet_prune.model_files import own_files
 from espnet_prune.reader import check_types
+from espnet_prune.tasks import task_of, with_task
 from espnet_prune.tensor_names import as_here, as_written
 from espnet_prune.utils import PathLike, UserError, atomic_torch_save, read_yaml
 
@@ -34,14 +35,21 @@ _KINDS = {
 }
 
 
-def read_model_config(config: PathLike) -> Dict[str, Any]:
+def read_model_config(config: PathLike, task: Optional[str] = None) -> Dict[str, Any]:
     """Read the config.yaml of an ESPnet experiment; it names files where they are.
 
+    Args:
+        config: The file.
+        task: Name of its task; by default what it looks like, see `task_of`.
+
     Raises:
-        UserError: The file is missing or does not describe an ASR model, or one with
-            adapters other than LoRA; see `own_files`.
+        UserError: The file is missing or does not describe a model that can be pruned,
+            or one with adapters other than LoRA; see `own_files`.
     """
     args = read_yaml(config)
+    if isinstance(args, dict):
+        args = with_task(args, task)
+        task_of(args, config)
     if not isinstance(args, dict) or "token_list" not in args:
         raise UserError(f"{config}: not the config.yaml of an ESPnet ASR experiment")
     kinds: Dict[str, Any] = dict(_KINDS, token_list=Union[str, List[str]])
@@ -67,15 +75,14 @@ def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
     Args:
         config: Content of config.yaml.
     """
-    from espnet2.tasks.asr import ASRTask
-
+    task = task_of(config).espnet_class()
     # not `get_default_config`, which reads the command line of this process
-    defaults = vars(ASRTask.get_parser().parse_args([]))
+    defaults = vars(task.get_parser().parse_args([]))
     return argparse.Namespace(**{**defaults, **config})
 
 
 def build_model(args: Mapping[str, Any], where: PathLike = "config.yaml") -> nn.Module:
-    """Build the ESPnet ASR model that a config describes, with random weights.
+    """Build the ESPnet model that a config describes, with random weights.
 
     Published weights that the encoder was once made of (`encoder_conf: weights`) are
     not read.
@@ -94,17 +101,16 @@ def build_model(args: Mapping[str, Any], where: PathLike = "config.yaml") -> nn.
             f"normalize_conf: stats_file {stats} is not there; ESPnet keeps its path "
             "relative to the recipe, so call this from the recipe's directory"
         )
-    import espnet_prune
-
-    espnet_prune.register()
-    from espnet2.tasks.asr import ASRTask
-
+    task = task_of(args, where).espnet_class()
     args = dict(args)
     if (args.get("encoder_conf") or {}).get("weights") is not None:
         args["encoder_conf"] = {**args["encoder_conf"], "weights": None}
     remedy = "give the config.yaml of a training, as it was written"
     with told(f"{where}: ESPnet cannot build this model", remedy, args):
-        return ASRTask.build_model(with_defaults(args))
+        model = task.build_model(with_defaults(args))
+    if not hasattr(model, "ctc"):  # as in models that could have one
+        model.ctc = None
+    return model
 
 
 def state_problems(own: Mapping[str, Any], state: Mapping[str, Any]) -> List[str]:
@@ -180,7 +186,7 @@ def used_by(model: nn.Module, state: Mapping[str, Any], source: str) -> Dict[str
     says; a checkpoint may be older than that choice.
 
     Args:
-        model: An `ESPnetASRModel`.
+        model: A model of ESPnet.
         state: A state dict for it.
         source: Where it is from, for the note.
     """
@@ -275,18 +281,26 @@ def _note_frontend(model: nn.Module) -> None:
         )
 
 
-def load_model(config: PathLike, model_file: PathLike) -> Tuple[nn.Module, dict]:
+def load_model(
+    config: PathLike, model_file: PathLike, task: Optional[str] = None
+) -> Tuple[nn.Module, dict]:
     """Build a model and load its weights, every key and every shape.
 
+    Args:
+        config: Its config.yaml.
+        model_file: Its checkpoint.
+        task: ESPnet's name of its task, e.g. "st"; by default what the config looks
+            like.
+
     Returns:
-        The `ESPnetASRModel` in eval mode, and the content of its config.
+        The model of ESPnet in eval mode, and the content of its config.
 
     Raises:
         UserError: A file is missing or corrupt, the two do not belong together, a
             weight is not finite, or there is no encoder behind a self-supervised
             frontend.
     """
-    args = read_model_config(config)
+    args = read_model_config(config, task)
     state = read_weights(model_file)
     model = build_model(args, config)
     remedy = "give the config and the checkpoint of one experiment"

@@ -16,20 +16,18 @@ import espnet_prune
 
 espnet_prune.register()
 
-from espnet2.bin import asr_inference  # noqa: E402
-from espnet2.tasks.asr import ASRTask  # noqa: E402
-from espnet2.tasks.lm import LMTask  # noqa: E402
+from espnet2.tasks.abs_task import AbsTask  # noqa: E402
 
 from espnet_prune.checkpoints import read_weights  # noqa: E402
 from espnet_prune.models import load_model, load_strictly, with_defaults  # noqa: E402
-from espnet_prune.utils import PathLike  # noqa: E402
+from espnet_prune.tasks import TASKS, task_of  # noqa: E402
+from espnet_prune.utils import PathLike, UserError  # noqa: E402
 
-
-def _config_of(config: Optional[PathLike], model_file: Optional[PathLike]) -> Path:
-    return Path(config or Path(str(model_file)).parent / "config.yaml")
+_STOCK = AbsTask.__dict__["build_model_from_file"]
 
 
 def build_from_file(
+    cls: Any,
     config_file: Optional[PathLike] = None,
     model_file: Optional[PathLike] = None,
     device: str = "cpu",
@@ -37,55 +35,36 @@ def build_from_file(
     """Build a model for inference, and load every tensor of it.
 
     Args:
+        cls: ESPnet's class of the task, or one of ours that is made of it.
         config_file: By default config.yaml beside the checkpoint.
         model_file: Without it the weights are random, as in ESPnet.
         device: Where the model goes.
 
     Raises:
-        UserError: See `load_model`.
+        UserError: See `load_model`, or the model is of another task.
     """
-    config_file = _config_of(config_file, model_file)
-    if model_file is None:
-        return ASRTask.build_model_from_file(config_file, None, device)
-    model, args = load_model(config_file, model_file)
-    return model.to(device), with_defaults(args)
-
-
-class StrictASRTask(ASRTask):
-    """`ASRTask` that loads every tensor, or says which does not fit."""
-
-    build_model_from_file = staticmethod(build_from_file)
-
-
-class StrictLMTask(LMTask):
-    """`LMTask` that loads every tensor, or says which does not fit."""
-
-    @classmethod
-    def build_model_from_file(
-        cls,
-        config_file: Optional[PathLike] = None,
-        model_file: Optional[PathLike] = None,
-        device: str = "cpu",
-    ) -> Tuple[Any, argparse.Namespace]:
-        """Build a language model, and load every tensor of it.
-
-        Raises:
-            UserError: The file does not fit the config.
-        """
-        config_file = _config_of(config_file, model_file)
-        model, args = super().build_model_from_file(config_file, None, device)
+    config_file = Path(config_file or Path(str(model_file)).parent / "config.yaml")
+    names = [base.__module__.rsplit(".", 1)[-1] for base in cls.__mro__]
+    name = next((name for name in names if name in TASKS), None)
+    if model_file is None or name is None:  # a language model has no other task
+        stock = cls if name is None else TASKS[name].espnet_class()
+        model, args = _STOCK.__get__(None, stock)(config_file, None, device)
         if model_file is not None:
             remedy = f" under {config_file}; give the pair of one experiment"
             load_strictly(model, read_weights(model_file), str(model_file), remedy)
         return model, args
+    model, config = load_model(config_file, model_file)
+    own = task_of(config).name
+    if own != name:
+        raise UserError(f"{config_file}: a model of task {own}; give --task {own}")
+    return model.to(device), with_defaults(config)
 
 
 @contextlib.contextmanager
 def strict_loading() -> Iterator[None]:
-    """Let `Speech2Text` and ESPnet's `inference` load with the tasks above."""
-    stock = asr_inference.ASRTask, asr_inference.LMTask
-    asr_inference.ASRTask, asr_inference.LMTask = StrictASRTask, StrictLMTask
+    """Let ESPnet's tasks, and with them `Speech2Text` and `inference`, load so."""
+    AbsTask.build_model_from_file = classmethod(build_from_file)
     try:
         yield
     finally:
-        asr_inference.ASRTask, asr_inference.LMTask = stock
+        AbsTask.build_model_from_file = _STOCK

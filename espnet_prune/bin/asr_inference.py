@@ -5,8 +5,9 @@
 
 """Decode with ESPnet's asr_inference, loading models as check_model does.
 
-The options are those of `espnet2.bin.asr_inference`, and --depth or --keep_blocks to
-run only some blocks of the encoder. ESPnet itself decodes a checkpoint that does not
+The options are those of `espnet2.bin.asr_inference`, or with --task of another module
+(st_inference and so on), and --depth or --keep_blocks to run only some blocks of the
+encoder. ESPnet itself decodes a checkpoint that does not
 fit its config with random weights; this ends with exit code 2 instead.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.data.audio import tell_unreadable_lines
 from espnet_prune.report.decoding import note
+from espnet_prune.tasks import ASR, TASKS, add_argument
 from espnet_prune.utils import (
     UserError,
     check_gpus,
@@ -38,25 +40,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose_depth(module: Any, options: Dict[str, Any]) -> None:
-    """Let ESPnet's inference build a model of the chosen depth.
+def chosen(stock: Any, options: Dict[str, Any]) -> Any:
+    """Return ESPnet's class that decodes, made to run some blocks only.
+
+    Args:
+        stock: The class, see `on_demand`.
+        options: Which blocks.
 
     Raises:
         UserError: Blocks that are no numbers.
     """
-    from espnet_prune.deploy import OnDemandSpeech2Text
     from espnet_prune.units.blocks import parse_blocks
 
     if options["keep_blocks"] is not None:
         options["keep_blocks"] = parse_blocks(options["keep_blocks"])
 
-    class ChosenSpeech2Text(OnDemandSpeech2Text):
+    class Chosen(stock):
         """The class under the name that ESPnet's functions look up."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **options, **kwargs)
 
-    module.Speech2Text = ChosenSpeech2Text
+    return Chosen
 
 
 def read_command(
@@ -88,20 +93,23 @@ def read_command(
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Check the model, then decode."""
-    import espnet_prune
-
-    espnet_prune.register()
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_argument(early)
+    given, cmd = early.parse_known_args(cmd)
+    task = TASKS[given.task or ASR.name]
     with contextlib.redirect_stdout(sys.stderr):
-        from espnet2.bin import asr_inference
+        module = task.decoding_module()
 
+        from espnet_prune.deploy.on_demand import on_demand
         from espnet_prune.foreign import told
         from espnet_prune.strict import strict_loading
         from espnet_prune.train.precheck import check_entries
 
-    parser = asr_inference.get_parser()
+    parser = module.get_parser()
     for action in parser._actions:  # 202611 has "3.19% CER" in a help text
         action.help = re.sub(r"%(?![%(s])", "%%", action.help or "")
     add_arguments(parser)
+    add_argument(parser)  # for --help
     args = read_command(parser, cmd)
     check_gpus(args.ngpu)
     entries = args.data_path_and_name_and_type or []
@@ -109,20 +117,23 @@ def main(cmd: Optional[List[str]] = None) -> None:
     tell_unreadable_lines([path for path, *_ in entries])
     names = ("depth", "keep_blocks", "depth_table")
     options = {name: getattr(args, name) for name in names}
-    stock = asr_inference.Speech2Text
+    stock = getattr(module, task.decoder)
     if any(value is not None for value in options.values()):
-        if not args.asr_model_file:
-            raise UserError("--depth and --keep_blocks need --asr_model_file")
-        choose_depth(asr_inference, options)
-    kwargs = {k: v for k, v in vars(args).items() if k not in ("config", *names)}
+        if not getattr(args, f"{task.prefix}_model_file"):
+            raise UserError(
+                f"--depth and --keep_blocks need --{task.prefix}_model_file"
+            )
+        setattr(module, task.decoder, chosen(on_demand(task), options))
+    left = ("config", "task", *names)
+    kwargs = {k: v for k, v in vars(args).items() if k not in left}
     try:
         what = f"--config {args.config}: ESPnet cannot begin to decode"
         begun = Path(args.output_dir, "1best_recog").exists
         with told(what, "look at what it says", None, lambda: not begun()):
             with strict_loading():
-                asr_inference.inference(**kwargs)
+                module.inference(**kwargs)
     finally:
-        asr_inference.Speech2Text = stock
+        setattr(module, task.decoder, stock)
     note(kwargs, Path(args.output_dir))
 
 

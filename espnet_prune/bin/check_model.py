@@ -13,6 +13,7 @@ import argparse
 import json
 from typing import List, Optional
 
+from espnet_prune.tasks import add_argument
 from espnet_prune.utils import run_main
 
 
@@ -23,6 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint (.pth)")
+    add_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -33,7 +35,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     from espnet_prune import unit_graph
     from espnet_prune.models import load_model
 
-    model, config = load_model(args.model_config, args.model_file)
+    model, config = load_model(args.model_config, args.model_file, args.task)
     unit_graph(model.encoder)
     found = {
         "ok": True,

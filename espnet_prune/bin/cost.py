@@ -11,6 +11,7 @@ import argparse
 import json
 from typing import Any, Dict, List, Optional
 
+from espnet_prune.tasks import add_argument
 from espnet_prune.utils import UserError, run_main, write_json
 
 
@@ -20,6 +21,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model_config", help="config.yaml of an ESPnet experiment")
+    add_argument(parser)
     parser.add_argument("--structure", help="structure.json")
     parser.add_argument(
         "--frames",
@@ -131,7 +133,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         from espnet_prune.models import build_model, read_model_config
 
         # feature statistics change no size, and their file may be gone
-        config = dict(read_model_config(args.model_config), normalize=None)
+        config = dict(read_model_config(args.model_config, args.task), normalize=None)
         model = build_model(config, args.model_config)
         structure = Structure.dense(model.encoder)
         total = sum(p.numel() for p in model.parameters())

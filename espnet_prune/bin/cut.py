@@ -13,6 +13,7 @@ Both run in float64, with the same batch norm statistics.
 import argparse
 from typing import List, Optional
 
+from espnet_prune.tasks import add_argument
 from espnet_prune.utils import run_main, setup_logging
 
 
@@ -23,6 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_config", required=True, help="dense config.yaml")
     parser.add_argument("--model_file", required=True, help="dense checkpoint")
+    add_argument(parser)
     parser.add_argument("--select_dir", required=True, help="result of select")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument(

@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from espnet_prune.tasks import add_argument
 from espnet_prune.utils import UserError, run_main, setup_logging, sha256
 
 
@@ -25,6 +26,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint")
+    add_argument(parser)
     parser.add_argument("--output_dir", required=True)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--depth", type=int, help="a depth of the depth table")
@@ -48,7 +50,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     from espnet_prune.select.selection import check_output
     from espnet_prune.units.blocks import check_blocks, parse_blocks
 
-    model, config = load_model(args.model_config, args.model_file)
+    model, config = load_model(args.model_config, args.model_file, args.task)
     number = len(model.encoder.encoders)
     if args.depth is not None:
         path = args.depth_table or DepthTable.beside(args.model_file)

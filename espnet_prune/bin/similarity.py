@@ -20,6 +20,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from espnet_prune.tasks import add_argument
 from espnet_prune.utils import UserError, run_main, setup_logging, sha256
 
 
@@ -32,6 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint")
+    add_argument(parser)
     parser.add_argument("--output_dir", required=True)
     parser.add_argument(
         "--measure",
@@ -115,7 +117,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     from espnet_prune.report.heat_map import heat_map
 
     torch.set_flush_denormal(True)
-    model, config = load_model(args.model_config, args.model_file)
+    model, config = load_model(args.model_config, args.model_file, args.task)
     try:
         model.to(args.device)
     except (RuntimeError, AssertionError) as error:

@@ -13,6 +13,7 @@ output.
 import argparse
 from typing import List, Optional
 
+from espnet_prune.tasks import add_argument
 from espnet_prune.utils import run_main
 
 
@@ -23,6 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint (.pth)")
+    add_argument(parser)
     parser.add_argument("--structures", type=int, default=10, help="how many to draw")
     parser.add_argument("--keep", type=float, default=0.5, help="mean share kept")
     parser.add_argument("--trials", type=int, default=4, help="batches per structure")

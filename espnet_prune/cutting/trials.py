@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     """
     if not 0 < args.keep < 1:
         raise UserError("--keep must be between 0 and 1")
-    model, _ = load_model(args.model_config, args.model_file)
+    model, _ = load_model(args.model_config, args.model_file, args.task)
     reports = [
         check(model.encoder, args.seed + i, args.keep, args.trials, model.ctc)
         for i in range(args.structures)

@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     select_dir, output_dir = Path(args.select_dir), Path(args.output_dir)
     check_output(output_dir, Structure.load(select_dir / STRUCTURE))
     model_file = weights_of(select_dir, args.model_file)
-    model, config = load_model(args.model_config, model_file)
+    model, config = load_model(args.model_config, model_file, args.task)
     encoder, graph = model.encoder, unit_graph(model.encoder)
     selection = Selection.load(select_dir, graph)
     masks, structure = selection.masks, selection.structure

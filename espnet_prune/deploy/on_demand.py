@@ -6,42 +6,37 @@
 import logging
 from typing import Any, List, Optional, Sequence
 
-import espnet_prune
-
-espnet_prune.register()
-
-from espnet2.bin.asr_inference import Speech2Text  # noqa: E402
-
-from espnet_prune.deploy.depth_table import DepthTable  # noqa: E402
-from espnet_prune.measure.duration import frames_of  # noqa: E402
-from espnet_prune.strict import strict_loading  # noqa: E402
-from espnet_prune.units.blocks import check_blocks, set_blocks  # noqa: E402
-from espnet_prune.utils import PathLike, UserError  # noqa: E402
+from espnet_prune.deploy.depth_table import DepthTable
+from espnet_prune.measure.duration import frames_of
+from espnet_prune.strict import strict_loading
+from espnet_prune.tasks import ASR, Task
+from espnet_prune.units.blocks import check_blocks, set_blocks
+from espnet_prune.utils import PathLike, UserError
 
 
-class OnDemandSpeech2Text(Speech2Text):
-    """ESPnet's `Speech2Text` whose encoder depth can change between two calls.
+class OnDemand:
+    """What makes the depth of ESPnet's `Speech2Text` change between two calls.
 
     Changing the depth loads and copies no weights.
 
     Args:
-        asr_train_config: As in `Speech2Text`.
-        asr_model_file: As in `Speech2Text`.
+        *files: config.yaml and checkpoint, as the first arguments of `Speech2Text`.
         depth: Blocks that run, by the depth table; all of them by default.
         keep_blocks: The blocks that run, 1-based, instead of a depth.
         depth_table: The table; by default depth_table.json beside the model.
-        **others: Every other argument of `Speech2Text`.
+        **others: Every other argument of `Speech2Text`, or the files by their names:
+            asr_train_config and asr_model_file, and so on for other tasks.
 
     Raises:
         UserError: Both depth and blocks, a depth that the table does not have, or a
             table of other weights; or the checkpoint does not fit the config.
     """
 
+    task: Task
+
     def __init__(
         self,
-        asr_train_config: Optional[PathLike] = None,
-        asr_model_file: Optional[PathLike] = None,
-        *,
+        *files: Optional[PathLike],
         depth: Optional[int] = None,
         keep_blocks: Optional[Sequence[int]] = None,
         depth_table: Optional[PathLike] = None,
@@ -50,10 +45,18 @@ class OnDemandSpeech2Text(Speech2Text):
         if depth is not None and keep_blocks is not None:
             raise UserError("give either depth or keep_blocks")
         with strict_loading():
-            super().__init__(asr_train_config, asr_model_file, **others)
-        self._blocks = list(self.asr_model.encoder.encoders)
+            super().__init__(*files, **others)
+        # ESPnet's class of task slu calls its model as that of asr does
+        names = [
+            n for n in (self.task.prefix, ASR.prefix) if hasattr(self, f"{n}_model")
+        ]
+        self._model = getattr(self, f"{names[0]}_model")
+        self._config = vars(getattr(self, f"{names[0]}_train_args"))
+        self._blocks = list(self._model.encoder.encoders)
         self._kept = list(range(len(self._blocks)))
-        self._model_file, self._table_file = asr_model_file, depth_table
+        named = others.get(f"{self.task.prefix}_model_file")
+        self._model_file = files[1] if len(files) > 1 else named
+        self._table_file = depth_table
         self._table: Optional[DepthTable] = None
         if depth is not None:
             self.set_depth(depth)
@@ -82,7 +85,7 @@ class OnDemandSpeech2Text(Speech2Text):
                     f"{path} is for {table.number} blocks, the model has "
                     f"{len(self._blocks)}"
                 )
-            frames = frames_of(vars(self.asr_train_args))
+            frames = frames_of(self._config)
             if table.frames != frames:
                 raise UserError(
                     f"{path} was measured on {table.frames} frames, but 10 s are "
@@ -102,7 +105,7 @@ class OnDemandSpeech2Text(Speech2Text):
         if not kept:
             raise UserError("keep_blocks: keep at least one block")
         self._kept = [block - 1 for block in kept]
-        set_blocks(self.asr_model.encoder, self._blocks, self._kept)
+        set_blocks(self._model.encoder, self._blocks, self._kept)
         return self.blocks
 
     def set_depth(self, depth: int) -> List[int]:
@@ -130,3 +133,12 @@ class OnDemandSpeech2Text(Speech2Text):
         entry = self.depth_table.within(ms=ms, macs=macs)
         logging.info(f"depth {entry.depth}: {entry.ms:.1f} ms, {entry.macs:,} MACs")
         return self.set_blocks(entry.kept_blocks)
+
+
+def on_demand(task: Task) -> Any:
+    """Return ESPnet's class that decodes for a task, with `OnDemand`."""
+    stock = getattr(task.decoding_module(), task.decoder)
+    return type(f"OnDemand{task.decoder}", (OnDemand, stock), {"task": task})
+
+
+OnDemandSpeech2Text = on_demand(ASR)

@@ -7,9 +7,12 @@ Utterances are loaded one by one: ESPnet's convolutions see the padding of a bat
 that an utterance in a padded batch is another one than alone. Nothing is augmented.
 """
 
+import contextlib
+import sys
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from espnet_prune.models import with_defaults
+from espnet_prune.tasks import task_of
 from espnet_prune.utils import UserError
 
 Entries = Sequence[Tuple[str, str, str]]
@@ -28,15 +31,17 @@ def open_speech(
     Raises:
         UserError: ESPnet cannot read a file, or cannot make tokens of text.
     """
-    from espnet2.tasks.asr import ASRTask
     from espnet2.train.dataset import ESPnetDataset
 
-    args = with_defaults(config)
+    args, task = with_defaults(config), task_of(config).espnet_class()
     if not labels:
-        args.token_type = None
+        # that of task s2t asks for a tokenizer; one of words needs no file
+        s2t = str(getattr(args, "preprocessor", None)).startswith("s2t")
+        args.token_type = "word" if s2t else None
     files = " ".join(",".join(entry) for entry in entries)
     try:
-        process = ASRTask.build_preprocess_fn(args, train=False)
+        with contextlib.redirect_stdout(sys.stderr):  # slu greets there
+            process = task.build_preprocess_fn(args, train=False)
         data = ESPnetDataset(
             list(entries),
             preprocess=process,
@@ -44,7 +49,7 @@ def open_speech(
         )
     except Exception as error:  # ESPnet and what it reads with raise anything
         raise UserError(f"{files}: {type(error).__name__}: {error}") from error
-    return data, ASRTask.build_collate_fn(args, train=False)
+    return data, task.build_collate_fn(args, train=False)
 
 
 def load_utterance(data: Any, key: str) -> Tuple[str, Dict[str, Any]]:

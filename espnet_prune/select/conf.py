@@ -8,6 +8,7 @@ from typing import Any, Dict
 
 from espnet_prune.reader import check_types
 from espnet_prune.select.methods import get_method, methods
+from espnet_prune.tasks import add_argument
 from espnet_prune.utils import check_keys, read_mapping
 
 COMMON = ("method", "budget", "seed")
@@ -18,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", help="YAML, see above")
     parser.add_argument("--model_config", help="dense config.yaml")
     parser.add_argument("--model_file", help="dense checkpoint")
+    add_argument(parser)
     parser.add_argument("--output_dir")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs; layers uses one")
     parser.add_argument("--seed", type=int, help="overrides the YAML")

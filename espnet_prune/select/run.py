@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, extra: List[str]) -> None:
     from espnet_prune.select.plan import Plan
 
     torch.set_flush_denormal(True)
-    model, config = load_model(args.model_config, args.model_file)
+    model, config = load_model(args.model_config, args.model_file, args.task)
     carry_out(Plan.of(conf, model, config, args, extra))
 
 

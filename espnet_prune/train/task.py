@@ -211,7 +211,7 @@ class PruneASRTask(ASRTask):
         """
         from espnet_prune.strict import build_from_file
 
-        return build_from_file(config_file, model_file, device)
+        return build_from_file(cls, config_file, model_file, device)
 
 
 def _widths(args: argparse.Namespace) -> Mapping[str, Any]:

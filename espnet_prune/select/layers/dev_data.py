@@ -19,6 +19,7 @@ import torch
 from espnet_prune.data.cleaning import text_cleaner
 from espnet_prune.data.tables import read_table
 from espnet_prune.measure.speech import Entries, load_utterance, open_speech
+from espnet_prune.tasks import task_of
 from espnet_prune.utils import UserError, check_keys
 
 METRICS = ("wer", "cer")
@@ -213,10 +214,17 @@ def load_batches(
         batch_seconds: Length of a batch at 16 kHz, at most.
 
     Raises:
-        UserError: See `check_entries` and `open_speech`; an unknown metric; no
-            utterance with both speech and text.
+        UserError: See `check_entries` and `open_speech`; an unknown metric; a task
+            whose CTC spells something else; no utterance with both speech and text.
     """
     check_keys([metric], METRICS, "metric")
+    task = task_of(config)
+    if not task.spells:
+        raise UserError(
+            f"the CTC of models of task {task.name} does not spell the text, so it "
+            "cannot judge blocks; choose them by rule: search: truncate, alternate or "
+            "random in layers_conf"
+        )
     if entries is None:
         given = config.get("valid_data_path_and_name_and_type") or []
         entries = [tuple(entry) for entry in given]
