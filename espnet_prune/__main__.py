@@ -21,7 +21,7 @@ STAGES = {
     "15, selecting": "select evaluate_blocks",
     "16, cutting": "cut export verify",
     "21-22, reporting and packing": "report pack",
-    "around the stages": "sweep run",
+    "around the stages": "compare sweep run",
 }
 
 

@@ -32,7 +32,7 @@ SHELL = [
 ]
 LINES = list(dict.fromkeys(line for _, line in SHELL if line))
 RECIPE = [line for line in LINES if line.startswith("./run.sh")]
-SWEEP = next(line for line in LINES if line.startswith("espnet-prune sweep "))
+SWEEP = next(line for line in LINES if line.startswith("espnet-prune compare "))
 FOLDER = "egs2/an4/asr_prune1"
 RUN_ALL = """
 import json, sys
@@ -127,12 +127,12 @@ def test_other_commands(tmp_path):
 
 def test_sweep():
     """The sweep of the pages is one that the recipe's configurations allow."""
-    from espnet_prune.bin import sweep
+    from espnet_prune.bin import compare
 
-    args = sweep.get_parser().parse_args(shlex.split(SWEEP)[2:])
+    args = compare.get_parser().parse_args(shlex.split(SWEEP)[2:])
     for path in args.prune_configs:
         assert (ROOT / FOLDER / path).is_file()
-    assert len(args.sparsities) == 3
+    assert len(args.sizes) == 3
 
 
 def test_configurations():

@@ -5,12 +5,14 @@
 
 import concurrent.futures
 import logging
+import math
+import os
 import subprocess
 from pathlib import Path
-from typing import Callable, Dict, List, Protocol, Sequence, TypeVar
+from typing import Callable, Dict, List, Optional, Protocol, Sequence, TypeVar
 
 from espnet_prune.progress import progress
-from espnet_prune.utils import UserError
+from espnet_prune.utils import UserError, atomic_write
 
 
 class Named(Protocol):
@@ -24,12 +26,40 @@ class Named(Protocol):
 J = TypeVar("J", bound=Named)
 
 
+def _note(logs: Path, name: str) -> Path:
+    return logs / f"{name}.minutes"
+
+
+def minutes_of(logs: Path, name: str) -> Optional[float]:
+    """Core minutes that a job has taken in all calls, None where one was cut short."""
+    path = _note(logs, name)
+    minutes = float(path.read_text()) if path.is_file() else math.nan
+    return None if math.isnan(minutes) else round(minutes, 2)
+
+
+def _call(command: Sequence[str], logs: Path, name: str) -> bool:
+    """Run a command, and add what it takes of the cores to NAME.minutes."""
+    path = _note(logs, name)
+    before = float(path.read_text()) if path.is_file() else 0.0
+    with atomic_write(path) as stream:
+        stream.write("nan")  # until it has ended
+    with open(logs / f"{name}.log", "a", encoding="utf-8") as log:
+        process = subprocess.Popen(list(command), stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if os.environ.get("cmd_backend", "local") == "local":  # else it is elsewhere
+        with atomic_write(path) as stream:
+            stream.write(str(before + (usage.ru_utime + usage.ru_stime) / 60))
+    return process.returncode == 0
+
+
 def run_side_by_side(
     jobs: Sequence[J],
     command: Callable[[J], Sequence[str]],
     ready: Callable[[J, Sequence[J]], bool],
     max_jobs: int,
     logs: Path,
+    finished: Callable[[J, Sequence[J]], None],
 ) -> List[J]:
     """Run every job once what it depends on is done.
 
@@ -38,7 +68,9 @@ def run_side_by_side(
         command: The command line of a job; it has gone well if it ends with 0.
         ready: Whether a job can start, given the jobs that have gone well.
         max_jobs: At most so many at a time.
-        logs: Folder of NAME.log, to which the jobs' output is appended.
+        logs: Folder of NAME.log, to which the jobs' output is appended, and of
+            NAME.minutes.
+        finished: Called with each job that has gone well, and all of these.
 
     Returns:
         The jobs that failed, or that could not start.
@@ -49,8 +81,7 @@ def run_side_by_side(
     bar = progress(len(jobs), "all", "jobs", logging.info, 0.1)
 
     def run(job: J) -> bool:
-        with open(logs / f"{job.name}.log", "a", encoding="utf-8") as log:
-            return subprocess.call(list(command(job)), stdout=log, stderr=log) == 0
+        return _call(command(job), logs, job.name)
 
     with concurrent.futures.ThreadPoolExecutor(max_jobs) as pool:
         while waiting or running:
@@ -69,6 +100,8 @@ def run_side_by_side(
             for future in ended:
                 job = running.pop(future)
                 (done if future.result() else failed).append(job)
+                if future.result():
+                    finished(job, done)
                 end = (
                     "done" if future.result() else f"FAILED, see {logs}/{job.name}.log"
                 )

@@ -67,7 +67,7 @@ def measure(
         rows: See `entries`.
         frames: Length of the utterance in input frames; those that each model makes
             of 10 s by default.
-        runs: Measured runs of each encoder.
+        runs: Measured runs of each encoder; with 0 there are no speeds.
 
     Returns:
         One mapping for each row.
@@ -86,7 +86,7 @@ def measure(
     lengths = {name: frames or frames_of(conf) for name, (_, conf) in loaded.items()}
     structures = {n: Structure.dense(m.encoder) for n, m in models.items()}
     dims = structures[rows[0].name].dims
-    latency = measure_latency(
+    latency = runs and measure_latency(
         {name: model.encoder for name, model in models.items()},
         frames=lengths,
         input_size=dims.input_size,
@@ -107,7 +107,8 @@ def measure(
                 "frames": lengths[row.name],
                 "gmacs": price.macs / 1e9,
                 "bytes": os.path.getsize(row.model),
-                "latency": as_json(latency[row.name], latency[rows[0].name]),
+                "latency": latency
+                and as_json(latency[row.name], latency[rows[0].name]),
                 "structure": structures[row.name].widths(),
             }
         )
@@ -207,7 +208,7 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(rows)
 
 
-def _git(*words: str) -> Optional[str]:
+def git(*words: str) -> Optional[str]:
     """Output of git in the current directory, None if there is none."""
     done = subprocess.run(["git", *words], capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else None
@@ -225,10 +226,10 @@ def environment() -> List[Tuple[str, str]]:
         ("espnet_prune version", __version__),
         ("machine", f"{platform.machine()}, {os.cpu_count()} cores"),
     ]
-    commit = _git("rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
     if commit:
         items.append(("Git hash", commit))
-        items.append(("Commit date", _git("log", "-1", "--format=%cd") or ""))
+        items.append(("Commit date", git("log", "-1", "--format=%cd") or ""))
     return items
 
 

@@ -1,98 +1,104 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-import importlib
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from espnet_prune.bin import compare
+from espnet_prune.report.compare import conf, configs
+from espnet_prune.report.compare.plan import DRAWS, make_plan
+from espnet_prune.report.compare.tables import read_rows
 from espnet_prune.utils import read_yaml, write_json, write_yaml
 from test.espnet_prune.deep import CONFIG, make_exp, make_model
 
 RECIPE = Path(__file__).parents[2] / "egs2" / "an4" / "asr_prune1"
+YAML = "conf/compare_depth_transformer.yaml"
+MODEL = "valid.cer_ctc.ave.pth"
 
 
-@pytest.fixture
-def module(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(RECIPE / "local"))
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").symlink_to(RECIPE / "conf")
-    return importlib.import_module("compare_depth")
+    Path("prune.sh").touch()
+    return tmp_path
 
 
-def arguments(module, *more):
-    words = "--expdir exp --dumpdir dump --depths 5 3 --separate 3 --recover 3"
-    return module.get_parser().parse_args([*words.split(), *more])
-
-
-def test_plan(module):
-    args = arguments(module, "--families", "transformer", "conformer", "--seeds", "0")
-    jobs = module.plan(args)
-    names = [job.name for job in jobs]
-    assert names[:2] == ["ondemand_transformer_s0", "plain_transformer_s0"]
-    assert set(names[4:]) == {
-        f"{kind}_{family}_s0"
-        for kind in ("table", "separate3", "comflp3")
-        for family in ("transformer", "conformer")
+def test_plan():
+    """Every job waits for the model that it starts from."""
+    c = conf.read(YAML, {"seeds": [0], "expdir": "exp"}, [])
+    plan = make_plan(c)
+    needs = {name: job.needs for name, job in plan.jobs.items()}
+    assert needs == {
+        "data": (),
+        "ondemand_s0": ("data",),
+        "plain_s0": ("data",),
+        "table_s0": ("ondemand_s0",),
+        **{f"separate_{depth}_s0": ("data",) for depth in (8, 6, 4)},
+        "comflp_6_s0": ("plain_s0",),
     }
-    # every job waits for the model that it starts from
-    dense = {str(job.exp): job.seed for job in jobs if job.method == "dense"}
-    assert len(set(dense.values())) == 4
-    for job in jobs:
-        if job.method in ("table", "comflp"):
-            start = job.options[job.options.index("--dense_exp") + 1]
-            assert dense[start] == job.seed
-    conf = read_yaml("exp/conf/transformer_3.yaml")["encoder_conf"]
-    assert conf["num_blocks"] == 3 and conf["interctc_layer_idx"] == [1, 2]
+    for name in ("table_s0", "comflp_6_s0"):
+        job = plan.jobs[name]
+        start = job.options[job.options.index("--dense_exp") + 1]
+        assert start == f"exp/{needs[name][0]}"
+    assert read_yaml("exp/conf/comflp_6.yaml")["num_remove"] == 6
+    assert read_yaml("exp/conf/recover_comflp.yaml") == read_yaml(
+        "conf/recover_ctc.yaml"
+    )
+    own = read_yaml("exp/conf/separate_4.yaml")["encoder_conf"]
+    assert own["num_blocks"] == 4 and own["interctc_layer_idx"] == [1, 2, 3]
     full = read_yaml("conf/train_transformer_ctc_interctc_sd.yaml")
-    assert module.shallow(full, 12) == full
+    assert configs.shallow(full, 12) == full
+    assert configs.shallow(full, 3)["encoder_conf"]["interctc_layer_idx"] == [1, 2]
+    points = [point.row.name for point in plan.points]
+    assert points.count("random") == 4 * DRAWS and points.count("truncate") == 4
 
 
-def test_depths_are_decoded_and_compared(module, tmp_path, capsys):
+def test_depths_are_decoded_and_compared(tmp_path, capsys):
     number = CONFIG["encoder_conf"]["num_blocks"]
-    model = make_model(CONFIG)
-    exp = tmp_path / "exp"
-    make_exp(exp / "ondemand_transformer_s0", model)
-    data = exp / "ondemand_transformer_s0" / "data"
+    source = tmp_path / "exp" / "ondemand_s0"
+    make_exp(source, make_model(CONFIG))
     for name in ("dev", "test"):
         folder = tmp_path / "dump" / "raw" / name
         folder.mkdir(parents=True)
         for file in ("wav.scp", "text"):
-            shutil.copy(data / f"valid_{file}", folder / file)
-    source = exp / "ondemand_transformer_s0"
-    shutil.move(source / "model.pth", source / module.MODEL)
+            shutil.copy(source / "data" / f"valid_{file}", folder / file)
+    shutil.move(source / "model.pth", source / MODEL)
     config = read_yaml(source / "config.yaml")
     depths = [{"depth": n, "kept_blocks": k} for n, k in ((5, [1, 2, 3, 4, 5]),)]
     depths.append({"depth": 3, "kept_blocks": [1, 3, 5]})
     write_json({"num_blocks": number, "depths": depths}, source / "depth_table.json")
-    for name in ("plain_transformer_s0", "separate3_transformer_s0"):
-        (exp / name).mkdir()
-        write_yaml(config, exp / name / "config.yaml")
-        shutil.copy(source / module.MODEL, exp / name / module.MODEL)
-    words = "--expdir exp --depths 5 3 --separate 3 --recover 3 --bootstrap 50"
-    module.main([*words.split(), "--only_table", "true"])
+    for name in ("plain_s0", "separate_3_s0"):
+        (tmp_path / "exp" / name).mkdir()
+        write_yaml(config, tmp_path / "exp" / name / "config.yaml")
+        shutil.copy(source / MODEL, tmp_path / "exp" / name / MODEL)
+    data = read_yaml(YAML)
+    for row in data["rows"].values():
+        row["sizes"] = [5, 3] if row.get("blocks") == "table" else [3]
+    write_yaml({**data, "seeds": [0], "expdir": "exp"}, "depth.yaml")
+    compare.main(["depth.yaml", "--only_table"])
     text = capsys.readouterr().out
-    rows = json.loads((exp / "depth.json").read_text())["transformer"]
+    lines = read_rows(Path("results/exp"))
     rate = {
-        (row["method"], row["depth"]): row["scores"]["cer"]["dev+test"]["rate"]
-        for row in rows
+        (line["name"], line["depth"]): line["scores"]["cer"]["dev+test"]["rate"]
+        for line in lines
     }
     assert set(rate) == {
         ("ondemand", 5),
         ("plain", 5),
         ("separate", 3),  # here a copy of the whole model
-        *((method, 3) for method in ("ondemand", "plain", "truncate", "random")),
+        *((name, 3) for name in ("ondemand", "plain", "truncate", "random")),
     }
     # the labels are what the whole model hears
     assert rate["ondemand", 5] == rate["plain", 5] == rate["separate", 3] == 0
     assert rate["ondemand", 3] == rate["plain", 3] > 0
-    runs = {(row["method"], row["depth"]): len(row["seeds"]) for row in rows}
-    assert runs["random", 3] == module.DRAWS and runs["truncate", 3] == 1
+    runs = {(line["name"], line["depth"]): len(line["runs"]) for line in lines}
+    assert runs["random", 3] == DRAWS and runs["truncate", 3] == 1
     assert re.search(r"\| *3 *\| *random *\| *5 *\|", text)
-    assert (exp / "depth_transformer.png").exists()
+    assert Path("exp/images/wer_by_depth.png").stat().st_size > 1000
     # nothing is decoded twice
-    (exp / "ondemand_transformer_s0" / "config.yaml").write_text("broken")
-    module.main([*words.split(), "--only_table", "true"])
+    (source / "config.yaml").write_text("broken")
+    compare.main(["depth.yaml", "--only_table"])

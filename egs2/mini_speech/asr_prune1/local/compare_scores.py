@@ -1,1 +1,0 @@
-../../../an4/asr_prune1/local/compare_scores.py

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Compare ways of making a model smaller: rows of a YAML, over sizes and seeds.
+
+    espnet-prune compare conf/compare.yaml --data_dir /path/to/an4
+    espnet-prune compare --dense_exp exp/asr_x --expdir exp/sweep --sparsities 30 50 \\
+        --prune_configs conf/prune_l0_50.yaml conf/prune_magnitude_50.yaml
+    espnet-prune compare --update_readme
+
+To be called in a recipe's directory. Every model is one call of the recipe in a
+directory of its own, several side by side; what follows `--` is given to all. Each
+finished row is a JSON file in results/, and is not repeated; a failed one stops only
+what depends on it. Tables and pictures are in EXPDIR/RESULTS.md. The second form, a
+sweep, prunes one model that is there; the third makes the tables of README.md anew.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence
+
+from espnet_prune.report.compare import conf
+from espnet_prune.utils import UserError, run_main, setup_logging
+
+
+def sweep(args: argparse.Namespace) -> conf.Comparison:
+    """The comparison of a sweep: a row per configuration.
+
+    Raises:
+        UserError: Two configurations of one name, or bad sparsities.
+    """
+    names = [Path(path).stem for path in args.prune_configs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two jobs are called {name}; rename a configuration")
+    data: Dict[str, Any] = {
+        "rows": {Path(path).stem: {"select": path} for path in args.prune_configs},
+        "dense_exp": args.dense_exp,
+        "seeds": [None],
+        "sizes": args.sizes or [],
+        "run": args.run or "./run.sh",
+        "inference_config": args.inference_config or "conf/decode_asr.yaml",
+        "inference_asr_model": args.model,
+    }
+    if not args.expdir:
+        raise UserError("--expdir is missing, where all models of the sweep go")
+    return conf.make({**data, "expdir": args.expdir}, "the sweep", "sweep")
+
+
+def comparison(args: argparse.Namespace) -> conf.Comparison:
+    """The comparison that the command line asks for."""
+    if args.dense_exp:
+        return sweep(args)
+    if not args.config:
+        raise UserError("no YAML of a comparison is given, as conf/compare.yaml")
+    changes = {k: getattr(args, k) for k in ("expdir", "run", "sizes", "seeds")}
+    changes.update(inference_config=args.inference_config)
+    changes.update(inference_asr_model=args.model)
+    found = {k: v for k, v in changes.items() if v}
+    if args.data_dir:
+        found["options"] = {"data_dir": args.data_dir}
+    return conf.read(args.config, found, args.rows)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", nargs="?", help="YAML of the comparison")
+    parser.add_argument("--data_dir", help="a Kaldi-style corpus")
+    parser.add_argument("--rows", nargs="*", default=[], help="default all")
+    parser.add_argument(
+        "--sizes",
+        "--sparsities",
+        type=float,
+        nargs="*",
+        help="percents removed, or blocks, instead of those in the YAML",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", help="of all rows")
+    parser.add_argument("--expdir", help="where all models go")
+    parser.add_argument("--dense_exp", help="sweep: the model that is pruned")
+    parser.add_argument("--prune_configs", nargs="+", default=[], help="sweep: YAMLs")
+    parser.add_argument("--max_jobs", type=int, default=2, help="jobs at a time")
+    parser.add_argument("--run", help="the recipe's script")
+    parser.add_argument("--model", help="checkpoint, default as in the recipe")
+    parser.add_argument("--inference_config", help="of the beam search")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        help="input frames for GMACs and time (default: what a model makes of 10 s)",
+    )
+    parser.add_argument("--runs", type=int, default=15, help="timed runs per encoder")
+    parser.add_argument("--dry_run", action="store_true", help="only list the jobs")
+    parser.add_argument("--only_table", action="store_true", help="train nothing")
+    parser.add_argument("--update_readme", nargs="*", help="default README.md")
+    parser.add_argument("common", nargs="*", help="options of every call, after --")
+    return parser
+
+
+def main(cmd: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    words = sys.argv[1:] if cmd is None else list(cmd)
+    own, common = words, []
+    if "--" in words:
+        own, common = words[: words.index("--")], words[words.index("--") + 1 :]
+    args = get_parser().parse_args(own)
+    setup_logging()
+    if args.update_readme is not None:
+        from espnet_prune.report.compare.tables import update_readme
+
+        for path in map(Path, args.update_readme or ["README.md"]):
+            print(f"{path}: {'written' if update_readme(path) else 'is as its rows'}")
+        return
+    from espnet_prune.jobs.side_by_side import require_all
+    from espnet_prune.report.compare.plan import make_plan
+    from espnet_prune.report.compare.rows import public
+    from espnet_prune.report.compare.run import Runner
+    from espnet_prune.report.compare.write import write
+
+    c = comparison(args)
+    plan = make_plan(c)
+    runner = Runner(c, plan, public(words), common, args.frames)
+    if args.dry_run:
+        print(runner.told())
+        return
+    failed = [] if args.only_table else runner.run(args.max_jobs)
+    if args.only_table:
+        runner.write_rows(runner.pending())
+    print(write(c, plan.points, public(words), args.frames, args.runs))
+    print(f"\nwritten: {c.results}/*.json, {c.expdir}/RESULTS.md and its images")
+    require_all(failed, c.exp / "log")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,173 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The YAML of a comparison: dense models, what all rows share, and the rows."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from espnet_prune.model_files import DEFAULT
+from espnet_prune.reader import mapping, read_as
+from espnet_prune.utils import UserError, check_keys, read_mapping
+
+KINDS = {
+    "prune": "select, cut, recover",
+    "scratch": "stock encoder of the same size, as many epochs as pruning takes",
+    "scratch_long": "the same, with the dense model's epochs in addition",
+    "scratch_structure": "what the row `of` has cut, with new weights, as long",
+    "dense_long": "the dense model, fine-tuned as long as all others",
+    "dense_one": "the dense model, trained in one run as long as all others",
+    "shallow": "the dense model with fewer blocks, trained anew",
+    "blocks": "some blocks of a dense model, no training: table, first or random",
+}
+BLOCKS = ("table", "first", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method; `sizes` are percents removed or, of a depth comparison, blocks."""
+
+    kind: str = "prune"
+    of: Optional[str] = None
+    select: Optional[str] = None
+    recover: Optional[str] = None
+    budget: Optional[dict] = None
+    units: Optional[List[str]] = None
+    distill: bool = True
+    blocks: Optional[str] = None
+    sizes: Optional[List[float]] = None
+    seeds: Optional[List[int]] = None
+    name: str = ""
+    place: int = 0
+
+    @property
+    def sized(self) -> bool:
+        """Whether there is a model for each size."""
+        return self.kind not in ("dense", "dense_long", "dense_one")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a comparison is; see conf/compare*.yaml of the recipe an4."""
+
+    rows: Dict[str, Any]
+    dense: Any = None  # configuration of the dense model, or several by name
+    dense_exp: Optional[str] = None  # instead: a model that is there
+    sizes: List[float] = dataclasses.field(default_factory=list)
+    seeds: List[Optional[int]] = dataclasses.field(default_factory=lambda: [0])
+    select: Optional[str] = None
+    recover: Optional[str] = None
+    table: Optional[dict] = None  # a depth comparison: {of: MODEL, select: YAML}
+    against: str = "dense"  # differences are to this row
+    test_sets: List[str] = dataclasses.field(default_factory=list)
+    inference_config: str = "conf/decode_asr.yaml"
+    inference_asr_model: Optional[str] = None
+    options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    expdir: str = ""
+    results: str = ""
+    run: str = "./prune.sh"
+
+    @property
+    def exp(self) -> Path:
+        """Where all models and configurations go."""
+        return Path(self.expdir)
+
+    @property
+    def model(self) -> str:
+        """File name of the checkpoints."""
+        return self.inference_asr_model or DEFAULT
+
+    @property
+    def decode(self) -> str:
+        """Name of the directories with decoded text."""
+        if self.table:
+            return "greedy"
+        return f"{Path(self.inference_config).stem}_asr_model_{Path(self.model).stem}"
+
+    @property
+    def raw(self) -> Path:
+        """Directory of the formatted sets."""
+        return Path(self.options.get("dumpdir", "dump")) / "raw"
+
+    @property
+    def first(self) -> str:
+        """Name of the first dense model."""
+        return next(iter(self.dense))
+
+    def sizes_of(self, row: Row) -> Sequence[float]:
+        """Percents removed, or blocks; [0] where there is one model."""
+        if not row.sized:
+            return [0]
+        return row.sizes or self.sizes or [0]
+
+    def seeds_of(self, row: Row) -> Sequence[Optional[int]]:
+        """Seeds of a row."""
+        return self.seeds if row.seeds is None else row.seeds
+
+
+def make(data: Mapping[str, Any], where: str, name: str) -> Comparison:
+    """Check what was read, and fill in what follows from it.
+
+    Args:
+        data: See `Comparison`.
+        where: File, for messages.
+        name: Of the comparison, where expdir does not say it.
+
+    Raises:
+        UserError: An unknown key, a value of another type or an impossible one.
+    """
+    data = dict(read_as(Comparison, data, where))
+    rows = {}
+    for place, (key, given) in enumerate(mapping(data["rows"], where).items(), 1):
+        at = f"{where}: rows: {key}"
+        row = Row(**{**read_as(Row, given, at), "name": key, "place": place})
+        check_keys([row.kind], KINDS, f"{at}: kind")
+        if row.kind == "blocks":
+            check_keys([row.blocks], BLOCKS, f"{at}: blocks")
+        rows[key] = row
+    if not isinstance(data.get("dense"), dict):
+        data["dense"] = {"dense": data.get("dense")}
+    if not (data.get("dense_exp") or all(data["dense"].values())):
+        raise UserError(f"{where}: key 'dense' is missing, a configuration to train")
+    data["rows"] = rows
+    data.setdefault("expdir", f"exp/{name}")
+    data.setdefault("results", f"results/{Path(data['expdir']).name}")
+    found = Comparison(**data)
+    for row in rows.values():
+        known = rows if row.kind == "scratch_structure" else found.dense
+        if row.of is not None or row.kind == "scratch_structure":
+            check_keys([row.of], known, f"{where}: rows: {row.name}: of")
+        sizes = row.sizes or found.sizes
+        if not found.table and not all(0 < size < 100 for size in sizes):
+            raise UserError(
+                f"{where}: sizes are percents removed, above 0 and below 100"
+            )
+        if row.kind == "prune" and not (row.select or found.select):
+            raise UserError(
+                f"{where}: rows: {row.name}: key 'select' is missing, a YAML of the "
+                "selection"
+            )
+    return found
+
+
+def read(path: str, changes: Mapping[str, Any], rows: Sequence[str]) -> Comparison:
+    """Read a comparison.
+
+    Args:
+        path: YAML file.
+        changes: Keys that replace those of the file; options are added to its own.
+            Sizes and seeds hold for all rows.
+        rows: Names of the rows that are wanted, in their order; all by default.
+
+    Raises:
+        UserError: See `make`, or no such row.
+    """
+    data = read_mapping(path)
+    own = dict(mapping(data.get("rows"), f"{path}: rows"))
+    check_keys(rows, own, "--rows")
+    plain = {k: v for k, v in changes.items() if k in ("sizes", "seeds")}
+    own = {n: {**(own[n] or {}), **plain} for n in rows or own}
+    options = {**(data.get("options") or {}), **changes.get("options", {})}
+    data = {**data, **changes, "options": options, "rows": own}
+    return make(data, str(path), Path(path).stem)

@@ -1,0 +1,219 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The configurations of a comparison: they differ only where their rows do."""
+
+import copy
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+
+from espnet_prune.report.compare.conf import Comparison, Row
+from espnet_prune.utils import UserError, read_mapping, write_yaml
+
+Conf = Dict[str, Any]
+
+
+class Effort(NamedTuple):
+    """How long something is trained; updates where num_iters_per_epoch tells them."""
+
+    epochs: int
+    updates: Optional[int]
+
+    def plus(self, other: "Effort", sign: int = 1) -> "Effort":
+        """Both after each other, or what is left with sign -1."""
+        pair = [(self.updates, self.epochs), (other.updates, other.epochs)]
+        known = [updates for updates, epochs in pair if epochs]
+        if None in known and any(u is not None for u in known):
+            raise UserError(
+                "equal updates need num_iters_per_epoch in all configurations of "
+                "training, or in none"
+            )
+        total = None if None in known else (self.updates or 0)
+        if total is not None:
+            total += sign * (other.updates or 0)
+        return Effort(self.epochs + sign * other.epochs, total)
+
+
+def effort(conf: Mapping[str, Any], where: Optional[str]) -> Effort:
+    """Epochs and updates of a configuration of training.
+
+    Raises:
+        UserError: It has no max_epoch.
+    """
+    epochs, steps = conf.get("max_epoch"), conf.get("num_iters_per_epoch")
+    if not epochs:
+        raise UserError(f"{where}: no max_epoch, without which efforts are not equal")
+    return Effort(int(epochs), int(epochs) * int(steps) if steps else None)
+
+
+def select_effort(path: Optional[str]) -> Effort:
+    """Effort of a selection; none of a method that does not train."""
+    conf = read_mapping(path) if path else {}
+    train = conf.get("train_conf")
+    if train or conf.get("method", "l0") == "l0" and path:
+        return effort(train or {}, f"{path}: train_conf")
+    return Effort(0, 0)
+
+
+def total(c: Comparison) -> Optional[Effort]:
+    """What every row has after the dense model; None where none is compared alike."""
+    if c.table or not c.recover:
+        return None
+    own = effort(read_mapping(c.recover), c.recover)
+    return select_effort(c.select).plus(own)
+
+
+def stretch(conf: Conf, goal: Effort) -> Conf:
+    """The configuration with another number of epochs and updates.
+
+    A learning rate that falls over a number of steps falls over as many more or less,
+    so that it ends where it did.
+    """
+    conf = copy.deepcopy(conf)
+    steps = conf.get("num_iters_per_epoch")
+    ratio = goal.epochs / conf.get("max_epoch", goal.epochs)
+    if goal.updates is not None and steps:
+        ratio = goal.updates / (conf["max_epoch"] * steps)
+    conf["max_epoch"] = goal.epochs
+    if goal.updates is not None:
+        conf["num_iters_per_epoch"] = round(goal.updates / goal.epochs)
+    schedule = conf.get("scheduler_conf") or {}
+    for key in ("first_cycle_steps", "T_max", "total_steps"):
+        if schedule.get(key):
+            schedule[key] = round(schedule[key] * ratio)
+    return conf
+
+
+def uniform_config(config: Conf, removed: float) -> Conf:
+    """A stock encoder with about (1 - removed) of the parameters, depth unchanged.
+
+    The model width and the feed-forward width shrink by the same factor; the last
+    percents are met by the feed-forward width.
+    """
+    import espnet_prune
+
+    espnet_prune.register()
+    from espnet2.tasks.asr import encoder_choices
+
+    dense = dict(config.get("encoder_conf") or {})
+    make = encoder_choices.get_class(config["encoder"])
+    mels = (config.get("frontend_conf") or {}).get("n_mels", 80)
+
+    def size(conf: Conf) -> int:
+        return sum(p.numel() for p in make(input_size=mels, **conf).parameters())
+
+    heads = dense.get("attention_heads", 4)
+    width, units = dense.get("output_size", 256), dense.get("linear_units", 2048)
+    goal = (1.0 - removed) * size(dense)
+    step = 2 * heads if (width // heads) % 2 == 0 else heads
+
+    def shaped(d: int, f: int) -> Conf:
+        return {**dense, "output_size": d, "linear_units": f}
+
+    widths = range(step, width + 1, step)
+    best = min(widths, key=lambda d: abs(size(shaped(d, units * d // width)) - goal))
+    start = units * best // width
+    slope = size(shaped(best, start + 1)) - size(shaped(best, start))
+    exact = max(1, start + round((goal - size(shaped(best, start))) / slope))
+    return {**config, "encoder_conf": shaped(best, exact)}
+
+
+def shallow(config: Conf, depth: int) -> Conf:
+    """The configuration of a model of another depth, regularised alike.
+
+    Intermediate CTC stays after every quarter of the blocks; the rates of stochastic
+    depth follow the same rule.
+    """
+    conf = dict(config["encoder_conf"], num_blocks=depth)
+    if conf.get("interctc_layer_idx"):
+        taps = {round(depth * quarter / 4) for quarter in (1, 2, 3)}
+        conf["interctc_layer_idx"] = sorted(taps - {0, depth})
+    return {**config, "encoder_conf": conf}
+
+
+def select_conf(c: Comparison, row: Row, size: float) -> Conf:
+    """The YAML of a row's selection at one size.
+
+    In a row's budget the word `size` stands for the share that is removed.
+
+    Raises:
+        UserError: The budget is none, or has parts where a sparsity is wanted.
+    """
+    from espnet_prune.select.budget import Budget
+
+    path = row.select or c.select
+    conf = read_mapping(path)
+    if c.table:
+        dense = read_mapping(c.dense[row.of or c.first])
+        number = dense["encoder_conf"]["num_blocks"]
+        return {**conf, "num_remove": number - int(size)}
+    own = {k: size / 100 if v == "size" else v for k, v in (row.budget or {}).items()}
+    base = dict(conf.get("budget") or {})
+    if own == (row.budget or {}):
+        Budget.from_conf({**base, **own, "sparsity": size / 100}).whole(path)
+        own["sparsity"] = size / 100
+    else:
+        base.pop("sparsity", None)
+    conf["budget"] = {**base, **own}
+    Budget.from_conf(conf["budget"])
+    if row.units is not None:
+        conf["units"] = row.units
+    conf.pop("num_remove", None)
+    if not row.distill:
+        conf.pop("distill_conf", None)
+    return conf
+
+
+def recover_conf(c: Comparison, row: Row) -> Conf:
+    """The YAML of a row's recovery: what the selection leaves of the total effort."""
+    path = row.recover or c.recover
+    conf, goal = read_mapping(path), total(c)
+    if not row.distill:
+        conf.pop("distill_conf", None)
+    if goal is None:
+        return conf
+    left = goal.plus(select_effort(row.select or c.select), -1)
+    if left.epochs < 1 or (left.updates is not None and left.updates < 1):
+        raise UserError(
+            f"{row.select or c.select}: the selection takes longer than all others "
+            "have in all; lower its max_epoch"
+        )
+    return conf if left == effort(conf, path) else stretch(conf, left)
+
+
+def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
+    """The YAML of a row that is trained as a dense model is.
+
+    Args:
+        c: The comparison.
+        row: One of another kind than prune.
+        size: Percent removed, or blocks.
+        cut: Directory of the pruned model whose structure it has.
+    """
+    path = c.dense[c.first if row.kind == "scratch_structure" else row.of or c.first]
+    dense, goal = read_mapping(path), total(c)
+    if row.kind == "shallow":
+        return shallow(dense, int(size))
+    if goal is None:
+        raise UserError(
+            f"rows: {row.name}: equal effort needs the keys select, recover"
+        )
+    if row.kind == "dense_long":
+        plain = read_mapping(row.recover or c.recover)
+        plain.pop("distill_conf", None)
+        return {**dense, **stretch(plain, goal)}
+    if row.kind != "scratch":
+        goal = effort(dense, path).plus(goal)
+    if row.kind == "scratch_structure":
+        kept = read_mapping(cut / "config.yaml")
+        dense = {**dense, **{key: kept[key] for key in ("encoder", "encoder_conf")}}
+    elif row.kind != "dense_one":
+        dense = uniform_config(dense, size / 100)
+    return stretch(dense, goal)
+
+
+def write_changed(conf: Conf, path: Path) -> List[str]:
+    """Write a configuration unless it is there; returns its path as a word."""
+    if not path.exists() or read_mapping(path) != conf:
+        write_yaml(conf, path)
+    return [str(path)]

@@ -1,0 +1,237 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The tables of a comparison, and of READMEs, from the JSON of its rows.
+
+In a README a table stands between two marks, of which the first says what it is:
+
+    <!-- rows {folder: results/compare, columns: [model, seeds, "wer:test"]} -->
+    <!-- end of rows -->
+
+`columns` are those of `NUMBERS` and `TEXTS`, MEASURE:SET and against:ROW:MEASURE:SET;
+`names` chooses rows by their files, `digits` are those of error rates, and `by_depth:
+MEASURE:SET` has a row per depth and a column per method.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from espnet_prune.report import decoding
+from espnet_prune.report.compare.scores import (
+    MEASURES,
+    difference,
+    difference_text,
+    over_seeds,
+    rate_text,
+)
+from espnet_prune.report.results import markdown
+from espnet_prune.utils import UserError, atomic_write, check_keys, read_json, read_utf8
+
+Line = Dict[str, Any]  # a row's JSON, over its seeds; `runs` by seed and draw
+MARKS = re.compile(r"(<!-- rows (\{.*?\}) -->\n)(.*?)(<!-- end of rows -->)", re.S)
+KEYS = ("folder", "names", "columns", "digits", "by_depth")
+
+
+def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
+    """Rows of a comparison in the order of tables, seeds joined.
+
+    Args:
+        folder: Where the JSON files are.
+        names: Of the files, without .json; all by default.
+
+    Raises:
+        UserError: There are none, or two were decoded differently.
+    """
+    paths = [folder / f"{name}.json" for name in names] or sorted(folder.glob("*.json"))
+    found = {path.stem: read_json(path) for path in paths}
+    decoding.require_same({name: row.get("decoding") for name, row in found.items()})
+    groups: Dict[Tuple[Any, ...], List[Line]] = {}
+    for name, row in found.items():
+        key = (row["name"], row.get("depth", row.get("size")))
+        key += (name,) if row.get("converted") else ()
+        groups.setdefault(key, []).append(row)
+    lines = [joined(rows, folder) for rows in groups.values()]
+    return sorted(
+        lines, key=lambda r: (-r.get("depth", 0), r.get("size", 0), r["place"])
+    )
+
+
+def joined(rows: Sequence[Line], folder: Path) -> Line:
+    """One line of several seeds; sizes are those of the first."""
+    rows = sorted(rows, key=lambda r: (r.get("seed") or 0, r.get("draw") or 0))
+    line = dict(rows[0])
+    if line.get("converted"):
+        return line
+    line["seeds"] = list(
+        dict.fromkeys(r["seed"] for r in rows if r["seed"] is not None)
+    )
+    line["runs"] = {(r["seed"], r.get("draw")): r["scores"] for r in rows}
+    line["scores"] = {
+        measure: {
+            s: over_seeds([r["scores"][measure][s] for r in rows], str(folder))
+            for s in sets
+        }
+        for measure, sets in line["scores"].items()
+    }
+    return line
+
+
+def base_of(lines: Sequence[Line], line: Line, name: str) -> Optional[Line]:
+    """The line of another row at the same size or depth, or of no size."""
+    at = line.get("depth", line.get("size"))
+    for other in lines:
+        if other["name"] == name and other.get("depth", other.get("size")) in (at, 0):
+            return None if other is line else other
+    return None
+
+
+def against(
+    lines: Sequence[Line], line: Line, name: str, measure: str, s: str
+) -> Optional[Mapping[str, Any]]:
+    """The difference of a line to another row, None where there is none.
+
+    The other's seeds have to be all there; random draws are compared with its one.
+    """
+    if line.get("converted"):
+        known = line.get("against", {}).get(name, {})
+        return known.get(measure, {}).get(s)
+    other = base_of(lines, line, name)
+    if other is None or other.get("converted"):
+        return None
+    pairs = [
+        (scores[measure][s], other["runs"][seed, 0][measure][s])
+        for (seed, _), scores in line["runs"].items()
+        if (seed, 0) in other["runs"]
+    ]
+    where = f"{line['name']} and {name}"
+    return difference([p[0] for p in pairs], [p[1] for p in pairs], where)
+
+
+def share(
+    value: Optional[float], unit: float, form: str, first: Optional[float]
+) -> str:
+    """A cell: the value as text, and its share of the dense model's."""
+    if value is None:
+        return ""
+    more = f" ({value / first:.0%})" if first and value != first else ""
+    return form.format(value * unit) + more
+
+
+def removed(line: Line) -> str:
+    """What was asked to be removed, and of what."""
+    if not line.get("size"):
+        return ""
+    budget = line.get("budget")
+    kind = budget.get("kind", "params") if isinstance(budget, dict) else "params"
+    of = {"params": "parameters", "macs": "MACs"}.get(kind, kind)
+    return f"{line['size']:g} % of the {of}"
+
+
+# head, key of a row, unit, form, and whether a share of the first is said
+NUMBERS = {
+    "encoder": ("encoder", "encoder_params", 1e-6, "{:.3g} M", True),
+    "parameters": ("all parameters", "total_params", 1e-6, "{:.3g} M", False),
+    "gmacs": ("GMACs, 10 s", "gmacs", 1, "{:.3g}", True),
+    "mb": ("MB", "bytes", 1e-6, "{:.1f}", False),
+    "ms": ("encoder ms", "ms", 1, "{:.1f}", True),
+    "minutes": ("core minutes", "core_minutes", 1, "{:.0f}", False),
+    "updates": ("updates", "updates", 1, "{}", False),
+    "depth": ("depth", "depth", 1, "{:g}", False),
+}
+TEXTS: Dict[str, Callable[[Line], str]] = {
+    "model": lambda line: line["name"],
+    "label": lambda line: line.get("label", line["name"]),
+    "removed": removed,
+    "seeds": lambda line: " ".join(map(str, line["seeds"])),
+    "runs": lambda line: str(len(line["runs"])),
+}
+
+
+def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
+    """A column, its head first.
+
+    Raises:
+        UserError: No such column.
+    """
+    kind, *rest = name.split(":")
+    if name in NUMBERS:
+        head, key, unit, form, shared = NUMBERS[name]
+        first = lines[0].get(key) if shared else None
+        cells = [share(line.get(key), unit, form, first) for line in lines]
+    elif name in TEXTS:
+        head = "model" if name == "label" else name
+        cells = [TEXTS[name](line) for line in lines]
+    elif kind in MEASURES and len(rest) == 1:
+        head = f"{kind.upper()} {rest[0]}"
+        found = [line["scores"].get(kind, {}).get(rest[0]) for line in lines]
+        cells = [rate_text(v, digits) if v else "" for v in found]
+    elif kind == "against" and len(rest) == 3:
+        head = f"{rest[1].upper()} against {rest[0]}, {rest[2]}"
+        pairs = [against(lines, line, *rest) for line in lines]
+        cells = [difference_text(pair, digits) if pair else "" for pair in pairs]
+    else:
+        raise UserError(
+            f"columns: unknown '{name}'; known are {', '.join([*TEXTS, *NUMBERS])}, "
+            "MEASURE:SET and against:ROW:MEASURE:SET"
+        )
+    return [head, *cells]
+
+
+def table(lines: Sequence[Line], columns: Sequence[str], digits: int = 2) -> str:
+    """Markdown: a row per line."""
+    return markdown(list(zip(*(column(name, lines, digits) for name in columns))))
+
+
+def depth_table(lines: Sequence[Line], name: str, digits: int = 2) -> str:
+    """Markdown: a row per depth, a column per method."""
+    methods = [line["name"] for line in sorted(lines, key=lambda r: r["place"])]
+    methods = list(dict.fromkeys(methods))
+    cells = dict(
+        zip([(r["depth"], r["name"]) for r in lines], column(name, lines, digits)[1:])
+    )
+    rows = [["blocks", *methods]]
+    for depth in dict.fromkeys(line["depth"] for line in lines):
+        at = [cells.get((depth, method), "") for method in methods]
+        rows.append([f"{depth:g}", *at])
+    return markdown(rows)
+
+
+def render(text: str, folder: Path) -> str:
+    """A README with all its tables made anew.
+
+    Args:
+        text: Its content.
+        folder: Its directory.
+
+    Raises:
+        UserError: A mark says what cannot be.
+    """
+    import yaml
+
+    def made(found: Any) -> str:
+        try:
+            data = yaml.safe_load(found[2])
+        except yaml.YAMLError as error:
+            raise UserError(f"<!-- rows {found[2]} -->: not YAML ({error})") from error
+        check_keys(data, KEYS, f"<!-- rows {found[2]} -->")
+        lines = read_rows(folder / data["folder"], data.get("names", ()))
+        digits = data.get("digits", 2)
+        if "by_depth" in data:
+            body = depth_table(lines, data["by_depth"], digits)
+        else:
+            body = table(lines, data["columns"], digits)
+        return f"{found[1]}{body}\n{found[4]}"
+
+    return MARKS.sub(made, text)
+
+
+def update_readme(path: Path) -> bool:
+    """Write a README whose tables differ from their rows; returns whether it did."""
+    text = read_utf8(path)
+    new = render(text, path.parent)
+    if new == text:
+        return False
+    with atomic_write(path) as stream:
+        stream.write(new)
+    return True

@@ -1,0 +1,194 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""RESULTS.md of a comparison: tables from its rows, times in turns, pictures."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from espnet_prune.report import pareto, results
+from espnet_prune.report.bootstrap import few
+from espnet_prune.report.compare import rows as row_files
+from espnet_prune.report.compare import tables
+from espnet_prune.report.compare.conf import Comparison
+from espnet_prune.report.compare.plan import Point
+from espnet_prune.report.compare.scores import MEASURES, difference_text
+from espnet_prune.utils import atomic_write
+
+Line = tables.Line
+
+
+def how(lines: Sequence[Line], against: str) -> str:
+    """Say what the figures of a table are."""
+    by = {s: v["drawn"] for s, v in lines[0]["scores"][MEASURES[0]].items()}
+    drawn_by = ", ".join(f"{s}: {number}" for s, number in by.items())
+    text = "Error rates in percent over all seeds together, with 95 % intervals by "
+    text += f"bootstrap ({drawn_by}). {few(by.values())}".rstrip()
+    return f"{text} Differences are to {against}, same seeds."
+
+
+def pair_table(lines: Sequence[Line]) -> str:
+    """The first method against the others of the same size or of none, or ""."""
+    own = [line for line in lines if line["kind"] != "dense"]
+    names = list(
+        dict.fromkeys(r["name"] for r in sorted(own, key=lambda r: r["place"]))
+    )
+    if not names:
+        return ""
+    first = next(line for line in own if line["name"] == names[0])
+    columns = [(s, m) for s in first["scores"][MEASURES[0]] for m in MEASURES]
+    found = [["model", "removed", "against"]]
+    found[0] += [f"{m.upper()} {s}" for s, m in columns]
+    for line in own:
+        for name in names[1:] if line["name"] == names[0] else ():
+            pairs = [tables.against(lines, line, name, m, s) for s, m in columns]
+            if all(pairs):
+                cells = [difference_text(pair) for pair in pairs if pair]
+                found.append([line["name"], tables.removed(line), name, *cells])
+    return results.markdown(found) if len(found) > 1 else ""
+
+
+def effort(line: Line) -> str:
+    """A method and what its training took."""
+    minutes = line.get("core_minutes")
+    return "" if minutes is None else f"{minutes:.0f} core minutes"
+
+
+def figure(lines: Sequence[Line], depth: bool) -> Any:
+    """WER of the first set over MACs or depth, a line per method, effort beside it."""
+    from matplotlib.figure import Figure
+
+    s = next(iter(lines[0]["scores"]["wer"]))
+    drawing = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axis = drawing.subplots()
+    key = "depth" if depth else "gmacs"
+    lines = [line for line in lines if line.get(key) is not None]
+    names = list(dict.fromkeys(line["name"] for line in lines))
+    for i, name in enumerate(names):
+        own = sorted((r for r in lines if r["name"] == name), key=lambda r: r[key])
+        values = [line["scores"]["wer"][s] for line in own]
+        rates = [v["rate"] for v in values]
+        if own[0]["kind"] == "dense":
+            axis.axhline(rates[0], color="0.5", linestyle="--", label=name)
+            continue
+        low = [max(r - v["interval"][0], 0) for r, v in zip(rates, values)]
+        high = [max(v["interval"][1] - r, 0) for r, v in zip(rates, values)]
+        # side by side, so that the bars do not hide each other
+        aside = 0.004 * max(line[key] for line in lines) * (i - len(names) / 2)
+        at = [line[key] + aside for line in own]
+        drawn = axis.errorbar(at, rates, [low, high], marker="o", capsize=3, label=name)
+        for x, y, line in zip(at, rates, own):
+            colour = drawn.lines[0].get_color()
+            place = {"xytext": (3, 3), "textcoords": "offset points"}
+            axis.annotate(effort(line), (x, y), fontsize=5, color=colour, **place)
+    axis.set_xlabel("blocks that run" if depth else "GMACs of the encoder, 10 s")
+    axis.set_ylabel(f"WER {s}")
+    axis.legend(fontsize=8)
+    return drawing
+
+
+def times(
+    c: Comparison, points: Sequence[Point], frames: Optional[int], runs: int
+) -> List[str]:
+    """Measure models of the first seed in turns, and say and draw what came out.
+
+    Raises:
+        UserError: Two models were decoded differently.
+    """
+    from espnet_prune.report.plots import save_png
+    from espnet_prune.report.remains import remains_figure
+
+    chosen: Dict[Any, Point] = {}
+    for point in points:
+        own = row_files.entry(c, point)
+        if own.config.is_file() and own.model.is_file() and own.decoded.is_dir():
+            chosen.setdefault((point.row.name, point.size), point)
+    if not chosen:
+        return []
+    entries = [row_files.entry(c, point) for point in chosen.values()]
+    found = results.measure(entries, frames, runs)
+    results.add_scores(found, entries)
+    row_files.add_times(c, list(chosen.values()), found)
+    images = c.exp / "images"
+    full, *others = found
+    kept = [(row["name"], row["structure"]) for row in others]
+    kept = [(name, widths) for name, widths in kept if widths != full["structure"]]
+    save_png(remains_figure(full["structure"], kept), images / "remains.png")
+    seen = pareto.points(found)
+    save_png(pareto.figure(seen), images / "pareto.png")
+    fronts = {axis: pareto.front(seen, axis) for axis in pareto.AXES}
+    best = [["model", "no other is better in WER and"]]
+    for row in found:
+        of = [pareto.AXES[a][0] for a in fronts if row["name"] in fronts[a]]
+        best.append([row["name"], ", ".join(of) or "-"])
+    seconds = results.seconds_of(frames, entries[0].config)
+    text = ["Sizes and times of the models of the first seed, measured in turns:", ""]
+    text += [results.compression_table(found, seconds), "", results.markdown(best), ""]
+    return [*text, "![Error rate against size, cost and time](images/pareto.png)", ""]
+
+
+def write(
+    c: Comparison,
+    points: Sequence[Point],
+    command: str,
+    frames: Optional[int] = None,
+    runs: int = 15,
+) -> str:
+    """Write EXPDIR/RESULTS.md and its pictures from the rows that are there.
+
+    Args:
+        c: The comparison.
+        points: Its points; those that are not finished are left out.
+        command: The command, for the record.
+        frames: See `results.measure`.
+        runs: See `results.measure`.
+
+    Returns:
+        str: The tables.
+
+    Raises:
+        UserError: Rows were decoded differently, or on other references.
+    """
+    from espnet_prune.report.plots import save_png
+
+    points = [p for p in points if row_files.path_of(c, p).is_file()]
+    if not points:
+        return "nothing is finished yet"
+    measured = [] if c.table else times(c, points, frames, runs)
+    folder = Path(c.results)
+    names = [row_files.path_of(c, point).stem for point in points]
+    lines = tables.read_rows(folder, names)
+    sets = list(lines[0]["scores"][MEASURES[0]])
+    parts = []
+    for measure in MEASURES:
+        columns = [
+            "model",
+            "removed",
+            "seeds",
+            "encoder",
+            "gmacs",
+            "updates",
+            "minutes",
+        ]
+        columns += [f"{measure}:{s}" for s in sets]
+        some = dict.fromkeys([sets[0], sets[-1]])
+        columns += [f"against:{c.against}:{measure}:{s}" for s in some]
+        if c.table:
+            columns = ["depth", "model", "runs", *columns[7:]]
+            parts.append(tables.depth_table(lines, f"{measure}:{sets[0]}"))
+        parts.append(tables.table(lines, columns))
+    pairs = "" if c.table else pair_table(lines)
+    if pairs:
+        parts += ["The first method against the others, on the seeds that both have:"]
+        parts.append(pairs)
+    text = ["# Comparison", "", *(f"- {k}: `{v}`" for k, v in results.environment())]
+    text += [f"- command: `{command}`", "", how(lines, c.against), ""]
+    text += ["\n\n".join(parts), "", *measured]
+    drawn = "wer_by_depth" if c.table else "wer_over_macs"
+    if c.table or any(line.get("gmacs") for line in lines):
+        path = c.exp / "images" / f"{drawn}.png"
+        save_png(figure(lines, bool(c.table)), path)
+        text += [f"![WER of every method](images/{drawn}.png)", ""]
+    with atomic_write(c.exp / "RESULTS.md") as stream:
+        stream.write("\n".join(text))
+    return "\n\n".join([*parts, *measured[2:5:2]])
