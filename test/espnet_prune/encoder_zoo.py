@@ -1,7 +1,10 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Small encoders of every variant that can be pruned."""
+"""Small encoders of every variant that can be pruned, of features and of raw speech.
+
+What every variant must do is tested in `test_variants.py`.
+"""
 
 import importlib
 
@@ -114,6 +117,8 @@ SPEECH = {
     "wavlm_large": dict(SPEECH_SIZES, **BUCKETS, model="wavlm_large"),
 }
 
+ALL = (*VARIANTS, *SPEECH)
+
 CLASSES = {
     "branchformer": "BranchformerEncoder",
     "conformer": "ConformerEncoder",
@@ -148,17 +153,41 @@ def randomise(encoder, seed=0):
     return encoder.eval()
 
 
-def build(variant, seed=0, pruned=False, **more):
+def arguments(variant, **more):
+    """Return the family of any variant, and the arguments of its class."""
+    if variant in SPEECH:
+        return "wav2vec2", {"input_size": 1, **SPEECH[variant], **more}
     family, conf = VARIANTS[variant]
+    return family, {"input_size": MEL, **conf, **more}
+
+
+def build(variant, seed=0, pruned=False, **more):
+    """Make an encoder of any variant; one of raw speech has no stock class."""
+    family, conf = arguments(variant, **more)
     torch.manual_seed(seed)
+    pruned = pruned or variant in SPEECH
     make = pruned_class(family) if pruned else stock_class(family)
-    return randomise(make(MEL, **{**conf, **more}), seed)
+    return randomise(make(**conf), seed)
 
 
-def build_speech(variant, seed=0, **more):
-    torch.manual_seed(seed)
-    conf = {**SPEECH[variant], **more}
-    return randomise(pruned_class("wav2vec2")(**conf), seed)
+build_speech = build
+
+
+def inputs(variant, frames, count=1, seed=0):
+    """Return random features or speech of some frames, the last two thirds as long."""
+    samples, width = (160 * frames, ()) if variant in SPEECH else (frames, (MEL,))
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.full((count,), samples)
+    if count > 1:
+        lengths[-1] = 2 * samples // 3
+    return torch.randn(count, samples, *width, generator=generator), lengths
+
+
+def output(encoder, x, lengths):
+    """Return what an encoder makes of inputs (N, T, C), without intermediate CTC."""
+    with torch.no_grad():
+        out = encoder(x, lengths)[0]
+    return out[0] if isinstance(out, tuple) else out
 
 
 def soft_masks(graph, structure, seed=0):
