@@ -4,12 +4,12 @@
 """The YAML of a selection: common keys, and those that its method has registered."""
 
 import argparse
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from espnet_prune.reader import check_types
 from espnet_prune.select.methods import get_method, methods
 from espnet_prune.tasks import add_argument
-from espnet_prune.utils import check_keys, read_mapping
+from espnet_prune.utils import PathLike, check_keys, read_mapping
 
 COMMON = ("method", "budget", "seed")
 
@@ -58,3 +58,24 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
     conf.setdefault("seed", 0)
     method.read(conf, args)
     return conf
+
+
+def needs_of_selection(path: PathLike) -> List[str]:
+    """Return what a selection needs of the recipe: similarity, data; or nothing.
+
+    Raises:
+        UserError: The file is no YAML, or names no method that there is.
+    """
+    name = read_mapping(path).get("method") or "l0"
+    method = get_method(name, f"{path}: method")
+    found = {"similarity": method.similarity, "data": method.training is not None}
+    return [need for need, there in found.items() if there]
+
+
+def needs_of_recovery(path: PathLike) -> List[str]:
+    """Return what a training after the cut needs: data, and maybe a teacher.
+
+    Raises:
+        UserError: The file is no YAML.
+    """
+    return ["data", *(["teacher"] if "distill_conf" in read_mapping(path) else [])]

@@ -59,6 +59,7 @@ class Method:
         check_steps: Refuses a number of optimiser steps that is too small for it.
         alone: What it can do without a model, called with the command line and the
             YAML, where an option of its own sets `alone` to its name.
+        similarity: Whether it reads the similarity of layers.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Method:
     training: Optional[Callable[[Any], Dict[str, Any]]] = None
     check_steps: Callable[[Any, int], None] = lambda plan, steps: None
     alone: Optional[Callable[[argparse.Namespace, Mapping[str, Any]], None]] = None
+    similarity: bool = False
 
 
 def register_method(

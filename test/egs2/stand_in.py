@@ -18,6 +18,8 @@ import pathlib, runpy, sys
 args = sys.argv[1:]
 with open("calls.txt", "a") as f:
     f.write(" ".join(args) + "\n")
+with open("words.txt", "a") as f:
+    f.write(repr(args) + "\n")
 
 def value(name):
     return args[args.index(name) + 1]
@@ -31,7 +33,7 @@ def touch(folder, *names):
         path.write_text(tables.get(name, name))
 
 what = args[args.index("-m") + 1] if args[0] == "-m" else args[0]
-if what == "espnet_prune.bin.audio_state":
+if what in ("espnet_prune.bin.audio_state", "espnet_prune.bin.needs"):
     sys.argv = args[1:]
     runpy.run_module(what, run_name="__main__", alter_sys=True)
 elif what == "espnet_prune.bin.asr_train" and "--collect_stats" not in args:

@@ -3,6 +3,7 @@
 
 """The recipe's shell, with a stand-in for Python that records how it is called."""
 
+import ast
 import os
 import re
 import shutil
@@ -31,7 +32,12 @@ def test_all_stages_then_none_again(recipe):
     finished = [*range(1, 6), *range(10, 20)]
     assert stages(done.stdout)[1] == finished
     asked = {line.split()[1].split(".")[-1] for line in calls(recipe)}
-    assert asked == {"audio_state", "decode_jobs", "report"}  # has anything changed?
+    assert asked == {
+        "audio_state",
+        "decode_jobs",
+        "needs",
+        "report",
+    }  # has anything changed?
 
 
 def test_a_blank_in_every_path(recipe):
@@ -52,6 +58,34 @@ def test_a_blank_in_every_path(recipe):
     assert done.returncode == 0, done.stdout
     train = next(line for line in calls(recipe) if "bin.asr_train" in line)
     assert f"--teacher_config {dense}/config.yaml --teacher_model {dense}/" in train
+
+
+def test_options_of_options_keep_blanks_in_quotes(recipe):
+    """And so does a Python whose path has one; configurations may lie anywhere."""
+    (recipe / "my conf").mkdir()
+    for name in ("prune", "recover"):
+        (recipe / "conf" / f"{name}.yaml").rename(recipe / "my conf" / f"{name}.yaml")
+    python = recipe / "my python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} fake.py "$@"\n')
+    python.chmod(0o755)
+    options = ["--data_dir", "corpus", "--python", "./my python"]
+    for name in ("prune", "recover"):
+        options += [f"--{name}_config", f"my conf/{name}.yaml"]
+        options += [f"--{name}_args", f"--init_param 'my {name}.pth' --max_epoch 3"]
+    done = run(recipe, *options, "--asr_args", '--init_param "a b.pth"', stand_in=False)
+    assert done.returncode == 0, done.stdout
+    lines = map(ast.literal_eval, (recipe / "words.txt").read_text().splitlines())
+    given = [
+        line[line.index("--init_param") :]
+        for line in lines
+        if "asr_train" in line[1] or "select" in line[1]
+    ]
+    assert ["--init_param", "a b.pth"] in given
+    for name in ("prune", "recover"):
+        words = ["--init_param", f"my {name}.pth", "--max_epoch", "3"]
+        assert any(line[-4:] == words for line in given), name
+    done = run(recipe, "--asr_args", "--init_param 'a b", "--asr_tag", "x")
+    assert done.returncode == 2 and "has a quote that is not closed" in done.stdout
 
 
 def test_other_audio_redoes_statistics_training_and_decoding(recipe):

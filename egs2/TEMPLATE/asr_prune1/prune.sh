@@ -97,6 +97,7 @@ if [ "${token_type}" = bpe ]; then : "${bpemodel:=$(dirname "${token_list}")/bpe
 : "${asr_stats_dir:=${expdir}/asr_stats_raw_${_tokens}}"
 : "${tag:=$(basename "${dense_exp}")_$(basename "${prune_config}" .yaml)}"
 : "${prune_exp:=${expdir}/${tag}}"
+read -ra _tests <<< "${test_sets}"
 _raw=${dumpdir}/raw _gpu=0 _nlsyms=""
 . scripts/data.sh
 if "${gpu_inference}"; then _gpu=1; fi
@@ -115,7 +116,7 @@ _data=(--train_set "${train_set}" --valid_set "${valid_set}" --fs "${fs}" --dump
     --token_type "${token_type}" --nbpe "${nbpe}" --min_wav_duration "${min_wav_duration}"
     --max_wav_duration "${max_wav_duration}" ${_nlsyms:+--nlsyms_txt "${_nlsyms}"})
 _corpus=("local/data.py" "${local_data_opts}" "${_recipe}" "${data_dir}")
-for s in ${train_set} ${valid_set} ${test_sets}; do
+for s in "${train_set}" "${valid_set}" "${_tests[@]}"; do
     _corpus+=("${data_dir}/${s}/wav.scp" "${data_dir}/${s}/text")
 done
 if by_espnet; then _corpus+=("${asr_opts}" "${audio_format}" "${downloads}"); fi
@@ -159,16 +160,17 @@ _texts=("${_raw}/${_train}/text" "${_raw}/${_valid}/text" "${token_list}")
 if begin 10 "${asr_stats_dir}" "Statistics" "${_texts[@]}" "${_audio}" "${_asr[*]}" "${asr_config}" \
     "${asr_args}"; then
     need "${asr_config}" "${_texts[@]}"
-    _jobs=$(${python} -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" --nj "${nj}" \
+    words "${asr_args}"
+    _jobs=$("${_python[@]}" -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" --nj "${nj}" \
         --sets "${_train} ${_valid}" --by_set --output_dir "${asr_stats_dir}")
-    ${train_cmd} JOB=1:"${_jobs}" "${asr_stats_dir}"/logdir/stats.JOB.log \
-        ${python} -m espnet_prune.bin.asr_train --collect_stats true "${_asr[@]}" \
+    "${_train_cmd[@]}" JOB=1:"${_jobs}" "${asr_stats_dir}"/logdir/stats.JOB.log \
+        "${_python[@]}" -m espnet_prune.bin.asr_train --collect_stats true "${_asr[@]}" \
         --train_shape_file "${asr_stats_dir}/logdir/${_train}.JOB.scp" \
         --valid_shape_file "${asr_stats_dir}/logdir/${_valid}.JOB.scp" \
-        --output_dir "${asr_stats_dir}/logdir/stats.JOB" ${asr_args}
+        --output_dir "${asr_stats_dir}/logdir/stats.JOB" ${_words[@]+"${_words[@]}"}
     _input=()
     for n in $(seq "${_jobs}"); do _input+=(--input_dir "${asr_stats_dir}/logdir/stats.${n}"); done
-    ${python} -m espnet2.bin.aggregate_stats_dirs --output_dir "${asr_stats_dir}" "${_input[@]}"
+    "${_python[@]}" -m espnet2.bin.aggregate_stats_dirs --output_dir "${asr_stats_dir}" "${_input[@]}"
     for s in train valid; do # with the vocabulary size, which numel batches need
         awk -v n="$(wc -l < "${token_list}")" '{ print $0 "," n }' \
             "${asr_stats_dir}/${s}/text_shape" > "${asr_stats_dir}/${s}/text_shape.${token_type}"
@@ -180,7 +182,8 @@ if begin 11 "${dense_exp}" "Train the dense model" "${_texts[@]}" "${_audio}" "$
     "${asr_config}" "${asr_args}" "${_shapes[*]}" "${asr_stats_dir}/train/feats_stats.npz"; then
     need "${asr_config}" "${asr_stats_dir}/train/text_shape.${token_type}"
     resume
-    train "${dense_exp}" "${_asr[@]}" "${_shapes[@]}" ${asr_args}
+    words "${asr_args}"
+    train "${dense_exp}" "${_asr[@]}" "${_shapes[@]}" ${_words[@]+"${_words[@]}"}
     finish
 fi
 
@@ -189,7 +192,7 @@ if [ -n "${_lm}" ]; then _decode+=_lm_$(basename "${lm_exp}")_${inference_lm%.pt
 _decode+=_asr_model_${inference_asr_model%.pth}
 _speakers="" _tested=() _how=("${inference_config}" "${inference_args}" ${_lm:+"${_lm}"} ${_nlsyms:+"${_nlsyms}"})
 if any_wanted 12 13 18 19; then # what is scored is never filtered
-    for s in ${test_sets}; do _tested+=("$(whole "${s}")"); done
+    for s in "${_tests[@]}"; do _tested+=("$(whole "${s}")"); done
     _how+=("${test_sets}" "$(audio_state "${_tested[@]}")")
     _speakers=$({ cat "${_tested[@]/%//utt2spk}" 2> /dev/null || true; } | sha256sum)
 fi
@@ -206,12 +209,13 @@ if begin 13 "${dense_exp}/${_decode}" "Score the dense model" "${_how[@]}" "${_d
     finish
 fi
 
-_layers=$(grep -s "^method: *layers" "${prune_config}" || true)
+_layers=""
+if wanted 14 && needs similarity --prune_config "${prune_config}"; then _layers="method: layers"; fi
 if begin 14 "${dense_exp}" "Measure" "${dense_exp}/config.yaml" "${_dense}" "${_layers}"; then
     need "${_dense}"
-    ${python} -m espnet_prune.bin.cost --model_config "${dense_exp}/config.yaml" \
+    "${_python[@]}" -m espnet_prune.bin.cost --model_config "${dense_exp}/config.yaml" \
         --output "${dense_exp}/cost.json"
-    [ -z "${_layers}" ] || ${train_cmd} "${dense_exp}"/similarity.log ${python} -m espnet_prune.bin.similarity \
+    [ -z "${_layers}" ] || "${_train_cmd[@]}" "${dense_exp}"/similarity.log "${_python[@]}" -m espnet_prune.bin.similarity \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" --output_dir "${dense_exp}"
     finish
 fi
@@ -222,12 +226,12 @@ if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_arg
     "${dense_exp}/config.yaml" "${_dense}" "${_audio}"; then
     need "${prune_config}" "${_dense}"
     resume
-    given_data "${prune_config}"
-    ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
+    given --prune_config "${prune_config}" "${prune_args}"
+    "${_cuda_cmd[@]}" --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
         --show 'epoch (started|results|structure)|blocks|correlation|by the gates|The gates have|not finite|WARNING' "${_select}"/select.log \
-        ${python} -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
+        "${_python[@]}" -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
-        --output_dir "${_select}" --nj "${search_nj}" --cmd "${decode_cmd}" "${_given[@]}" ${prune_args}
+        --output_dir "${_select}" --nj "${search_nj}" --cmd "${decode_cmd}" ${_given[@]+"${_given[@]}"}
     finish
 fi
 
@@ -235,7 +239,7 @@ if begin 16 "${_cut}" "Cut and verify" "${_select}/structure.json" "${_select}/m
     "${dense_exp}/config.yaml" "${_dense}"; then
     need "${_select}/structure.json"
     resume
-    ${train_cmd} "${_cut}"/cut.log ${python} -m espnet_prune.bin.cut \
+    "${_train_cmd[@]}" "${_cut}"/cut.log "${_python[@]}" -m espnet_prune.bin.cut \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
         --select_dir "${_select}" --output_dir "${_cut}"
     finish
@@ -245,15 +249,12 @@ if begin 17 "${prune_exp}" "Recover by fine-tuning" "${recover_config}" "${recov
     "${_cut}/config.yaml" "${_cut}/model.pth" "${_dense}" "${_audio}"; then
     need "${recover_config}" "${_cut}/model.pth"
     resume
-    given_data "${recover_config}"
-    if grep -qs "^distill_conf:" "${recover_config}"; then
-        _given+=(--teacher_config "${dense_exp}/config.yaml" --teacher_model "${_dense}")
-    fi
+    given --recover_config "${recover_config}" "${recover_args}"
     if [ "${recover_config}" = none ]; then # the model stays as it was cut
         cp "${_cut}/config.yaml" "${prune_exp}" && cp "${_cut}/model.pth" "${_pruned}"
     else
-        train "${prune_exp}" "${_given[@]}" --base_config "${_cut}/config.yaml" \
-            --init_param "${_cut}/model.pth" --config "${recover_config}" ${recover_args}
+        train "${prune_exp}" --base_config "${_cut}/config.yaml" \
+            --init_param "${_cut}/model.pth" --config "${recover_config}" ${_given[@]+"${_given[@]}"}
     fi
     finish
 fi
@@ -267,7 +268,7 @@ if begin 18 "${prune_exp}/${_decode}" "Decode the pruned model" "${_how[@]}" \
 fi
 
 _against=(--against "${dense_exp}/${_decode}")
-for s in ${test_sets}; do [ -f "${dense_exp}/${_decode}/${s}/text" ] || _against=(); done
+for s in "${_tests[@]}"; do [ -f "${dense_exp}/${_decode}/${s}/text" ] || _against=(); done
 if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
     "${_pruned}" "${_cut}/model.pth" "${decode_cut}" "${_against[*]}" "${_speakers}"; then
     [ -n "${_against[*]}" ] || log "${dense_exp} is not decoded (stage 12): nothing to compare with"
@@ -279,15 +280,16 @@ fi
 wanted 20 && log "Stage 20: ONNX and int8 are not there yet, it is left out."
 if wanted 21; then
     log "Stage 21: Report"
-    _report=$(${python} -m espnet_prune.bin.report --dense_exp "${dense_exp}" \
+    words "${report_args}"
+    _report=$("${_python[@]}" -m espnet_prune.bin.report --dense_exp "${dense_exp}" \
         --prune_exp "${prune_exp}" --model "${inference_asr_model}" --decode "${_decode}" \
-        ${report_args})
+        ${_words[@]+"${_words[@]}"})
 fi
 
 if "${skip_packing}"; then
     wanted 22 && log "Stage 22: no archive is wanted (--skip_packing false), it is left out."
 elif begin 22 "${prune_exp}" "Pack" "${prune_exp}/config.yaml" "${_pruned}" "${hf_repo}"; then
-    ${python} -m espnet_prune.bin.pack --exp_dir "${prune_exp}" \
+    "${_python[@]}" -m espnet_prune.bin.pack --exp_dir "${prune_exp}" \
         --model "${inference_asr_model}" ${hf_repo:+--hf_repo "${hf_repo}"}
     finish
 fi

@@ -102,4 +102,5 @@ register_method(
     outlook=_outlook,
     alone=_alone,
     help="whole blocks by similarity and by error rate",
+    similarity=True,
 )

@@ -58,15 +58,12 @@ seen_from_asr1() { # PATH of this directory
 }
 
 espnet_stage() { # STAGE: run it by the asr.sh of the checkout
-    local words dump exp lm options=()
+    local dump exp lm options
     dump=$(seen_from_asr1 "${dumpdir}") exp=$(seen_from_asr1 "${expdir}")
     lm=$(seen_from_asr1 "${lm_exp}")
     link_recipe
-    if [ -n "${asr_opts}" ]; then
-        words=$(xargs -n 1 printf '%s\n' <<< "${asr_opts}") ||
-            _die "--asr_opts ${asr_opts} has a quote that is not closed"
-        mapfile -t options <<< "${words}"
-    fi
+    words "${asr_opts}"
+    options=(${_words[@]+"${_words[@]}"})
     if [ -n "${_nlsyms}" ]; then
         options+=(--nlsyms_txt "$(seen_from_asr1 "${_nlsyms}")")
         options+=(--bpe_nlsyms "$(seen_from_asr1 "${_nlsyms}")")
@@ -109,7 +106,7 @@ take_over() { # use a dense model that was trained elsewhere
             --stats_dir "${asr_stats_dir}" --fs "${fs}")
     fi
     if [ -n "${inference_asr_model}" ]; then model=(--model "${inference_asr_model}"); fi
-    told=$(${python} -m espnet_prune.bin.link_dense "${dense_exp}/config.yaml" \
+    told=$("${_python[@]}" -m espnet_prune.bin.link_dense "${dense_exp}/config.yaml" \
         --views "${expdir}/dense" ${model[@]+"${model[@]}"} ${own[@]+"${own[@]}"})
     # its directory here, the type of its tokens, and its sentencepiece model
     # shellcheck disable=SC2034
@@ -123,21 +120,21 @@ take_over() { # use a dense model that was trained elsewhere
 corpus_state() { # a hash of the corpus of --data_dir: other audio at the same paths is new
     local s dirs=()
     [ -n "${data_dir}" ] || return 0
-    for s in ${train_set} ${valid_set} ${test_sets}; do
+    for s in "${train_set}" "${valid_set}" "${_tests[@]}"; do
         dirs+=("${data_dir}/${s}" "${data_dir}/${s}/utt2spk")
     done
-    ${python} -m espnet_prune.bin.audio_state --root "${data_dir}" "${dirs[@]}"
+    "${_python[@]}" -m espnet_prune.bin.audio_state --root "${data_dir}" "${dirs[@]}"
 }
 
 audio_state() { # DATA...: a hash of data directories and of the audio files they name
     local options=()
     if by_espnet; then options=(--without_times); fi
-    ${python} -m espnet_prune.bin.audio_state ${options[@]+"${options[@]}"} "$@"
+    "${_python[@]}" -m espnet_prune.bin.audio_state ${options[@]+"${options[@]}"} "$@"
 }
 
 audio_kind() { # SETS OPTION...: how ESPnet reads their audio
     local kind
-    kind=$(${python} -m espnet_prune.bin.decode_jobs kind --dumpdir "${_raw}" --sets "$@") || exit
+    kind=$("${_python[@]}" -m espnet_prune.bin.decode_jobs kind --dumpdir "${_raw}" --sets "$@") || exit
     echo "${kind:-sound}"
 }
 
@@ -153,12 +150,26 @@ trained_on() { # SET: training's copy of it below RAW, apart from what is decode
     fi
 }
 
-given_data() { # CONF: _given: options that name the data of the dense model, if CONF trains
-    local words
+needs() { # WORD OPTION CONF: does this configuration need it?
+    local told
+    [ -f "$3" ] || return 1
+    told=$("${_python[@]}" -m espnet_prune.bin.needs "$2" "$3") || exit
+    [[ " ${told} " == *" $1 "* ]]
+}
+
+given() { # OPTION CONF ARGS: _given: what a training by CONF takes from the dense model; ARGS
+    local told
     _given=()
-    if [ "$1" = none ] || grep -qsE "^method: *(magnitude|layers)" "$1"; then return; fi
-    words=$(${python} -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
-    eval "_given=(${words})" # quoted by data_args
+    if needs data "$1" "$2"; then
+        told=$("${_python[@]}" -m espnet_prune.bin.data_args "${dense_exp}/config.yaml")
+        words "${told}"
+        _given=(${_words[@]+"${_words[@]}"})
+    fi
+    if needs teacher "$1" "$2"; then
+        _given+=(--teacher_config "${dense_exp}/config.yaml" --teacher_model "${_dense}")
+    fi
+    words "$3"
+    _given+=(${_words[@]+"${_words[@]}"})
 }
 
 data_stage() { # STAGE, 1 to 5
@@ -181,9 +192,10 @@ data_stage() { # STAGE, 1 to 5
         return
     fi
     if [ -z "${data_dir}" ] && [ "$1" -eq 1 ]; then
-        ${python} local/data.py --data_dir downloads ${local_data_opts}
+        words "${local_data_opts}"
+        "${_python[@]}" local/data.py --data_dir downloads ${_words[@]+"${_words[@]}"}
     fi
-    ${python} -m espnet_prune.bin.data_prep --stage "$1" --data_dir "${data_dir:-downloads}" \
+    "${_python[@]}" -m espnet_prune.bin.data_prep --stage "$1" --data_dir "${data_dir:-downloads}" \
         "${_data[@]}" --test_sets "${test_sets}" --speed_perturb_factors "${speed_perturb_factors}"
 }
 

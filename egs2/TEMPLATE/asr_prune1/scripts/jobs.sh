@@ -6,6 +6,12 @@
 # To be sourced. What several stages run, and what --dry_run does.
 # shellcheck disable=SC2154  # the options of prune.sh
 
+if [ -f "${python}" ]; then _words=("${python}"); else words "${python}"; fi
+_python=("${_words[@]}")
+words "${train_cmd}" && _train_cmd=("${_words[@]}")
+words "${cuda_cmd}" && _cuda_cmd=("${_words[@]}")
+words "${decode_cmd}" && _decode_cmd=("${_words[@]}")
+
 estimate() { # what the configurations mean; needs no data
     local vocab=${nbpe} factors hours_given=() recover=()
     if [ -f "${token_list}" ]; then
@@ -18,40 +24,43 @@ estimate() { # what the configurations mean; needs no data
         hours_given=(--hours "$(awk -v hours="${hours}" 'BEGIN {
             for (i = 1; i < ARGC; i++) sum += hours / ARGV[i]; print sum }' "${factors[@]}")")
     fi
+    words "${dry_run_args}"
     if [ "${recover_config}" != none ]; then recover=(--recover_config "${recover_config}"); fi
-    ${python} -m espnet_prune.bin.dry_run --asr_config "${asr_config}" \
+    "${_python[@]}" -m espnet_prune.bin.dry_run --asr_config "${asr_config}" \
         --prune_config "${prune_config}" ${recover[@]+"${recover[@]}"} \
         --asr_args="${asr_args}" --prune_args="${prune_args}" --recover_args="${recover_args}" \
         --vocab "${vocab}" --ngpu "$((ngpu > 0 ? ngpu : 1))" \
-        ${hours_given[@]+"${hours_given[@]}"} ${dry_run_args}
+        ${hours_given[@]+"${hours_given[@]}"} ${_words[@]+"${_words[@]}"}
 }
 
 train() { # DIR OPTION...: train a model, show the epochs
-    ${cuda_cmd} --gpu "${ngpu}" --keep_logs 9 --name "$(basename "$1")" \
+    "${_cuda_cmd[@]}" --gpu "${ngpu}" --keep_logs 9 --name "$(basename "$1")" \
         --show 'epoch (started|results)' "$1"/train.log \
-        ${python} -m espnet_prune.bin.asr_train --ngpu "${ngpu}" \
+        "${_python[@]}" -m espnet_prune.bin.asr_train --ngpu "${ngpu}" \
         --multiprocessing_distributed true --resume true --output_dir "$@"
 }
 
 decode() { # CONFIG MODEL DIR: beam search over all test sets, the jobs side by side
     local jobs kind
     kind=$(audio_kind "${test_sets}" --model_config "$1")
-    jobs=$(${python} -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" \
+    words "${inference_args}"
+    jobs=$("${_python[@]}" -m espnet_prune.bin.decode_jobs split --dumpdir "${_raw}" \
         --sets "${test_sets}" --nj "${inference_nj}" --output_dir "$3")
-    ${decode_cmd} --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
+    "${_decode_cmd[@]}" --gpu "${_gpu}" --count "best hypo:" --total "$(wc -l < "$3"/logdir/wav.scp)" \
         JOB=1:"${jobs}" "$3"/logdir/asr_inference.JOB.log \
-        ${python} -m espnet_prune.bin.asr_inference \
+        "${_python[@]}" -m espnet_prune.bin.asr_inference \
         --batch_size 1 --ngpu "${_gpu}" --key_file "$3"/logdir/keys.JOB.scp \
         --data_path_and_name_and_type "$3/logdir/wav.scp,speech,${kind}" \
         --asr_train_config "$1" --asr_model_file "$2" \
         ${_lm:+--lm_train_config "${lm_exp}/config.yaml" --lm_file "${_lm}"} \
-        --output_dir "$3"/logdir/output.JOB --config "${inference_config}" ${inference_args}
-    ${python} -m espnet_prune.bin.decode_jobs collect --dumpdir "${_raw}" \
+        --output_dir "$3"/logdir/output.JOB --config "${inference_config}" \
+        ${_words[@]+"${_words[@]}"}
+    "${_python[@]}" -m espnet_prune.bin.decode_jobs collect --dumpdir "${_raw}" \
         --sets "${test_sets}" --output_dir "$3"
 }
 
 score() { # DIR OPTION...: of decoded text; writes tables and score.json there
-    ${python} -m espnet_prune.bin.score --ref "${_raw}" --sets "${test_sets}" \
+    "${_python[@]}" -m espnet_prune.bin.score --ref "${_raw}" --sets "${test_sets}" \
         --model_config "${dense_exp}/config.yaml" ${bpemodel:+--bpemodel "${bpemodel}"} \
         ${_nlsyms:+--use_intent} --hyp "$@"
 }

@@ -11,6 +11,14 @@ log() {
     echo -e "$(date '+%Y-%m-%dT%H:%M:%S') (${fname}:${BASH_LINENO[0]}:${FUNCNAME[1]}) $*"
 }
 
+words() { # STRING: _words: the words in it, with quotes as in a shell
+    local lines
+    _words=()
+    [[ "$1" =~ [^[:space:]] ]] || return 0
+    lines=$(xargs -n 1 printf '%s\n' <<< "$1") || _die "'$1' has a quote that is not closed"
+    mapfile -t _words <<< "${lines}"
+}
+
 # shellcheck disable=SC2154  # stage, dense_exp and so on are options
 wanted() { # STAGE: is it to be run?
     [ "$1" -ge "${stage}" ] && [ "$1" -le "${stop_stage}" ] &&
