@@ -3,9 +3,9 @@
 
 """Say what a configuration needs of the recipe: words, for its shell to read.
 
-    similarity  that of the layers (stage 14)
-    data        that of the dense model, for a training
-    teacher     the dense model beside a training
+similarity  that of the layers (stage 14)
+data        that of the dense model, for a training
+teacher     the dense model beside a training
 """
 
 import argparse
