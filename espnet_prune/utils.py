@@ -65,6 +65,17 @@ def run_main(main: Callable[[], Any]) -> None:
     sys.exit(2)
 
 
+def command_parser(doc: Optional[str], **more: Any) -> argparse.ArgumentParser:
+    """Return the parser of a command.
+
+    Args:
+        doc: Docstring of its module, which --help shows as it is.
+        more: More arguments of `argparse.ArgumentParser`.
+    """
+    form = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=doc, formatter_class=form, **more)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for the known name closest to `name`, or ""."""
     found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)

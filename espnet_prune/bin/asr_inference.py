@@ -11,130 +11,16 @@ encoder. ESPnet itself decodes a checkpoint that does not
 fit its config with random weights; this ends with exit code 2 instead.
 """
 
-import argparse
-import contextlib
-import re
-import sys
-from pathlib import Path
-from typing import Any, Dict, List, NoReturn, Optional
+from typing import List, Optional
 
-from espnet_prune.data.audio import tell_unreadable_lines
-from espnet_prune.report.decoding import note
-from espnet_prune.tasks import ASR, TASKS, add_argument
-from espnet_prune.utils import (
-    UserError,
-    check_gpus,
-    check_keys,
-    read_mapping,
-    run_main,
-)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add our options to ESPnet's."""
-    group = parser.add_argument_group("Depth on demand")
-    group.add_argument("--depth", type=int, help="blocks that run, by the depth table")
-    group.add_argument("--keep_blocks", help="blocks that run, e.g. 1-6,8")
-    group.add_argument(
-        "--depth_table", help="default: depth_table.json beside the model"
-    )
-
-
-def chosen(stock: Any, options: Dict[str, Any]) -> Any:
-    """Return ESPnet's class that decodes, made to run some blocks only.
-
-    Args:
-        stock: The class, see `on_demand`.
-        options: Which blocks.
-
-    Raises:
-        UserError: Blocks that are no numbers.
-    """
-    from espnet_prune.units.blocks import parse_blocks
-
-    if options["keep_blocks"] is not None:
-        options["keep_blocks"] = parse_blocks(options["keep_blocks"])
-
-    class Chosen(stock):
-        """The class under the name that ESPnet's functions look up."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **options, **kwargs)
-
-    return Chosen
-
-
-def read_command(
-    parser: argparse.ArgumentParser, cmd: Optional[List[str]]
-) -> argparse.Namespace:
-    """Parse the command; what is wrong with it, or with its --config, is told.
-
-    Raises:
-        UserError: Unknown key or option, a value of another type, or no such file.
-    """
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--config")
-    config = early.parse_known_args(cmd)[0].config
-    known = [action.dest for action in parser._actions]
-    if config is not None:
-        given = read_mapping(config)
-        if not given:
-            raise UserError(
-                f"--config {config}: is empty; give options, or leave it out"
-            )
-        check_keys(given, known, f"--config {config}")
-
-    def error(message: str) -> NoReturn:
-        raise UserError(f"--config {config}: {message}" if config else message)
-
-    parser.error = error  # type: ignore[method-assign]
-    return parser.parse_args(cmd)
+from espnet_prune.utils import run_main
 
 
 def main(cmd: Optional[List[str]] = None) -> None:
-    """Check the model, then decode."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    add_argument(early)
-    given, cmd = early.parse_known_args(cmd)
-    task = TASKS[given.task or ASR.name]
-    with contextlib.redirect_stdout(sys.stderr):
-        module = task.decoding_module()
+    """Run the command."""
+    from espnet_prune.deploy.decoding import decode
 
-        from espnet_prune.deploy.on_demand import on_demand
-        from espnet_prune.foreign import told
-        from espnet_prune.strict import strict_loading
-        from espnet_prune.train.precheck import check_entries
-
-    parser = module.get_parser()
-    for action in parser._actions:  # 202611 has "3.19% CER" in a help text
-        action.help = re.sub(r"%(?![%(s])", "%%", action.help or "")
-    add_arguments(parser)
-    add_argument(parser)  # for --help
-    args = read_command(parser, cmd)
-    check_gpus(args.ngpu)
-    entries = args.data_path_and_name_and_type or []
-    check_entries(entries, "--data_path_and_name_and_type", folders=False)
-    tell_unreadable_lines([path for path, *_ in entries])
-    names = ("depth", "keep_blocks", "depth_table")
-    options = {name: getattr(args, name) for name in names}
-    stock = getattr(module, task.decoder)
-    if any(value is not None for value in options.values()):
-        if not getattr(args, f"{task.prefix}_model_file"):
-            raise UserError(
-                f"--depth and --keep_blocks need --{task.prefix}_model_file"
-            )
-        setattr(module, task.decoder, chosen(on_demand(task), options))
-    left = ("config", "task", *names)
-    kwargs = {k: v for k, v in vars(args).items() if k not in left}
-    try:
-        what = f"--config {args.config}: ESPnet cannot begin to decode"
-        begun = Path(args.output_dir, "1best_recog").exists
-        with told(what, "look at what it says", None, lambda: not begun()):
-            with strict_loading():
-                module.inference(**kwargs)
-    finally:
-        setattr(module, task.decoder, stock)
-    note(kwargs, Path(args.output_dir))
+    decode(cmd)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,16 @@ the size and the time of its last change count, so that other recordings at the 
 paths are noticed. What is missing counts as missing.
 """
 
-import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
 from espnet_prune.data.state import digest
-from espnet_prune.utils import run_main
+from espnet_prune.utils import command_parser, run_main
 
 
 def main(cmd: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("data", type=Path, nargs="*", metavar="DATA")
     parser.add_argument(
         "--root", type=Path, default=Path(), help="paths in wav.scp are relative to it"

@@ -14,14 +14,12 @@ import json
 from typing import List, Optional
 
 from espnet_prune.tasks import add_argument
-from espnet_prune.utils import run_main
+from espnet_prune.utils import command_parser, run_main
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint (.pth)")
     add_argument(parser)

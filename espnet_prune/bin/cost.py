@@ -12,14 +12,12 @@ import json
 from typing import Any, Dict, List, Optional
 
 from espnet_prune.tasks import add_argument
-from espnet_prune.utils import UserError, run_main, write_json
+from espnet_prune.utils import UserError, command_parser, run_main, write_json
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--model_config", help="config.yaml of an ESPnet experiment")
     add_argument(parser)
     parser.add_argument("--structure", help="structure.json")

@@ -29,14 +29,12 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from espnet_prune.data.prepare import Preparation
-from espnet_prune.utils import run_main, setup_logging
+from espnet_prune.utils import command_parser, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options; the names are those of asr.sh."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--stage", type=int, default=1, help="first stage, 1-5")
     parser.add_argument("--stop_stage", type=int, help="last stage (the first)")
     parser.add_argument(

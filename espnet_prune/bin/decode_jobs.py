@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from espnet_prune.jobs import utterances
-from espnet_prune.utils import run_main
+from espnet_prune.utils import command_parser, run_main
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("action", choices=["split", "kind", "collect"])
     parser.add_argument("--dumpdir", type=Path, required=True, help="holds SET/wav.scp")
     parser.add_argument("--sets", type=str.split, required=True, help="quoted list")

@@ -25,14 +25,12 @@ import argparse
 from pathlib import Path
 from typing import List, Optional
 
-from espnet_prune.utils import UserError, run_main, write_json
+from espnet_prune.utils import UserError, command_parser, run_main, write_json
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     add("--asr_config", type=Path, nargs="+", required=True, help="dense trainings")
     add("--prune_config", type=Path, nargs="*", default=[], help="selections")

@@ -13,14 +13,12 @@ import logging
 from pathlib import Path
 from typing import List, Optional
 
-from espnet_prune.utils import read_utf8, run_main, setup_logging
+from espnet_prune.utils import command_parser, read_utf8, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint")
     parser.add_argument("--sets", required=True, help="list of blocks to leave out")

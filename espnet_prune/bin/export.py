@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from espnet_prune.tasks import add_argument
-from espnet_prune.utils import UserError, run_main, setup_logging, sha256
+from espnet_prune.utils import (
+    UserError,
+    command_parser,
+    run_main,
+    setup_logging,
+    sha256,
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint")
     add_argument(parser)

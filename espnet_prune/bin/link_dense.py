@@ -23,14 +23,12 @@ from typing import Optional, Sequence
 
 from espnet_prune.data.dense import OwnData, link_files, view
 from espnet_prune.model_files import own_files
-from espnet_prune.utils import read_mapping, run_main, setup_logging
+from espnet_prune.utils import command_parser, read_mapping, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("config", type=Path, help="config.yaml of an ASR model")
     parser.add_argument("--views", type=Path, help="see above")
     parser.add_argument("--model", help="name of the checkpoint")

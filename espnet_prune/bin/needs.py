@@ -12,14 +12,12 @@ import argparse
 from typing import Optional, Sequence
 
 from espnet_prune.select.conf import needs_of_recovery, needs_of_selection
-from espnet_prune.utils import run_main
+from espnet_prune.utils import command_parser, run_main
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--prune_config", help="YAML of a selection")
     which.add_argument("--recover_config", help="YAML of a recovery")

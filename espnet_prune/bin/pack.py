@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from espnet_prune.model_files import ORDER, find_checkpoint
-from espnet_prune.utils import run_main, setup_logging
+from espnet_prune.utils import command_parser, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--exp_dir", type=Path, required=True, help="of the model")
     parser.add_argument("--model", help=f"checkpoint, default the first of {ORDER}")
     parser.add_argument("--output", type=Path, help="default EXP_DIR/EXP_NAME.zip")

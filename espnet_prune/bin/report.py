@@ -15,14 +15,12 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-from espnet_prune.utils import UserError, run_main
+from espnet_prune.utils import UserError, command_parser, run_main
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--dense_exp", type=Path, required=True)
     parser.add_argument("--prune_exp", type=Path, required=True)
     parser.add_argument("--model", default="valid.acc.ave.pth", help="checkpoint")

@@ -24,14 +24,12 @@ from typing import Optional, Sequence
 from espnet_prune.report.counts import BACKENDS
 from espnet_prune.report.score import score
 from espnet_prune.report.tables import tables
-from espnet_prune.utils import run_main
+from espnet_prune.utils import command_parser, run_main
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--ref", type=Path, required=True, help="folder or text file")
     parser.add_argument("--hyp", type=Path, required=True, help="folder or text file")
     parser.add_argument("--sets", default="", help="quoted list of sets")

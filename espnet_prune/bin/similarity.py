@@ -18,23 +18,19 @@ and a picture of it in OUTPUT_DIR/images/.
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import List, Optional
 
 from espnet_prune.tasks import add_argument
-from espnet_prune.utils import UserError, run_main, setup_logging, sha256
+from espnet_prune.utils import UserError, command_parser, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser(__doc__, allow_abbrev=False)
     parser.add_argument("--model_config", required=True, help="config.yaml")
     parser.add_argument("--model_file", required=True, help="checkpoint")
     add_argument(parser)
-    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument(
         "--measure",
         choices=["svcca", "cka", "dc", "dc2"],
@@ -85,78 +81,23 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def table(report: Mapping[str, Any]) -> str:
-    """Return the similarity of each block's input and output, for people."""
-    values = report["input_output"]
-    lines = [
-        f"{report['measure']} of {report['samples']} samples "
-        f"({report['mode']} mode, {report['utterances']} utterances)",
-        "",
-        "block  similarity of input and output",
-        *(f"{i:>5}  {value:.4f}" for i, value in enumerate(values, 1)),
-        "",
-        f"most alike first: {', '.join(map(str, report['most_alike']))}",
-        f"written: {report['matrix_file']}, {report['image_file']}",
-    ]
-    return "\n".join(lines)
-
-
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
+    args = vars(get_parser().parse_args(cmd))
     for name in ("num_utts", "batch_size", "max_samples"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
+        if args[name] is not None and args[name] < 1:
             raise UserError(f"--{name} must be at least 1")
     setup_logging()
     import torch
 
-    from espnet_prune import __version__
-    from espnet_prune.measure.similarity import measure_model, save_matrix
-    from espnet_prune.models import load_model
-    from espnet_prune.report.heat_map import heat_map
+    from espnet_prune.report.similarity import table, write_similarity
 
     torch.set_flush_denormal(True)
-    model, config = load_model(args.model_config, args.model_file, args.task)
-    try:
-        model.to(args.device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {args.device} is not there: {error}") from error
-    options: Dict[str, Any] = {}
-    if args.measure == "dc2":
-        options = {"batch_size": args.dc2_batch_size, "iterations": args.dc2_iterations}
-    matrix, about = measure_model(
-        model,
-        config,
-        measure=args.measure,
-        mode=args.mode,
-        num_utts=args.num_utts,
-        max_samples=args.max_samples,
-        batch_size=args.batch_size,
-        seed=args.seed,
-        data=args.data,
-        options=options,
-    )
-    output_dir = Path(args.output_dir)
-    name = f"similarity_{args.measure}"
-    provenance = {
-        **about,
-        "model_file": str(args.model_file),
-        "model_sha256": sha256(args.model_file),
-        "versions": {"espnet_prune": __version__, "torch": torch.__version__},
-    }
-    matrix_file, image = output_dir / f"{name}.npz", output_dir / f"images/{name}.png"
-    save_matrix(matrix_file, matrix, **provenance)
-    heat_map(matrix, image, label=f"{args.measure} ({args.mode})")
-    values = matrix.diagonal(1).tolist()
-    report = {
-        **provenance,
-        "input_output": values,
-        "most_alike": sorted(range(1, len(matrix)), key=lambda i: -values[i - 1]),
-        "matrix_file": str(matrix_file),
-        "image_file": str(image),
-    }
-    print(json.dumps(report) if args.json else table(report))
+    as_json, names = args.pop("json"), ("batch_size", "iterations")
+    options = {name: args.pop(f"dc2_{name}") for name in names}
+    args["options"] = options if args["measure"] == "dc2" else {}
+    report = write_similarity(**args)
+    print(json.dumps(report) if as_json else table(report))
 
 
 if __name__ == "__main__":
