@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import TooShortUttError
-from espnet_prune.measure.similarity import Utterances, data_entries
-from espnet_prune.measure.speech import load_utterance, open_speech
+from espnet_prune.data.labelled import Labelled, valid_entries
+from espnet_prune.data.utterances import Utterances, data_entries
 from espnet_prune.units import Masks, UnitGraph
 from espnet_prune.units.blocks import BlockRunner, State
 from espnet_prune.utils import UserError
@@ -154,16 +154,13 @@ class DevLoss:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         name = "valid_data_path_and_name_and_type"
-        entries = [tuple(entry) for entry in config.get(name) or []]
+        entries = valid_entries(config)
         if not entries:
             raise UserError(f"config.yaml: no {name}, so nothing could judge")
         missing = [str(entry[0]) for entry in entries if not Path(entry[0]).exists()]
         if missing:
             raise UserError(f"{missing[0]} (config.yaml: {name}) is not there")
-        self.data, self.collate = open_speech(entries, config, labels=True)
-        keys = list(self.data)
-        count = min(MAX_DEV, len(keys))
-        self.keys = [keys[i * len(keys) // count] for i in range(count)]
+        self.data = Labelled(entries, config, MAX_DEV)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> float:
@@ -171,8 +168,8 @@ class DevLoss:
         losses: List[float] = []
         model.eval()
         with _loss_only(model):
-            for key in self.keys:
-                _, batch = self.collate([load_utterance(self.data, key)])
+            for utterance in self.data:
+                _, batch = self.data.collate([utterance])
                 with contextlib.suppress(TooShortUttError):
                     losses.append(float(model(**batch)[0]))
         return sum(losses) / len(losses) if losses else float("nan")
@@ -211,7 +208,7 @@ def refresh_if_better(
         _restore(model.encoder, kept)
         logging.warning(f"Batch norm statistics kept: {error}")
         return {"refreshed": False, "why": str(error)}
-    record.update(dev_utterances=len(judge.keys))
+    record.update(dev_utterances=len(judge.data))
     record.update(dev_loss_before=before, dev_loss_after=after)
     better = math.isfinite(after) and after <= before
     change = f"the loss on the development data goes from {before:.4f} to {after:.4f}"

@@ -18,7 +18,7 @@ from espnet_prune import UserError, cost
 from espnet_prune.bin import asr_inference, check_model
 from espnet_prune.bin import cost as cost_command
 from espnet_prune.bin import cut, select, verify
-from espnet_prune.measure.speech import load_utterance, open_speech
+from espnet_prune.data.speech import load_utterance, open_speech
 from espnet_prune.models import load_model, read_model_config
 from espnet_prune.tasks import TASKS, task_of
 from espnet_prune.utils import read_json, read_yaml, write_yaml

@@ -20,15 +20,12 @@ from espnet_prune.measure.similarity.metrics import (
     svcca,
 )
 from espnet_prune.measure.similarity.model import measure_model
-from espnet_prune.measure.similarity.utterances import Utterances, data_entries
 
 __all__ = [
     "MEASURES",
-    "Utterances",
     "check_samples",
     "cka",
     "collect_states",
-    "data_entries",
     "dc",
     "dc2",
     "load_matrix",

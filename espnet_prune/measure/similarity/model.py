@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 from torch import nn
 
+from espnet_prune.data.utterances import Utterances, data_entries
 from espnet_prune.measure.similarity.collect import collect_states
 from espnet_prune.measure.similarity.metrics import check_samples, similarity_matrix
-from espnet_prune.measure.similarity.utterances import Utterances, data_entries
 
 # frames drawn in frame mode; dc compares all pairs
 MAX_FRAMES = {"svcca": 10_000, "cka": 10_000, "dc": 4_000, "dc2": 10_000}

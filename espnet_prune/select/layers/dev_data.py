@@ -11,14 +11,14 @@ import dataclasses
 import itertools
 import logging
 import string
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
 from espnet_prune.data.cleaning import text_cleaner
+from espnet_prune.data.labelled import Labelled, check_entries, valid_entries
+from espnet_prune.data.speech import Entries
 from espnet_prune.data.tables import read_table
-from espnet_prune.measure.speech import Entries, load_utterance, open_speech
 from espnet_prune.tasks import task_of
 from espnet_prune.utils import UserError, check_keys
 
@@ -145,56 +145,6 @@ def _ids_to_text(config: Mapping[str, Any]) -> Callable[[Sequence[int]], str]:
     return lambda ids: tokenizer.tokens2text(converter.ids2tokens(ids))
 
 
-def parse_entries(values: Optional[Sequence[str]]) -> Optional[Entries]:
-    """Split "PATH,NAME,TYPE" of the command line; None stays None.
-
-    Raises:
-        UserError: A value of another form.
-    """
-    if not values:
-        return None
-    entries = [tuple(value.split(",")) for value in values]
-    if any(len(entry) != 3 for entry in entries):
-        raise UserError(
-            "--eval_data_path_and_name_and_type takes PATH,NAME,TYPE, e.g. "
-            "dump/raw/dev/wav.scp,speech,sound"
-        )
-    return entries
-
-
-def check_entries(entries: Entries, config: Mapping[str, Any]) -> None:
-    """Refuse data that cannot judge a model: missing, unlabelled, or trained on.
-
-    Raises:
-        UserError: A file is missing, speech or text is not among the data, or an
-            utterance id is in the training set too.
-    """
-    names = {entry[1]: entry[0] for entry in entries}
-    for name in ("speech", "text"):
-        if name not in names:
-            raise UserError(
-                f"eval data: no '{name}' among {[e[0] for e in entries]}; the search "
-                "needs labelled speech, give --eval_data_path_and_name_and_type"
-            )
-        if not Path(names[name]).is_file():
-            raise UserError(
-                f"eval data: {names[name]} is missing; call this from the recipe's "
-                "directory or give --eval_data_path_and_name_and_type"
-            )
-    train = config.get("train_data_path_and_name_and_type") or []
-    paths = [entry[0] for entry in train if entry[1] == "text"]
-    if not paths or not Path(paths[0]).is_file():
-        logging.warning("The training data is not here: overlap is not checked")
-        return
-    shared = read_table(names["text"]).keys() & read_table(paths[0]).keys()
-    if shared:
-        raise UserError(
-            f"eval data: {names['text']} shares {len(shared)} utterances with the "
-            f"training data {paths[0]}, e.g. {min(shared)}; choose blocks on a set "
-            "that the model was not trained on"
-        )
-
-
 def load_batches(
     config: Mapping[str, Any],
     entries: Optional[Entries] = None,
@@ -226,23 +176,19 @@ def load_batches(
             "random in layers_conf"
         )
     if entries is None:
-        given = config.get("valid_data_path_and_name_and_type") or []
-        entries = [tuple(entry) for entry in given]
+        entries = valid_entries(config)
     check_entries(entries, config)
     paths = {entry[1]: entry[0] for entry in entries}
     texts = read_table(paths["text"])
     ids = [name for name in read_table(paths["speech"]) if texts.get(name)]
     if not ids:
         raise UserError(f"eval data: {paths['text']} labels no utterance of the set")
-    count = min(max_utts, len(ids))
-    ids = [ids[i * len(ids) // count] for i in range(count)]
     used = [entry for entry in entries if entry[1] in ("speech", "text")]
+    data = Labelled(used, config, max_utts, ids)
     split, to_text = _splitter(metric, config), _ids_to_text(config)
     clean = text_cleaner(config.get("cleaner"))
-    texts = {name: clean(texts[name]) for name in ids}
-    dataset, _ = open_speech(used, config, labels=True)
-    samples = [load_utterance(dataset, name) for name in ids]
-    samples.sort(key=lambda sample: (len(sample[1]["speech"]), sample[0]))
+    texts = {name: clean(texts[name]) for name in data.keys}
+    samples = sorted(data, key=lambda sample: (len(sample[1]["speech"]), sample[0]))
     batches: List[Batch] = []
     for length, same in itertools.groupby(samples, lambda s: len(s[1]["speech"])):
         group, most = list(same), max(1, int(batch_seconds * 16000 / max(length, 1)))

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import torch
 
-from espnet_prune.measure.speech import Entries
+from espnet_prune.data.speech import Entries
 from espnet_prune.progress import progress
 from espnet_prune.select.layers.coarse import Removed
 from espnet_prune.select.layers.dev_data import Batch, load_batches

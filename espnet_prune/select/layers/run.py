@@ -13,12 +13,12 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
+from espnet_prune.data.labelled import parse_entries
 from espnet_prune.measure.cost import cost
 from espnet_prune.measure.similarity import load_matrix
 from espnet_prune.select.budget import Budget
 from espnet_prune.select.layers.coarse import check_number, runs
 from espnet_prune.select.layers.conf import LayersConf
-from espnet_prune.select.layers.dev_data import parse_entries
 from espnet_prune.select.layers.evaluator import Evaluator, make_evaluator
 from espnet_prune.select.layers.fan_out import FanOut
 from espnet_prune.select.layers.search import (

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from espnet_prune.measure.speech import load_utterance, open_speech
+from espnet_prune.data.speech import load_utterance, open_speech
 from espnet_prune.utils import UserError
 
 
