@@ -16,7 +16,7 @@ import sys
 from types import ModuleType
 from typing import Any, Dict
 
-from espnet_prune.tensor_names import name_here
+from espnet_prune.tensor_names import SUBSAMPLINGS, name_here
 
 
 def _nets(name: str) -> ModuleType:
@@ -76,17 +76,6 @@ CONV2D_SUBSAMPLINGS = (
     Conv2dSubsampling8,
 )
 
-# those whose tensors have other names from 202609 on
-RENAMED_SUBSAMPLINGS = (
-    _subsampling.Conv1dSubsampling1,
-    _subsampling.Conv1dSubsampling2,
-    _subsampling.Conv1dSubsampling3,
-    Conv2dSubsampling,
-    Conv2dSubsampling1,
-    Conv2dSubsampling2,
-    Conv2dSubsampling6,
-)
-
 
 def _read_all_names(kind: type) -> None:
     """Let a class read the names of its tensors in all releases.
@@ -112,5 +101,5 @@ def _read_all_names(kind: type) -> None:
     kind._load_from_state_dict = load
 
 
-for _kind in RENAMED_SUBSAMPLINGS:
-    _read_all_names(_kind)
+for _name in SUBSAMPLINGS:
+    _read_all_names(getattr(_subsampling, _name))

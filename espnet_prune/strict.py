@@ -12,14 +12,15 @@ import contextlib
 from pathlib import Path
 from typing import Any, Iterator, Optional, Tuple
 
-import espnet_prune
+from espnet_prune.registry import register
 
-espnet_prune.register()
+register()
 
 from espnet2.tasks.abs_task import AbsTask  # noqa: E402
 
 from espnet_prune.checkpoints import read_weights  # noqa: E402
-from espnet_prune.models import load_model, load_strictly, with_defaults  # noqa: E402
+from espnet_prune.models import load_model, with_defaults  # noqa: E402
+from espnet_prune.state_dicts import load_strictly  # noqa: E402
 from espnet_prune.tasks import TASKS, task_of  # noqa: E402
 from espnet_prune.utils import PathLike, UserError  # noqa: E402
 

@@ -44,9 +44,9 @@ class Task:
         """Return ESPnet's class: build_model, build_preprocess_fn, build_collate_fn,
         build_iter_factory and more; it knows our encoders.
         """
-        import espnet_prune
+        from espnet_prune.registry import register
 
-        espnet_prune.register()
+        register()
         module = importlib.import_module(f"espnet2.tasks.{self.name}")
         return getattr(module, self.label)
 

@@ -13,7 +13,8 @@ import torch
 from espnet_prune.checkpoints import read_weights
 from espnet_prune.distill.capture import first, watch_block_input
 from espnet_prune.distill.losses import gather_valid, valid_mask
-from espnet_prune.models import build_model, load_strictly, read_model_config
+from espnet_prune.models import build_model, read_model_config
+from espnet_prune.state_dicts import load_strictly
 from espnet_prune.utils import UserError
 
 

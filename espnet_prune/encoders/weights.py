@@ -20,7 +20,7 @@ from torch import nn
 
 from espnet_prune.checkpoints import State, read_weights
 from espnet_prune.encoders.speech_models import SpeechModel
-from espnet_prune.models import load_strictly
+from espnet_prune.state_dicts import load_strictly
 from espnet_prune.utils import UserError, read_json
 
 Renames = Tuple[Tuple[str, str], ...]

@@ -14,7 +14,7 @@ from typing import Any, Collection, Dict, Optional, Sequence, Union
 import torch
 
 from espnet_prune.checkpoints import read_weights
-from espnet_prune.models import state_problems
+from espnet_prune.state_dicts import state_problems
 from espnet_prune.tensor_names import as_here
 from espnet_prune.utils import UserError, atomic_link, atomic_torch_save
 

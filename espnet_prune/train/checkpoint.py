@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 import torch
 
 from espnet_prune.checkpoints import unprefixed
-from espnet_prune.models import state_problems
+from espnet_prune.state_dicts import state_problems
 from espnet_prune.tensor_names import as_here, as_written
 from espnet_prune.utils import UserError, atomic_link, atomic_torch_save, load_tensors
 

@@ -90,9 +90,9 @@ def uniform_config(config: Conf, removed: float) -> Conf:
     The model width and the feed-forward width shrink by the same factor; the last
     percents are met by the feed-forward width.
     """
-    import espnet_prune
+    from espnet_prune.registry import register
 
-    espnet_prune.register()
+    register()
     from espnet2.tasks.asr import encoder_choices
 
     dense = dict(config.get("encoder_conf") or {})

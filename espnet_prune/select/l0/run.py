@@ -12,11 +12,12 @@ from typing import Any, Dict
 
 from torch import nn
 
-from espnet_prune.models import load_strictly, read_model_config
+from espnet_prune.models import read_model_config
 from espnet_prune.select.l0.conf import check_l0_conf
 from espnet_prune.select.l0.gates import Gates, attach_gates
 from espnet_prune.select.plan import Plan
 from espnet_prune.select.selection import WEIGHTS, Selection
+from espnet_prune.state_dicts import load_strictly
 from espnet_prune.utils import PathLike, atomic_write, load_tensors, write_yaml
 
 
