@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from espnet_prune.report import decoding
 from espnet_prune.report.scoring import INTENT
 from espnet_prune.report.tables import in_order, tables
-from espnet_prune.utils import UserError, read_json, read_yaml, sha256
+from espnet_prune.utils import UserError, read_json, read_mapping, sha256
 
 
 class Entry(NamedTuple):
@@ -153,7 +153,7 @@ def seconds_of(frames: Optional[int], config: Path) -> float:
 
     if frames is None:
         return SECONDS
-    return frames * SECONDS / frames_of(read_yaml(config))
+    return frames * SECONDS / frames_of(read_mapping(config))
 
 
 def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str:

@@ -3,6 +3,7 @@
 
 """The console script: its help, its errors, and what it hands on."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -25,6 +26,22 @@ def test_help_lists_every_command_once_by_stage():
     listed = re.findall(r"^  (\w+) +\S", text, re.M)
     assert sorted(listed) == sorted(p.stem for p in BIN.glob("[!_]*.py"))
     assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_commands_are_thin_and_nothing_stands_on_them():
+    """What a command does lies in a room, where others can use it."""
+    lines = [p.read_text(encoding="utf-8").count("\n") for p in BIN.glob("*.py")]
+    assert sum(lines) <= 1600 and max(lines) <= 170
+    above = {BIN / "__init__.py", *BIN.glob("*.py")}
+    for path in set(BIN.parent.rglob("*.py")) - above:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in getattr(node, "names", ())]
+            module = getattr(node, "module", None) or ""
+            used = [*names, *(f"{module}.{name}" for name in names)]
+            found = [
+                name for name in used if f"{name}.".startswith("espnet_prune.bin.")
+            ]
+            assert not found, f"{path}: imports {found}"
 
 
 def test_a_line_is_the_first_of_the_docstring(capsys):
