@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.models import read_model_config
 from espnet_prune.reader import check_types
+from espnet_prune.tasks import task_of
 from espnet_prune.train.task import PruneASRTask
 from espnet_prune.utils import (
     UserError,
@@ -109,7 +110,8 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
     """Parse the command, with the YAML completed from `--base_config`.
 
     Raises:
-        UserError: Unknown key or option, or an unreadable file.
+        UserError: Unknown key or option, an unreadable file, or a base_config of
+            another task.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.error = parser.error
@@ -135,7 +137,15 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
             raise UserError(f"unknown option {name}{nearest(name, options)}")
     base_config = args.base_config or own.get("base_config")
     if base_config is not None:
-        own = merge_configs(read_model_config(base_config), own)
+        base = read_model_config(base_config)
+        task = task_of(base).name
+        if task not in ("asr", "slu"):  # one of slu is trained as what it is made of
+            raise UserError(
+                f"--base_config {base_config}: a model of task {task} cannot be "
+                "trained here; select by magnitude, and train what was cut with `python -m "
+                f"espnet_prune.with_registry -m espnet2.bin.{task}_train`"
+            )
+        own = merge_configs(base, own)
     given = []
     with tempfile.TemporaryDirectory() as folder:
         if own:  # ESPnet's parser would take 1e-3 for text

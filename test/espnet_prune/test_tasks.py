@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from espnet_prune import UserError, cost
-from espnet_prune.bin import asr_inference, check_model
+from espnet_prune.bin import asr_inference, asr_train, check_model
 from espnet_prune.bin import cost as cost_command
 from espnet_prune.bin import cut, select, verify
 from espnet_prune.data.speech import load_utterance, open_speech
@@ -237,6 +237,15 @@ def test_blocks_are_not_judged_by_a_ctc_of_something_else(tmp_path):
         else:
             with pytest.raises(UserError, match="task st does not spell the text"):
                 select.main(words)
+
+
+def test_a_training_is_of_speech_recognition(tmp_path):
+    make(tmp_path, "st")
+    write_yaml({"max_epoch": 1}, tmp_path / "train.yaml")
+    words = ["--base_config", tmp_path / "config.yaml", "--output_dir", tmp_path]
+    words += ["--config", tmp_path / "train.yaml"]
+    with pytest.raises(UserError, match="task st cannot be trained here; .*st_train"):
+        asr_train.main([str(word) for word in words])
 
 
 def test_a_task_that_is_said_goes_before_what_it_looks_like(tmp_path, capsys):

@@ -11,8 +11,12 @@ made anew. Each folder has what `cut` writes (config.yaml, model.pth, structure.
 what `select` writes (select/), the config.yaml of the dense model (dense.yaml; its
 weights are those of `dense_state`), and what was measured then: measured.json, and
 output.npy, what the encoder makes of `speech()`, (frames, output_size).
+
+structures.json has a random Structure of every encoder in encoder_zoo.py as that commit
+wrote it, and its prices.
 """
 
+import json
 import shutil
 import sys
 import tempfile
@@ -213,10 +217,32 @@ def make(name: str, folder: Path) -> None:
     write_json(measured, folder / "measured.json")
 
 
+def structures() -> Dict[str, Any]:
+    """Return a Structure of every small encoder, {name: (structure, its prices)}."""
+    from espnet_prune import Structure, cost
+    from test.espnet_prune.encoder_zoo import SPEECH, VARIANTS, build, build_speech
+
+    found: Dict[str, Any] = {}
+    for make_encoder, names in ((build, VARIANTS), (build_speech, SPEECH)):
+        for number, name in enumerate(names):
+            encoder = make_encoder(name)
+            structure = Structure.random(encoder, number)
+            last = list(range(len(encoder.encoders)))[number % 2 :]
+            structure = structure.with_widths({"kept_blocks": last})
+            prices = [
+                [vars(cost(structure, frames, part)) for frames in (1000, 3000)]
+                for part in ("cnn", "transformer", "encoder")
+            ]
+            found[name] = {"structure": structure.to_dict(), "prices": prices}
+    return found
+
+
 def main() -> None:
     """Write all of them."""
     import os
 
+    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in structures().items()]
+    (HERE / "structures.json").write_text("{%s}\n" % ",\n".join(lines))
     for name in MODELS:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
