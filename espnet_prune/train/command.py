@@ -142,8 +142,8 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
         if task not in ("asr", "slu"):  # one of slu is trained as what it is made of
             raise UserError(
                 f"--base_config {base_config}: a model of task {task} cannot be "
-                "trained here; select by magnitude, and train what was cut with `python -m "
-                f"espnet_prune.with_registry -m espnet2.bin.{task}_train`"
+                "trained here; select by magnitude, and train what was cut with "
+                f"`python -m espnet_prune.with_registry -m espnet2.bin.{task}_train`"
             )
         own = merge_configs(base, own)
     given = []
