@@ -130,7 +130,9 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     failed = [] if args.only_table else runner.run(args.max_jobs)
     if args.only_table:
         runner.write_rows(runner.pending())
-    print(write(c, plan.points, public(words), args.frames, args.runs))
+    left = runner.pending()
+    done = [point for point in plan.points if point not in left]
+    print(write(c, done, public(words), args.frames, args.runs))
     print(f"\nwritten: {c.results}/*.json, {c.expdir}/RESULTS.md and its images")
     require_all(failed, c.exp / "log")
 

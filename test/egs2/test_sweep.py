@@ -63,7 +63,8 @@ def names():
 def test_all_members_and_their_front(folder, capsys):
     sweep.main(WORDS.split())
     assert sorted(names()) == sorted(MODELS)
-    assert calls()[0].startswith("dense: --inference_nj 3 --inference_config")
+    own = "--inference_config conf/decode_asr.yaml --inference_nj 3"
+    assert calls()[0].startswith(f"dense: {own}")
     assert "--stage 12 --stop_stage 14" in calls()[0]
     member = next(line for line in calls() if line.startswith("l0_62.5"))
     assert "--prune_config l0.yaml" in member

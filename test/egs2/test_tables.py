@@ -97,6 +97,8 @@ def test_bad_marks(page):
         (("columns", "colums"), "unknown key 'colums'.*mean 'columns'"),
         (("seeds", "sees"), "columns: unknown 'sees'"),
         (("[model", "[model: }"), "not YAML"),
+        (("columns", "names"), "folder is needed, and columns or by_depth"),
+        (("folder: rows", "folder: gone"), "gone: no rows are there"),
     ):
         page.write_text(PAGE.replace(*change))
         with pytest.raises(UserError, match=message):

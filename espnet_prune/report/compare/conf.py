@@ -21,7 +21,7 @@ KINDS = {
     "shallow": "the dense model with fewer blocks, trained anew",
     "blocks": "some blocks of a dense model, no training: table, first or random",
 }
-BLOCKS = ("table", "first", "random")
+SHARED = ("select", "recover", "sizes", "seeds")  # what a row has from all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +36,10 @@ class Row:
     units: Optional[List[str]] = None
     distill: bool = True
     blocks: Optional[str] = None
-    sizes: Optional[List[float]] = None
-    seeds: Optional[List[int]] = None
+    sizes: List[float] = dataclasses.field(default_factory=lambda: [0])
+    seeds: List[Optional[int]] = dataclasses.field(default_factory=lambda: [0])
     name: str = ""
     place: int = 0
-
-    @property
-    def sized(self) -> bool:
-        """Whether there is a model for each size."""
-        return self.kind not in ("dense", "dense_long", "dense_one")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,24 +85,9 @@ class Comparison:
         """Directory of the formatted sets."""
         return Path(self.options.get("dumpdir", "dump")) / "raw"
 
-    @property
-    def first(self) -> str:
-        """Name of the first dense model."""
-        return next(iter(self.dense))
-
-    def sizes_of(self, row: Row) -> Sequence[float]:
-        """Percents removed, or blocks; [0] where there is one model."""
-        if not row.sized:
-            return [0]
-        return row.sizes or self.sizes or [0]
-
-    def seeds_of(self, row: Row) -> Sequence[Optional[int]]:
-        """Seeds of a row."""
-        return self.seeds if row.seeds is None else row.seeds
-
 
 def make(data: Mapping[str, Any], where: str, name: str) -> Comparison:
-    """Check what was read, and fill in what follows from it.
+    """Check what was read, and give to rows what they share.
 
     Args:
         data: See `Comparison`.
@@ -117,38 +97,33 @@ def make(data: Mapping[str, Any], where: str, name: str) -> Comparison:
     Raises:
         UserError: An unknown key, a value of another type or an impossible one.
     """
-    data = dict(read_as(Comparison, data, where))
-    rows = {}
-    for place, (key, given) in enumerate(mapping(data["rows"], where).items(), 1):
-        at = f"{where}: rows: {key}"
-        row = Row(**{**read_as(Row, given, at), "name": key, "place": place})
-        check_keys([row.kind], KINDS, f"{at}: kind")
-        if row.kind == "blocks":
-            check_keys([row.blocks], BLOCKS, f"{at}: blocks")
-        rows[key] = row
+    data = {**read_as(Comparison, data, where)}
     if not isinstance(data.get("dense"), dict):
         data["dense"] = {"dense": data.get("dense")}
     if not (data.get("dense_exp") or all(data["dense"].values())):
         raise UserError(f"{where}: key 'dense' is missing, a configuration to train")
+    shared = {key: data[key] for key in SHARED if data.get(key)}
+    rows: Dict[str, Row] = {}
+    for key, given in mapping(data["rows"], where).items():
+        at = f"{where}: rows: {key}"
+        own = {"of": next(iter(data["dense"])), **shared, **read_as(Row, given, at)}
+        sizes = own.get("sizes", [])
+        if not data.get("table") and not all(0 < size < 100 for size in sizes):
+            raise UserError(f"{at}: sizes are percents, above 0 and below 100")
+        if own.get("kind") in ("dense_long", "dense_one"):
+            own["sizes"] = [0]
+        row = rows[key] = Row(**{**own, "name": key, "place": len(rows) + 1})
+        check_keys([row.kind], KINDS, f"{at}: kind")
+        of_row = row.kind == "scratch_structure"
+        check_keys([row.of], data["rows"] if of_row else data["dense"], f"{at}: of")
+        if row.kind == "blocks":
+            check_keys([row.blocks], ("table", "first", "random"), f"{at}: blocks")
+        if row.kind == "prune" and not row.select:
+            raise UserError(f"{at}: key 'select' is missing, a YAML of the selection")
     data["rows"] = rows
     data.setdefault("expdir", f"exp/{name}")
     data.setdefault("results", f"results/{Path(data['expdir']).name}")
-    found = Comparison(**data)
-    for row in rows.values():
-        known = rows if row.kind == "scratch_structure" else found.dense
-        if row.of is not None or row.kind == "scratch_structure":
-            check_keys([row.of], known, f"{where}: rows: {row.name}: of")
-        sizes = row.sizes or found.sizes
-        if not found.table and not all(0 < size < 100 for size in sizes):
-            raise UserError(
-                f"{where}: sizes are percents removed, above 0 and below 100"
-            )
-        if row.kind == "prune" and not (row.select or found.select):
-            raise UserError(
-                f"{where}: rows: {row.name}: key 'select' is missing, a YAML of the "
-                "selection"
-            )
-    return found
+    return Comparison(**data)
 
 
 def read(path: str, changes: Mapping[str, Any], rows: Sequence[str]) -> Comparison:

@@ -5,7 +5,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 from espnet_prune.report.compare.conf import Comparison, Row
 from espnet_prune.utils import UserError, read_mapping, write_yaml
@@ -48,11 +48,10 @@ def effort(conf: Mapping[str, Any], where: Optional[str]) -> Effort:
 
 def select_effort(path: Optional[str]) -> Effort:
     """Effort of a selection; none of a method that does not train."""
-    conf = read_mapping(path) if path else {}
-    train = conf.get("train_conf")
-    if train or conf.get("method", "l0") == "l0" and path:
-        return effort(train or {}, f"{path}: train_conf")
-    return Effort(0, 0)
+    conf = read_mapping(path) if path else {"method": None}
+    if "train_conf" not in conf and conf.get("method", "l0") != "l0":
+        return Effort(0, 0)
+    return effort(conf.get("train_conf") or {}, f"{path}: train_conf")
 
 
 def total(c: Comparison) -> Optional[Effort]:
@@ -141,44 +140,38 @@ def select_conf(c: Comparison, row: Row, size: float) -> Conf:
     """
     from espnet_prune.select.budget import Budget
 
-    path = row.select or c.select
-    conf = read_mapping(path)
+    conf = read_mapping(str(row.select))
     if c.table:
-        dense = read_mapping(c.dense[row.of or c.first])
-        number = dense["encoder_conf"]["num_blocks"]
+        number = read_mapping(c.dense[row.of])["encoder_conf"]["num_blocks"]
         return {**conf, "num_remove": number - int(size)}
-    own = {k: size / 100 if v == "size" else v for k, v in (row.budget or {}).items()}
-    base = dict(conf.get("budget") or {})
-    if own == (row.budget or {}):
-        Budget.from_conf({**base, **own, "sparsity": size / 100}).whole(path)
-        own["sparsity"] = size / 100
-    else:
-        base.pop("sparsity", None)
+    base, given = dict(conf.get("budget") or {}), row.budget or {}
+    base.pop("sparsity", None)
+    if "size" not in given.values():
+        given = {**given, "sparsity": "size"}
+        Budget.from_conf({**base, **given, "sparsity": size / 100}).whole(row.select)
+    own = {key: size / 100 if v == "size" else v for key, v in given.items()}
     conf["budget"] = {**base, **own}
     Budget.from_conf(conf["budget"])
     if row.units is not None:
         conf["units"] = row.units
-    conf.pop("num_remove", None)
-    if not row.distill:
-        conf.pop("distill_conf", None)
-    return conf
+    dropped = ["num_remove", *([] if row.distill else ["distill_conf"])]
+    return {key: value for key, value in conf.items() if key not in dropped}
 
 
 def recover_conf(c: Comparison, row: Row) -> Conf:
     """The YAML of a row's recovery: what the selection leaves of the total effort."""
-    path = row.recover or c.recover
-    conf, goal = read_mapping(path), total(c)
+    conf, goal = read_mapping(str(row.recover)), total(c)
     if not row.distill:
         conf.pop("distill_conf", None)
     if goal is None:
         return conf
-    left = goal.plus(select_effort(row.select or c.select), -1)
+    left = goal.plus(select_effort(row.select), -1)
     if left.epochs < 1 or (left.updates is not None and left.updates < 1):
         raise UserError(
-            f"{row.select or c.select}: the selection takes longer than all others "
-            "have in all; lower its max_epoch"
+            f"{row.select}: the selection takes longer than all others have in all; "
+            "lower its max_epoch"
         )
-    return conf if left == effort(conf, path) else stretch(conf, left)
+    return conf if left == effort(conf, row.recover) else stretch(conf, left)
 
 
 def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
@@ -190,7 +183,7 @@ def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
         size: Percent removed, or blocks.
         cut: Directory of the pruned model whose structure it has.
     """
-    path = c.dense[c.first if row.kind == "scratch_structure" else row.of or c.first]
+    path = c.dense.get(row.of) or next(iter(c.dense.values()))
     dense, goal = read_mapping(path), total(c)
     if row.kind == "shallow":
         return shallow(dense, int(size))
@@ -199,7 +192,7 @@ def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
             f"rows: {row.name}: equal effort needs the keys select, recover"
         )
     if row.kind == "dense_long":
-        plain = read_mapping(row.recover or c.recover)
+        plain = read_mapping(str(row.recover))
         plain.pop("distill_conf", None)
         return {**dense, **stretch(plain, goal)}
     if row.kind != "scratch":
@@ -212,8 +205,8 @@ def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
     return stretch(dense, goal)
 
 
-def write_changed(conf: Conf, path: Path) -> List[str]:
-    """Write a configuration unless it is there; returns its path as a word."""
+def write_changed(conf: Conf, path: Path) -> str:
+    """Write a configuration unless it is there; returns its path."""
     if not path.exists() or read_mapping(path) != conf:
         write_yaml(conf, path)
-    return [str(path)]
+    return str(path)

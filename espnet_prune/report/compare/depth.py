@@ -5,7 +5,7 @@
 
 import logging
 import random
-from typing import List, Optional, Sequence
+from typing import List, Sequence
 
 from espnet_prune.data.corpus import whole_set
 from espnet_prune.report import decoding
@@ -15,20 +15,19 @@ from espnet_prune.report.compare.rows import where_decoded
 from espnet_prune.utils import atomic_write, read_json
 
 
-def blocks_of(c: Comparison, point: Point) -> Optional[List[int]]:
-    """The blocks that run, from 1 on; None: all."""
+def blocks_of(c: Comparison, point: Point, number: int) -> List[int]:
+    """The blocks that run, from 1 on, of `number`."""
+    depth, everything = int(point.size), range(1, number + 1)
     if point.row.kind != "blocks":
-        return None
-    depth = int(point.size)
+        return list(everything)
     if point.row.blocks == "first":
-        return list(range(1, depth + 1))
-    of = (c.table or {})["of"]
-    table = read_json(c.exp / f"{of}_s{point.seed}" / "depth_table.json")
+        return list(everything[:depth])
     if point.row.blocks == "random":
         rng = random.Random(f"{point.seed} {depth} {point.draw}")
-        return sorted(rng.sample(range(1, table["num_blocks"] + 1), depth))
-    kept = {e["depth"]: e["kept_blocks"] for e in table["depths"]}
-    return kept[depth]
+        return sorted(rng.sample(everything, depth))
+    of = (c.table or {})["of"]
+    table = read_json(c.exp / f"{of}_s{point.seed}" / "depth_table.json")
+    return {e["depth"]: e["kept_blocks"] for e in table["depths"]}[depth]
 
 
 def decode(c: Comparison, points: Sequence[Point]) -> None:
@@ -39,12 +38,12 @@ def decode(c: Comparison, points: Sequence[Point]) -> None:
     from espnet_prune.units.blocks import BlockRunner
 
     exp = points[0].exp
-    if not points or not (exp / c.model).is_file():
+    if not (exp / c.model).is_file():
         return
     logging.info("%s: %d depths are decoded", exp, len(points))
     model, config = load_model(exp / "config.yaml", exp / c.model)
     runner = BlockRunner(model.encoder, model.ctc)
-    chosen = [blocks_of(c, p) or list(range(1, len(runner) + 1)) for p in points]
+    chosen = [blocks_of(c, point, len(runner)) for point in points]
     for name in c.test_sets:
         whole = whole_set(c.raw, name)
         data = [(str(whole / "wav.scp"), "speech", "sound")]

@@ -6,7 +6,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from espnet_prune.report.compare import configs
 from espnet_prune.report.compare.conf import Comparison, Row
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
     jobs: Dict[str, Job]
     points: List[Point]
 
-    def needed(self, points: List[Point]) -> List[Job]:
+    def needed(self, points: Sequence[Point]) -> List[Job]:
         """Jobs of these points, and what they start from."""
         names = {name for point in points for name in point.needs}
         for job in reversed(list(self.jobs.values())):
@@ -65,123 +65,111 @@ class Plan(NamedTuple):
         text = json.dumps(parts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def add(self, row: Row, size: float, seed: Optional[int], job: Job) -> None:
+        """Take a job, and the point that is measured when it has ended.
 
-def _stages(first: int, last: int, *more: Any) -> List[str]:
-    return ["--stage", str(first), "--stop_stage", str(last), *map(str, more)]
+        Raises:
+            UserError: There are two of one name.
+        """
+        if job.name in self.jobs:
+            raise UserError(f"two jobs are called {job.name}; rename a row")
+        self.jobs[job.name] = job
+        self.points.append(Point(job.name, row, size, seed, job.exp, (job.name,)))
 
 
-def _name(c: Comparison, row: Row, size: float, seed: Optional[int]) -> str:
-    parts = [row.name]
-    if size or not (row.sized or row.kind == "dense"):
-        parts.append(f"{size:g}")
+def stages(first: int, last: int, **options: Any) -> List[str]:
+    """Options of the recipe; those that are None or empty are left out."""
+    given = {"stage": first, "stop_stage": last, **options}
+    words = [(f"--{name}", str(v)) for name, v in given.items() if v not in (None, "")]
+    return [word for pair in words for word in pair]
+
+
+def seed_args(seed: Optional[int], more: str = "") -> str:
+    """More options of a training."""
+    return " ".join(filter(None, (f"--seed {seed}" if seed is not None else "", more)))
+
+
+def named(row: Row, size: float, seed: Optional[int]) -> str:
+    """Name of a job; without a seed that of its configuration."""
+    parts = [
+        row.name,
+        *([f"{size:g}"] if size or row.kind.startswith("dense_") else []),
+    ]
     return "_".join([*parts, *([f"s{seed}"] if seed is not None else [])])
-
-
-def _seeded(option: str, seed: Optional[int], *more: str) -> List[str]:
-    words = [*([f"--seed {seed}"] if seed is not None else []), *more]
-    return [option, " ".join(words)] if words else []
 
 
 def dense_jobs(c: Comparison, plan: Plan) -> None:
     """Add the data, the dense models and, for depth, their tables."""
     if c.dense_exp:
-        exp = Path(c.dense_exp)
         # the similarity of layers is measured only for a configuration that needs it
-        files = [str(row.select or c.select) for row in c.rows.values()]
+        files = [row.select for row in c.rows.values()]
         files.sort(key=lambda path: read_mapping(path).get("method") != "layers")
-        options = _stages(12, 14, "--dense_exp", exp, "--prune_config", files[0])
-        plan.jobs["dense"] = Job("dense", exp, options)
+        options = stages(12, 14, dense_exp=c.dense_exp, prune_config=files[0])
         row = Row(kind="dense", name="dense")
-        plan.points.append(Point("dense", row, 0, None, exp, ("dense",)))
+        plan.add(row, 0, None, Job("dense", Path(c.dense_exp), options))
         return
-    first = c.dense[c.first]
-    options = ["--stop_stage", "10", "--asr_config", first]
+    options = stages(1, 10, asr_config=next(iter(c.dense.values())))
     plan.jobs["data"] = Job("data", c.exp / "stats", options)
-    for seed in sorted({s for row in c.rows.values() for s in c.seeds_of(row)}):
+    for seed in sorted({seed for row in c.rows.values() for seed in row.seeds}):
         for name, config in c.dense.items():
-            row = Row(kind="dense", name=name)
-            key = _name(c, row, 0, seed)
-            options = _stages(11, 11 if c.table else 13, "--dense_exp", c.exp / key)
-            options += ["--asr_config", config, *_seeded("--asr_args", seed)]
-            plan.jobs[key] = Job(key, c.exp / key, options, ("data",))
-            if not c.table:
-                plan.points.append(Point(key, row, 0, seed, c.exp / key, (key,)))
+            exp = c.exp / f"{name}_s{seed}"
+            own = {"dense_exp": exp, "asr_config": config, "asr_args": seed_args(seed)}
+            options = stages(11, 11 if c.table else 13, **own)
+            job = Job(exp.name, exp, options, ("data",))
+            if c.table:
+                plan.jobs[exp.name] = job
+            else:
+                plan.add(Row(kind="dense", name=name), 0, seed, job)
         if c.table:
-            dense = f"{c.table['of']}_s{seed}"
-            key = f"table_s{seed}"
-            options = _stages(14, 15, "--prune_args", "--seed 0", "--prune_config")
-            options += [c.table["select"], "--dense_exp", str(c.exp / dense)]
-            options += ["--prune_exp", str(c.exp / key)]
-            plan.jobs[key] = Job(key, c.exp / key, options, (dense,))
+            dense, exp = f"{c.table['of']}_s{seed}", c.exp / f"table_s{seed}"
+            own = {"prune_config": c.table["select"], "prune_args": seed_args(0)}
+            options = stages(14, 15, dense_exp=c.exp / dense, prune_exp=exp, **own)
+            plan.jobs[exp.name] = Job(exp.name, exp, options, (dense,))
 
 
 def pruning(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
     """The job of a row that is pruned."""
-    key, file = _name(c, row, size, seed), _name(c, row, size, None)
+    key, confs = named(row, size, seed), c.exp / "conf"
+    dense, more = "dense" if c.dense_exp else f"{row.of}_s{seed}", ""
+    own: Dict[str, Any] = {"dense_exp": c.dense_exp or c.exp / dense}
+    own["prune_exp"] = c.exp / key
+    first, last = (14, 17) if c.table else (15, 21 if c.dense_exp else 19)
     if c.dense_exp:
-        dense, needs = Path(c.dense_exp), ("dense",)
-        options = _stages(15, 21, "--prune_config", row.select or c.select)
-        more = [f"--sparsity {size / 100:g}"] if size else []
+        own["prune_config"] = row.select
+        more = f"--sparsity {size / 100:g}" if size else ""
     else:
-        needs = (f"{row.of or c.first}_s{seed}",)
-        dense, more = c.exp / needs[0], []
-        options = _stages(14 if c.table else 15, 17 if c.table else 19)
-        conf = configs.select_conf(c, row, size)
-        path = c.exp / "conf" / f"{file}.yaml"
-        options += ["--prune_config", *configs.write_changed(conf, path)]
-        options += ["--decode_cut", "false"]
-    if row.recover or c.recover:
-        conf = configs.recover_conf(c, row)
-        path = c.exp / "conf" / f"recover_{row.name}.yaml"
-        options += ["--recover_config", *configs.write_changed(conf, path)]
-    options += ["--dense_exp", str(dense), "--prune_exp", str(c.exp / key)]
-    options += _seeded("--prune_args", seed, *more)
-    options += _seeded("--recover_args", seed)
-    return Job(key, c.exp / key, options, needs)
+        conf, path = configs.select_conf(c, row, size), named(row, size, None)
+        own["prune_config"] = configs.write_changed(conf, confs / f"{path}.yaml")
+        own["decode_cut"] = "false"
+    if row.recover:
+        path = confs / f"recover_{row.name}.yaml"
+        own["recover_config"] = configs.write_changed(
+            configs.recover_conf(c, row), path
+        )
+    own["prune_args"], own["recover_args"] = seed_args(seed, more), seed_args(seed)
+    return Job(key, c.exp / key, stages(first, last, **own), (dense,))
 
 
 def training(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
     """The job of a row that is trained as a dense model is."""
-    key, late, needs = _name(c, row, size, seed), None, ("data",)
-    cut = Path()
-    path = c.exp / "conf" / f"{_name(c, row, size, None)}.yaml"
-    more = []
+    key, needs, more = named(row, size, seed), ("data",), ""
+    path, cut = c.exp / "conf" / f"{named(row, size, None)}.yaml", Path()
     if row.kind == "dense_long":
-        dense = f"{row.of or c.first}_s{seed}"
-        needs, more = (dense,), [f"--init_param {c.exp / dense / c.model}"]
-    if row.kind == "scratch_structure":
-        other = _name(c, c.rows[str(row.of)], size, seed)
-        needs, cut = (other,), c.exp / other
-        path = c.exp / "conf" / f"{key}.yaml"
+        needs = (f"{row.of}_s{seed}",)
+        more = f"--init_param {c.exp / needs[0] / c.model}"
+    late = row.kind == "scratch_structure"
+    if late:
+        needs = (named(c.rows[row.of], size, seed),)
+        path, cut = path.with_name(f"{key}.yaml"), c.exp / needs[0]
 
     def write() -> None:
         configs.write_changed(configs.train_conf(c, row, size, cut), path)
 
-    if row.kind == "scratch_structure":
-        late = write
-    else:
+    if not late:
         write()
-    options = _stages(11, 11 if c.table else 13, "--dense_exp", c.exp / key)
-    options += ["--asr_config", str(path), *_seeded("--asr_args", seed, *more)]
-    return Job(key, c.exp / key, options, needs, late)
-
-
-def block_points(c: Comparison, row: Row, size: float, seed: int) -> List[Point]:
-    """What is decoded of a dense model at one depth; random blocks several times."""
-    base = f"{row.of or c.first}_s{seed}"
-    needs = (base, f"table_s{seed}")
-    return [
-        Point(
-            _name(c, row, size, seed) + (f"_{i}" if i else ""),
-            row,
-            size,
-            seed,
-            c.exp / base,
-            needs,
-            i,
-        )
-        for i in range(DRAWS if row.blocks == "random" else 1)
-    ]
+    own = {"asr_config": path, "asr_args": seed_args(seed, more)}
+    options = stages(11, 11 if c.table else 13, dense_exp=c.exp / key, **own)
+    return Job(key, c.exp / key, options, needs, write if late else None)
 
 
 def make_plan(c: Comparison) -> Plan:
@@ -190,25 +178,24 @@ def make_plan(c: Comparison) -> Plan:
     Configurations are written to EXPDIR/conf.
 
     Raises:
-        UserError: No recipe here, or two jobs of one name.
+        UserError: No recipe here, two jobs of one name, or one that needs another
+            that is not there.
     """
     if not Path(c.run).is_file():
         raise UserError(f"{c.run} is not there; call it in a recipe's directory")
     plan = Plan({}, [])
     dense_jobs(c, plan)
     for row in c.rows.values():
-        for seed in c.seeds_of(row):
-            for size in c.sizes_of(row):
-                if row.kind == "blocks":
-                    plan.points.extend(block_points(c, row, size, int(seed or 0)))
-                    continue
+        for seed, size in ((seed, size) for seed in row.seeds for size in row.sizes):
+            if row.kind != "blocks":
                 make = pruning if row.kind == "prune" else training
-                job = make(c, row, size, seed)
-                if job.name in plan.jobs:
-                    raise UserError(f"two jobs are called {job.name}; rename a row")
-                plan.jobs[job.name] = job
-                point = Point(job.name, row, size, seed, job.exp, (job.name,))
-                plan.points.append(point)
+                plan.add(row, size, seed, make(c, row, size, seed))
+                continue
+            base = f"{row.of}_s{seed}"
+            for draw in range(DRAWS if row.blocks == "random" else 1):
+                name = named(row, size, seed) + (f"_{draw}" if draw else "")
+                point = (name, row, size, seed, c.exp / base)
+                plan.points.append(Point(*point, (base, f"table_s{seed}"), draw))
     for job in plan.jobs.values():
         for name in set(job.needs) - plan.jobs.keys():
             raise UserError(f"{job.name} needs {name}, which is not in the comparison")

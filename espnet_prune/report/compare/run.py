@@ -11,31 +11,19 @@ from espnet_prune.jobs.side_by_side import run_side_by_side
 from espnet_prune.report.compare import depth, rows
 from espnet_prune.report.compare.conf import Comparison
 from espnet_prune.report.compare.plan import Job, Plan, Point
-from espnet_prune.utils import write_json
-
-
-def words_of(c: Comparison, job: Job, common: Sequence[str]) -> List[str]:
-    """The command line of a job."""
-    if c.dense_exp:
-        model = c.inference_asr_model
-        own = ["--inference_asr_model", model] if model else []
-        own += ["--inference_config", c.inference_config]
-        return [c.run, *common, *own, *job.options]
-    given = {
-        "nj": 1,
-        "inference_nj": 1,
-        "asr_stats_dir": c.exp / "stats",
-        "inference_config": c.inference_config,
-        "inference_asr_model": c.model,
-        "test_sets": " ".join(c.test_sets),
-        **c.options,
-    }
-    words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
-    return [c.run, *words, *common, *job.options]
+from espnet_prune.utils import read_json, write_json
 
 
 class Runner:
-    """One call of the comparison: what is left to do, and who writes its results."""
+    """One call of the comparison: what is left to do, and who writes its results.
+
+    Args:
+        c: The comparison.
+        plan: Its jobs and points.
+        command: The command line, for the record.
+        common: Options of every call of the recipe.
+        frames: See `rows.describe`.
+    """
 
     def __init__(
         self,
@@ -54,26 +42,41 @@ class Runner:
 
     def pending(self) -> List[Point]:
         """Points whose JSON is not there, or was made from something else."""
-        points = self.plan.points
-        return [p for p in points if not rows.is_finished(self.c, p, self.inputs(p))]
+        left = []
+        for point in self.plan.points:
+            path, made = rows.path_of(self.c, point), self.inputs(point)
+            if not (path.is_file() and read_json(path).get("inputs") == made):
+                left.append(point)
+        return left
+
+    def words(self, job: Job) -> List[str]:
+        """The command line of a job."""
+        c = self.c
+        given = {"inference_config": c.inference_config}
+        if c.inference_asr_model or not c.dense_exp:
+            given["inference_asr_model"] = c.model
+        if not c.dense_exp:
+            given.update(nj="1", inference_nj="1", test_sets=" ".join(c.test_sets))
+            given.update(asr_stats_dir=str(c.exp / "stats"))
+        given.update({key: str(value) for key, value in c.options.items()})
+        own = [word for key, value in given.items() for word in (f"--{key}", value)]
+        return [c.run, *own, *self.common, *job.options]
 
     def told(self) -> str:
         """What would run, for --dry_run."""
         left = self.pending()
-        lines = [f"{len(self.plan.points) - len(left)} rows are finished"]
-        for job in self.plan.needed(left):
-            lines.append(shlex.join(words_of(self.c, job, self.common)))
-        return "\n".join(lines)
+        jobs = [shlex.join(self.words(job)) for job in self.plan.needed(left)]
+        done = len(self.plan.points) - len(left)
+        return "\n".join([f"{done} rows are finished", *jobs])
 
     def write_rows(self, points: Sequence[Point]) -> None:
         """Decode where that is ours to do, and write the JSON of what has results."""
-        if self.c.table:
-            by_model: Dict[str, List[Point]] = {}
-            for point in points:
-                if not rows.where_decoded(self.c, point).is_dir():
-                    by_model.setdefault(str(point.exp), []).append(point)
-            for group in by_model.values():
-                depth.decode(self.c, group)
+        by_model: Dict[str, List[Point]] = {}
+        for point in points if self.c.table else ():
+            if not rows.where_decoded(self.c, point).is_dir():
+                by_model.setdefault(str(point.exp), []).append(point)
+        for group in by_model.values():
+            depth.decode(self.c, group)
         for point in points:
             made = self.inputs(point)
             row = rows.describe(self.c, point, made, self.command, self.frames)
@@ -86,20 +89,19 @@ class Runner:
         """Run what is left; returns the jobs that failed or could not start."""
         left = self.pending()
         jobs = self.plan.needed(left)
-        names = {job.name for job in jobs}
 
         def command(job: Job) -> List[str]:
             if job.late:
                 job.late()
-            return words_of(self.c, job, self.common)
+            return self.words(job)
 
         def ready(job: Job, done: Sequence[Job]) -> bool:
-            return set(job.needs) & names <= {other.name for other in done}
+            return {other.name for other in done}.issuperset(job.needs)
 
-        def ended(job: Job, done: Sequence[Job]) -> None:
+        def finished(job: Job, done: Sequence[Job]) -> None:
             good = {other.name for other in done}
             own = [p for p in left if job.name in p.needs and good.issuperset(p.needs)]
             self.write_rows(own)
 
         logs = self.c.exp / "log"
-        return run_side_by_side(jobs, command, ready, max_jobs, logs, ended)
+        return run_side_by_side(jobs, command, ready, max_jobs, logs, finished)

@@ -8,7 +8,7 @@ its errors and reference tokens, so that a row's JSON is enough for every interv
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from espnet_prune.data.corpus import whole_set
 from espnet_prune.data.tables import read_table
@@ -32,14 +32,17 @@ def read_speakers(raw: Path, sets: Sequence[str]) -> Dict[str, str]:
     return found
 
 
-def shown(sets: Sequence[str]) -> List[str]:
-    """The sets in the order of the tables, and all of them together."""
-    return in_order([*sets, "+".join(sets)] if len(sets) > 1 else sets)
-
-
-def rate(errors: Sequence[int], words: Sequence[int]) -> float:
-    """Errors per reference token in percent."""
-    return 100.0 * sum(errors) / max(sum(words), 1)
+def figures(
+    errors: Sequence[int], words: Sequence[int], said: str, samples: int = SAMPLES
+) -> Figures:
+    """Rate and interval of clusters; the lists are text, one line of JSON each."""
+    return {
+        "rate": 100.0 * sum(errors) / max(sum(words), 1),
+        "interval": list(interval(errors, words, None, samples)),
+        "drawn": said,
+        "errors": " ".join(map(str, errors)),
+        "words": " ".join(map(str, words)),
+    }
 
 
 def clustered(
@@ -49,33 +52,19 @@ def clustered(
 
     Args:
         found: Counts by set and utterance.
-        speakers: See `read_speakers`; not all known: utterances are drawn.
+        speakers: See `read_speakers`; where not all are known, utterances are drawn.
         samples: Resamplings of the interval.
     """
     keys = sorted(found)
     known = all(key in speakers for key in keys)
     groups = speakers_of([speakers[key] for key in keys]) if known else None
-    errors: Dict[str, int] = {}
-    words: Dict[str, int] = {}
+    sums: Dict[str, List[int]] = {}
     for key, group in zip(keys, groups or keys):
-        errors[group] = errors.get(group, 0) + found[key].errors
-        words[group] = words.get(group, 0) + found[key].words
-    return figures(
-        list(errors.values()), list(words.values()), drawn(groups, len(keys)), samples
-    )
-
-
-def figures(
-    errors: List[int], words: List[int], said: str, samples: int = SAMPLES
-) -> Figures:
-    """Rate and interval of clusters; the lists are text, one line of JSON."""
-    return {
-        "rate": rate(errors, words),
-        "interval": list(interval(errors, words, None, samples)),
-        "drawn": said,
-        "errors": " ".join(map(str, errors)),
-        "words": " ".join(map(str, words)),
-    }
+        own = sums.setdefault(group, [0, 0])
+        own[0] += found[key].errors
+        own[1] += found[key].words
+    errors, words = zip(*sums.values())
+    return figures(errors, words, drawn(groups, len(keys)), samples)
 
 
 def read_scores(
@@ -92,79 +81,62 @@ def read_scores(
     Returns:
         {measure: {set: figures}}; the set "dev+test" is all sets together.
     """
-    sets = list(sets) or sorted(
-        path.parts[-3] for path in decoded.glob(f"*/score_{MEASURES[0]}/result.txt")
-    )
+    name = f"score_{MEASURES[0]}/result.txt"
+    sets = list(sets) or sorted(p.parts[-3] for p in decoded.glob(f"*/{name}"))
     speakers = read_speakers(raw, sets)
     result: Dict[str, Dict[str, Figures]] = {}
     for measure in MEASURES if sets else ():
-        joint: Dict[str, Dict[str, Counts]] = {"+".join(sets): {}}
+        counts: Dict[str, Dict[str, Counts]] = {"+".join(sets): {}}
         for s in sets:
             path = decoded / s / f"score_{measure}" / "result.txt"
             if not path.is_file():
                 return {}
             text = path.read_text(encoding="utf-8", errors="replace")
             own = {f"{s}/{key}".lower(): c for key, c in parse_result(text).items()}
-            joint[s] = own
-            joint["+".join(sets)].update(own)
+            counts["+".join(sets)].update(own)
+            counts[s] = own
         result[measure] = {
-            s: clustered(joint[s], speakers, samples) for s in shown(sets)
+            s: clustered(counts[s], speakers, samples) for s in in_order(counts)
         }
     return result
 
 
-def numbers(text: str) -> List[int]:
-    """The errors or words of `figures`."""
-    return [int(word) for word in text.split()]
-
-
-def added(runs: Sequence[Figures], where: str) -> Dict[str, List[int]]:
+def added(runs: Sequence[Figures], where: str) -> Tuple[List[int], List[int]]:
     """Errors and words of every cluster over the runs.
 
     Raises:
         UserError: They were scored on other references.
     """
-    words = [numbers(run["words"]) for run in runs]
-    errors = [numbers(run["errors"]) for run in runs]
-    if any(len(other) != len(words[0]) for other in words):
+    words, errors = (
+        [[int(word) for word in run[key].split()] for run in runs]
+        for key in ("words", "errors")
+    )
+    if any(other != words[0] for other in words):
         raise UserError(f"{where}: scored on other utterances; decode all again")
-    return {
-        "errors": [sum(column) for column in zip(*errors)],
-        "words": [sum(column) for column in zip(*words)],
-    }
+    return list(map(sum, zip(*errors))), list(map(sum, zip(*words)))
 
 
 def over_seeds(runs: Sequence[Figures], where: str) -> Figures:
     """The figures of one method over its seeds; of a single one, its own."""
-    if len(runs) == 1:
-        return dict(runs[0])
-    total = added(runs, where)
-    return figures(total["errors"], total["words"], runs[0]["drawn"])
+    return runs[0] if len(runs) == 1 else figures(*added(runs, where), runs[0]["drawn"])
 
 
 def difference(
-    own: Sequence[Figures], others: Sequence[Figures], where: str
-) -> Optional[Dict[str, Any]]:
-    """What `paired` says of two methods over the seeds that both have, in pairs.
+    pairs: Sequence[Tuple[Figures, Figures]], where: str
+) -> Mapping[str, Any]:
+    """What `paired` says of two methods over the seeds that both have.
 
     Raises:
         UserError: They were scored on other references.
     """
-    if not own:
-        return None
-    this, rest = added(own, where), added(others, where)
-    if this["words"] != rest["words"]:
-        raise UserError(f"{where}: scored on other utterances; decode both again")
-    return paired(this["errors"], rest["errors"], this["words"], None, SAMPLES)
+    own, others = zip(*pairs)
+    added([*own, *others], where)  # all on the same references
+    errors, words = added(own, where)
+    return paired(errors, added(others, where)[0], words, None, SAMPLES)
 
 
-def rate_text(values: Mapping[str, Any], digits: int = 2) -> str:
-    """A rate and its interval in percent."""
-    low, high = values["interval"]
-    return f"{values['rate']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def difference_text(pair: Mapping[str, Any], digits: int = 2) -> str:
-    """A difference and its interval in percentage points."""
-    low, high = pair["interval"]
-    return f"{pair['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+def rate_text(values: Mapping[str, Any], digits: int = 2, sign: str = "") -> str:
+    """A rate or, with the sign "+", a difference, and its interval, in percent."""
+    value = values["difference" if sign else "rate"]
+    texts = [f"{v:{sign}.{digits}f}" for v in (value, *values["interval"])]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]"

@@ -21,7 +21,6 @@ from espnet_prune.report import decoding
 from espnet_prune.report.compare.scores import (
     MEASURES,
     difference,
-    difference_text,
     over_seeds,
     rate_text,
 )
@@ -45,16 +44,15 @@ def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
     """
     paths = [folder / f"{name}.json" for name in names] or sorted(folder.glob("*.json"))
     found = {path.stem: read_json(path) for path in paths}
+    if not found:
+        raise UserError(f"{folder}: no rows are there; run the comparison first")
     decoding.require_same({name: row.get("decoding") for name, row in found.items()})
     groups: Dict[Tuple[Any, ...], List[Line]] = {}
     for name, row in found.items():
-        key = (row["name"], row.get("depth", row.get("size")))
-        key += (name,) if row.get("converted") else ()
+        key = (row["name"], at(row), name if row.get("converted") else "")
         groups.setdefault(key, []).append(row)
     lines = [joined(rows, folder) for rows in groups.values()]
-    return sorted(
-        lines, key=lambda r: (-r.get("depth", 0), r.get("size", 0), r["place"])
-    )
+    return sorted(lines, key=lambda r: (-r.get("depth", 0), at(r), r["place"]))
 
 
 def joined(rows: Sequence[Line], folder: Path) -> Line:
@@ -63,9 +61,7 @@ def joined(rows: Sequence[Line], folder: Path) -> Line:
     line = dict(rows[0])
     if line.get("converted"):
         return line
-    line["seeds"] = list(
-        dict.fromkeys(r["seed"] for r in rows if r["seed"] is not None)
-    )
+    line["seeds"] = sorted({r["seed"] for r in rows} - {None})
     line["runs"] = {(r["seed"], r.get("draw")): r["scores"] for r in rows}
     line["scores"] = {
         measure: {
@@ -77,35 +73,30 @@ def joined(rows: Sequence[Line], folder: Path) -> Line:
     return line
 
 
-def base_of(lines: Sequence[Line], line: Line, name: str) -> Optional[Line]:
-    """The line of another row at the same size or depth, or of no size."""
-    at = line.get("depth", line.get("size"))
-    for other in lines:
-        if other["name"] == name and other.get("depth", other.get("size")) in (at, 0):
-            return None if other is line else other
-    return None
+def at(line: Line) -> float:
+    """Depth or percent removed."""
+    return line.get("depth", line.get("size"))
 
 
 def against(
     lines: Sequence[Line], line: Line, name: str, measure: str, s: str
 ) -> Optional[Mapping[str, Any]]:
-    """The difference of a line to another row, None where there is none.
+    """The difference to another row of the same size or of none, None without it.
 
-    The other's seeds have to be all there; random draws are compared with its one.
+    Random draws are compared with the one run of the other.
     """
     if line.get("converted"):
-        known = line.get("against", {}).get(name, {})
-        return known.get(measure, {}).get(s)
-    other = base_of(lines, line, name)
-    if other is None or other.get("converted"):
-        return None
-    pairs = [
-        (scores[measure][s], other["runs"][seed, 0][measure][s])
-        for (seed, _), scores in line["runs"].items()
-        if (seed, 0) in other["runs"]
-    ]
-    where = f"{line['name']} and {name}"
-    return difference([p[0] for p in pairs], [p[1] for p in pairs], where)
+        return line.get("against", {}).get(name, {}).get(measure, {}).get(s)
+    for other in lines:
+        if other["name"] != name or at(other) not in (at(line), 0) or other is line:
+            continue
+        pairs = [
+            (scores[measure][s], other["runs"][seed, 0][measure][s])
+            for (seed, _), scores in line["runs"].items()
+            if (seed, 0) in other.get("runs", ())
+        ]
+        return difference(pairs, f"{line['name']} and {name}") if pairs else None
+    return None
 
 
 def share(
@@ -169,7 +160,7 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     elif kind == "against" and len(rest) == 3:
         head = f"{rest[1].upper()} against {rest[0]}, {rest[2]}"
         pairs = [against(lines, line, *rest) for line in lines]
-        cells = [difference_text(pair, digits) if pair else "" for pair in pairs]
+        cells = [rate_text(pair, digits, "+") if pair else "" for pair in pairs]
     else:
         raise UserError(
             f"columns: unknown '{name}'; known are {', '.join([*TEXTS, *NUMBERS])}, "
@@ -178,23 +169,24 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     return [head, *cells]
 
 
-def table(lines: Sequence[Line], columns: Sequence[str], digits: int = 2) -> str:
-    """Markdown: a row per line."""
-    return markdown(list(zip(*(column(name, lines, digits) for name in columns))))
-
-
-def depth_table(lines: Sequence[Line], name: str, digits: int = 2) -> str:
-    """Markdown: a row per depth, a column per method."""
+def table(
+    lines: Sequence[Line],
+    columns: Sequence[str] = (),
+    digits: int = 2,
+    by_depth: str = "",
+) -> str:
+    """Markdown: a row per line, or a row per depth and a column per method."""
+    if not by_depth:
+        return markdown(list(zip(*(column(name, lines, digits) for name in columns))))
     methods = [line["name"] for line in sorted(lines, key=lambda r: r["place"])]
     methods = list(dict.fromkeys(methods))
-    cells = dict(
-        zip([(r["depth"], r["name"]) for r in lines], column(name, lines, digits)[1:])
-    )
-    rows = [["blocks", *methods]]
-    for depth in dict.fromkeys(line["depth"] for line in lines):
-        at = [cells.get((depth, method), "") for method in methods]
-        rows.append([f"{depth:g}", *at])
-    return markdown(rows)
+    keys = [(f"{line['depth']:g}", line["name"]) for line in lines]
+    cells = dict(zip(keys, column(by_depth, lines, digits)[1:]))
+    rows = [
+        [depth, *(cells.get((depth, method), "") for method in methods)]
+        for depth in dict.fromkeys(depth for depth, _ in keys)
+    ]
+    return markdown([["blocks", *methods], *rows])
 
 
 def render(text: str, folder: Path) -> str:
@@ -210,18 +202,16 @@ def render(text: str, folder: Path) -> str:
     import yaml
 
     def made(found: Any) -> str:
+        where = f"<!-- rows {found[2]} -->"
         try:
             data = yaml.safe_load(found[2])
         except yaml.YAMLError as error:
-            raise UserError(f"<!-- rows {found[2]} -->: not YAML ({error})") from error
-        check_keys(data, KEYS, f"<!-- rows {found[2]} -->")
-        lines = read_rows(folder / data["folder"], data.get("names", ()))
-        digits = data.get("digits", 2)
-        if "by_depth" in data:
-            body = depth_table(lines, data["by_depth"], digits)
-        else:
-            body = table(lines, data["columns"], digits)
-        return f"{found[1]}{body}\n{found[4]}"
+            raise UserError(f"{where}: not YAML ({error})") from error
+        check_keys(data, KEYS, where)
+        if "folder" not in data or not {"columns", "by_depth"} & data.keys():
+            raise UserError(f"{where}: folder is needed, and columns or by_depth")
+        lines = read_rows(folder / data.pop("folder"), data.pop("names", ()))
+        return f"{found[1]}{table(lines, **data)}\n{found[4]}"
 
     return MARKS.sub(made, text)
 

@@ -12,8 +12,8 @@ from espnet_prune.report.compare import rows as row_files
 from espnet_prune.report.compare import tables
 from espnet_prune.report.compare.conf import Comparison
 from espnet_prune.report.compare.plan import Point
-from espnet_prune.report.compare.scores import MEASURES, difference_text
-from espnet_prune.utils import atomic_write
+from espnet_prune.report.compare.scores import MEASURES, rate_text
+from espnet_prune.utils import atomic_write, read_json, write_json
 
 Line = tables.Line
 
@@ -30,28 +30,19 @@ def how(lines: Sequence[Line], against: str) -> str:
 def pair_table(lines: Sequence[Line]) -> str:
     """The first method against the others of the same size or of none, or ""."""
     own = [line for line in lines if line["kind"] != "dense"]
-    names = list(
-        dict.fromkeys(r["name"] for r in sorted(own, key=lambda r: r["place"]))
-    )
+    names = [name for _, name in sorted({(r["place"], r["name"]) for r in own})]
     if not names:
         return ""
-    first = next(line for line in own if line["name"] == names[0])
-    columns = [(s, m) for s in first["scores"][MEASURES[0]] for m in MEASURES]
+    columns = [(s, m) for s in own[0]["scores"][MEASURES[0]] for m in MEASURES]
     found = [["model", "removed", "against"]]
     found[0] += [f"{m.upper()} {s}" for s, m in columns]
     for line in own:
         for name in names[1:] if line["name"] == names[0] else ():
             pairs = [tables.against(lines, line, name, m, s) for s, m in columns]
             if all(pairs):
-                cells = [difference_text(pair) for pair in pairs if pair]
+                cells = [rate_text(pair, sign="+") for pair in pairs if pair]
                 found.append([line["name"], tables.removed(line), name, *cells])
     return results.markdown(found) if len(found) > 1 else ""
-
-
-def effort(line: Line) -> str:
-    """A method and what its training took."""
-    minutes = line.get("core_minutes")
-    return "" if minutes is None else f"{minutes:.0f} core minutes"
 
 
 def figure(lines: Sequence[Line], depth: bool) -> Any:
@@ -79,8 +70,10 @@ def figure(lines: Sequence[Line], depth: bool) -> Any:
         drawn = axis.errorbar(at, rates, [low, high], marker="o", capsize=3, label=name)
         for x, y, line in zip(at, rates, own):
             colour = drawn.lines[0].get_color()
+            minutes = line.get("core_minutes")
+            text = "" if minutes is None else f"{minutes:.0f} core minutes"
             place = {"xytext": (3, 3), "textcoords": "offset points"}
-            axis.annotate(effort(line), (x, y), fontsize=5, color=colour, **place)
+            axis.annotate(text, (x, y), fontsize=5, color=colour, **place)
     axis.set_xlabel("blocks that run" if depth else "GMACs of the encoder, 10 s")
     axis.set_ylabel(f"WER {s}")
     axis.legend(fontsize=8)
@@ -108,7 +101,9 @@ def times(
     entries = [row_files.entry(c, point) for point in chosen.values()]
     found = results.measure(entries, frames, runs)
     results.add_scores(found, entries)
-    row_files.add_times(c, list(chosen.values()), found)
+    for point, values in zip(chosen.values(), found):
+        path = row_files.path_of(c, point)
+        write_json({**read_json(path), **row_files.sizes(values)}, path)
     images = c.exp / "images"
     full, *others = found
     kept = [(row["name"], row["structure"]) for row in others]
@@ -138,7 +133,7 @@ def write(
 
     Args:
         c: The comparison.
-        points: Its points; those that are not finished are left out.
+        points: Those that are finished.
         command: The command, for the record.
         frames: See `results.measure`.
         runs: See `results.measure`.
@@ -151,31 +146,20 @@ def write(
     """
     from espnet_prune.report.plots import save_png
 
-    points = [p for p in points if row_files.path_of(c, p).is_file()]
     if not points:
         return "nothing is finished yet"
     measured = [] if c.table else times(c, points, frames, runs)
-    folder = Path(c.results)
-    names = [row_files.path_of(c, point).stem for point in points]
-    lines = tables.read_rows(folder, names)
+    lines = tables.read_rows(Path(c.results), [point.name for point in points])
     sets = list(lines[0]["scores"][MEASURES[0]])
     parts = []
     for measure in MEASURES:
-        columns = [
-            "model",
-            "removed",
-            "seeds",
-            "encoder",
-            "gmacs",
-            "updates",
-            "minutes",
-        ]
+        columns = "model removed seeds encoder gmacs updates minutes".split()
         columns += [f"{measure}:{s}" for s in sets]
         some = dict.fromkeys([sets[0], sets[-1]])
         columns += [f"against:{c.against}:{measure}:{s}" for s in some]
         if c.table:
             columns = ["depth", "model", "runs", *columns[7:]]
-            parts.append(tables.depth_table(lines, f"{measure}:{sets[0]}"))
+            parts.append(tables.table(lines, by_depth=f"{measure}:{sets[0]}"))
         parts.append(tables.table(lines, columns))
     pairs = "" if c.table else pair_table(lines)
     if pairs:
