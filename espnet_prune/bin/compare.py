@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 from espnet_prune.report.compare import conf
-from espnet_prune.utils import UserError, run_main, setup_logging
+from espnet_prune.utils import UserError, command_parser, run_main, setup_logging
 
 
 def sweep(args: argparse.Namespace) -> conf.Comparison:
@@ -67,9 +67,7 @@ def comparison(args: argparse.Namespace) -> conf.Comparison:
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("config", nargs="?", help="YAML of the comparison")
     parser.add_argument("--data_dir", help="a Kaldi-style corpus")
     parser.add_argument("--rows", nargs="*", default=[], help="default all")

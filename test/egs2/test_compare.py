@@ -5,12 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from espnet_prune.bin import compare
 from espnet_prune.report import results
 from espnet_prune.report.compare import conf, configs, rows, scores
 from espnet_prune.report.compare.plan import make_plan
-from espnet_prune.utils import UserError, read_json, read_yaml, write_yaml
+from espnet_prune.utils import UserError, read_json, read_yaml, write_json, write_yaml
 from test.egs2.compared import FAKE, SIZES, WIDTHS, calls, write_results
 
 RECIPE = Path(__file__).parents[2] / "egs2" / "an4" / "asr_prune1"
@@ -241,6 +242,11 @@ def test_the_table(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("nothing is finished yet")
     for name, own in errors.items():
         write_results(Path("exp") / name, own)
+    provenance = {"provenance": {"budget": {"kind": "macs"}}}
+    write_json(provenance, "exp/l0_kd_50_s1/cut/structure.json")
+    write_yaml({"accum_grad": 2}, "exp/l0_kd_50_s1/config.yaml")
+    stats = {"stats": {1: {"train": {"total_count": 14}}}}
+    torch.save({"reporter": stats}, "exp/l0_kd_50_s1/checkpoint.pth")
     compare.main(["compare.yaml", "--only_table"])
     text = capsys.readouterr().out
     head = [cell.strip() for cell in text.splitlines()[0].strip("| ").split("|")]
@@ -249,7 +255,7 @@ def test_the_table(monkeypatch, capsys):
     ]  # fmt: skip
     row = next(x for x in text.splitlines() if x.startswith("| l0_kd"))
     cells = [cell.strip() for cell in row.strip("| ").split("|")]
-    assert cells[2:5] == ["1 2", "1 M (50%)", "0.5 (50%)"]
+    assert cells[1:6] == ["50 % of the MACs", "1 2", "1 M (50%)", "0.5 (50%)", "7"]
     assert cells[7].startswith("25.00 [") and cells[9].startswith("25.00 [")
     assert cells[10:] == ["+10.00 [+10.00, +10.00]"] * 2  # each utterance has one more
     for name in ("wer_over_macs", "remains", "pareto"):

@@ -90,6 +90,7 @@ def test_all_members_and_their_front(folder, capsys):
     row = read_json("results/sweep/m_62.5.json")
     assert row["scores"]["wer"]["dev+test"]["rate"] == 60
     assert (row["size"], row["seed"], row["ms"]) == (62.5, None, 19.0)
+    assert 0 <= row["core_minutes"] < 0.1
     before = calls()
     sweep.main(WORDS.split())  # nothing is repeated
     assert calls() == before

@@ -55,7 +55,14 @@ def test_rows(path):
 def row(name, seed, errors, **more):
     made = figures(errors, [10] * len(errors), f"{len(errors)} speakers", 100)
     scores = {"wer": {"test": made}}
-    base = {"name": name, "size": 50, "seed": seed, "place": 1, "scores": scores}
+    base = {
+        "budget": {"kind": "params"},
+        "name": name,
+        "size": 50,
+        "seed": seed,
+        "place": 1,
+        "scores": scores,
+    }
     return {**base, "kind": "prune", "decoding": {"beam_size": 2}, **more}
 
 

@@ -99,7 +99,7 @@ def describe(
         "seed": point.seed,
         "draw": point.draw,
         "place": point.row.place,
-        "budget": read_json(kept).get("budget") if kept.is_file() else None,
+        "budget": read_json(kept)["provenance"]["budget"] if kept.is_file() else None,
         **(
             sizes(measure([own], frames, runs=0)[0])
             if own.model.is_file() and not c.table

@@ -110,13 +110,13 @@ def share(
 
 
 def removed(line: Line) -> str:
-    """What was asked to be removed, and of what."""
+    """What was asked to be removed and, where it is known, of what."""
     if not line.get("size"):
         return ""
     budget = line.get("budget")
-    kind = budget.get("kind", "params") if isinstance(budget, dict) else "params"
-    of = {"params": "parameters", "macs": "MACs"}.get(kind, kind)
-    return f"{line['size']:g} % of the {of}"
+    kind = budget.get("kind") if isinstance(budget, dict) else None
+    of = {"params": "parameters", "macs": "MACs"}.get(str(kind), kind)
+    return f"{line['size']:g} %" + (f" of the {of}" if of else "")
 
 
 # head, key of a row, unit, form, and whether a share of the first is said
