@@ -37,8 +37,9 @@ class Runner:
         self.common, self.frames = common, frames
 
     def inputs(self, point: Point) -> str:
-        """A hash of all that a point was made from."""
-        return " ".join(self.plan.digest(name)[:16] for name in point.needs)
+        """What a point was made from: hashes of its jobs, and how it was decoded."""
+        made = [self.plan.digest(name)[:16] for name in point.needs]
+        return " ".join([*made, self.c.decode, *self.c.test_sets])
 
     def pending(self) -> List[Point]:
         """Points whose JSON is not there, or was made from something else."""

@@ -71,7 +71,7 @@ def figure(lines: Sequence[Line], depth: bool) -> Any:
         for x, y, line in zip(at, rates, own):
             colour = drawn.lines[0].get_color()
             minutes = line.get("core_minutes")
-            text = "" if minutes is None else f"{minutes:.0f} core minutes"
+            text = "" if minutes is None else f"{minutes:.3g} core minutes"
             place = {"xytext": (3, 3), "textcoords": "offset points"}
             axis.annotate(text, (x, y), fontsize=5, color=colour, **place)
     axis.set_xlabel("blocks that run" if depth else "GMACs of the encoder, 10 s")
