@@ -75,3 +75,12 @@ def test_messages_are_those_of_the_code():
         for part in message.split("..."):
             part = part.strip(" :;")
             assert any(part in text for text in said), part
+
+
+def test_additions_are_shown_as_they_are():
+    """Every block of CONTRIBUTING.md that names a file is in it, line for line."""
+    text = (ROOT / "docs" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n# (\S+)\n(.*?)^```", text, re.M | re.S)
+    assert len(blocks) > 2 and len(blocks) == text.count("```python")
+    for path, code in blocks:
+        assert code in (ROOT / path).read_text(encoding="utf-8"), path

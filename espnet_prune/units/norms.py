@@ -1,9 +1,9 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Magnitude of units, and layer norm over the open ones."""
+"""Sums over the weights of units, and layer norm over the open ones."""
 
-from typing import Dict
+from typing import Dict, Mapping
 
 import torch
 from torch import nn
@@ -21,26 +21,36 @@ def unit_norms(encoder: nn.Module, graph: UnitGraph) -> Dict[str, torch.Tensor]:
     Returns:
         Norms (size,) per unit name; whole modules are not listed.
     """
-    parameters = dict(encoder.named_parameters())
-    norms = {}
+    squares = {n: p.detach().float() ** 2 for n, p in encoder.named_parameters()}
+    return {name: sums.sqrt() for name, sums in unit_sums(squares, graph).items()}
+
+
+def unit_sums(
+    values: Mapping[str, torch.Tensor], graph: UnitGraph
+) -> Dict[str, torch.Tensor]:
+    """Return the sum over all weights that go with each unit.
+
+    Args:
+        values: A value for every weight, by the name of its tensor; tensors that are
+            not there, such as running statistics, do not count.
+        graph: The units.
+
+    Returns:
+        Sums (size,) per unit name, on the CPU; whole modules are not listed.
+    """
+    sums = {}
     for unit in graph:
         if unit.kind == "module":
             continue
-        squares = torch.zeros(unit.size)
+        sums[unit.name] = torch.zeros(unit.size)
         for part in unit.producers + unit.consumers:
-            if part.tensor not in parameters:
-                continue  # running statistics are no weights
-            weight = parameters[part.tensor].detach().float().cpu()
-            rows = (
-                weight.movedim(part.dim, 0).flatten(1)
-                if weight.dim() > 1
-                else (weight[:, None])
-            )
+            if part.tensor not in values:
+                continue
+            rows = values[part.tensor].cpu().movedim(part.dim, 0)
             entries = part.entries(torch.arange(unit.size))
-            per_entry = rows[entries].square().sum(1)
-            squares += per_entry.view(unit.size, part.group).sum(1)
-        norms[unit.name] = squares.sqrt()
-    return norms
+            per_entry = rows.reshape(len(rows), -1).sum(1)[entries]
+            sums[unit.name] += per_entry.view(unit.size, part.group).sum(1)
+    return sums
 
 
 def open_norm(
