@@ -16,6 +16,7 @@ import sys
 from types import ModuleType
 from typing import Any, Dict
 
+from espnet_prune.patches import replace
 from espnet_prune.tensor_names import SUBSAMPLINGS, name_here
 
 
@@ -98,7 +99,7 @@ def _read_all_names(kind: type) -> None:
         original(self, state_dict, prefix, *args)
 
     load.reads_all_names = True
-    kind._load_from_state_dict = load
+    replace(kind, "_load_from_state_dict", load)
 
 
 for _name in SUBSAMPLINGS:

@@ -127,7 +127,7 @@ def load_pretrained(
         init_param: FILE[:SOURCE[:TARGET[:EXCEPT]]], as ESPnet defines it: the tensors
             of FILE below SOURCE, but for those that begin with one of the prefixes in
             EXCEPT (names in the file, separated by commas), go below TARGET.
-        model: What is loaded into; its gates are no part of any file.
+        model: What is loaded into; what hooks have added is in no file.
         ignore_init_mismatch: Leave out what does not fit, and say what.
         map_location: Not used; tensors are copied to where the model is.
 
@@ -147,10 +147,12 @@ def load_pretrained(
     left |= {key for key in own if (given + key[len(wanted) :]).startswith(leave)}
     state = {key: state[name] for key, name in named.items() if key not in left}
     state = used_by(model, state, path)
+    hooks = [h.name for h in getattr(model, "hooks", ()) if h.module is not None]
+    added = tuple(f"{name}." for name in hooks)
     part = {
         key: value
         for key, value in own.items()
-        if key.startswith(wanted) and not key.startswith("gates.") and key not in left
+        if key.startswith(wanted) and not key.startswith(added) and key not in left
     }
     problems = state_problems(part, state)
     if problems and not ignore_init_mismatch:

@@ -20,6 +20,7 @@ from espnet2.tasks.abs_task import AbsTask  # noqa: E402
 
 from espnet_prune.checkpoints import read_weights  # noqa: E402
 from espnet_prune.models import load_model, with_defaults  # noqa: E402
+from espnet_prune.patches import replaced  # noqa: E402
 from espnet_prune.state_dicts import load_strictly  # noqa: E402
 from espnet_prune.tasks import TASKS, task_of  # noqa: E402
 from espnet_prune.utils import PathLike, UserError  # noqa: E402
@@ -64,8 +65,6 @@ def build_from_file(
 @contextlib.contextmanager
 def strict_loading() -> Iterator[None]:
     """Let ESPnet's tasks, and with them `Speech2Text` and `inference`, load so."""
-    AbsTask.build_model_from_file = classmethod(build_from_file)
-    try:
+    loader = classmethod(build_from_file)
+    with replaced(AbsTask, "build_model_from_file", loader):
         yield
-    finally:
-        AbsTask.build_model_from_file = _STOCK

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.data.audio import tell_unreadable_lines
 from espnet_prune.foreign import told
+from espnet_prune.patches import replaced
 from espnet_prune.report.decoding import note
 from espnet_prune.tasks import ASR, TASKS, add_argument
 from espnet_prune.utils import UserError, check_gpus, check_keys, read_mapping
@@ -107,21 +108,18 @@ def decode(cmd: Optional[List[str]] = None) -> None:
     tell_unreadable_lines([path for path, *_ in entries])
     names = ("depth", "keep_blocks", "depth_table")
     options = {name: getattr(args, name) for name in names}
-    stock = getattr(module, task.decoder)
+    decoder = getattr(module, task.decoder)
     if any(value is not None for value in options.values()):
         if not getattr(args, f"{task.prefix}_model_file"):
             raise UserError(
                 f"--depth and --keep_blocks need --{task.prefix}_model_file"
             )
-        setattr(module, task.decoder, chosen(on_demand(task), options))
+        decoder = chosen(on_demand(task), options)
     left = ("config", "task", *names)
     kwargs = {k: v for k, v in vars(args).items() if k not in left}
-    try:
-        what = f"--config {args.config}: ESPnet cannot begin to decode"
-        begun = Path(args.output_dir, "1best_recog").exists
-        with told(what, "look at what it says", None, lambda: not begun()):
-            with strict_loading():
-                module.inference(**kwargs)
-    finally:
-        setattr(module, task.decoder, stock)
+    what = f"--config {args.config}: ESPnet cannot begin to decode"
+    begun = Path(args.output_dir, "1best_recog").exists
+    with told(what, "look at what it says", None, lambda: not begun()):
+        with strict_loading(), replaced(module, task.decoder, decoder):
+            module.inference(**kwargs)
     note(kwargs, Path(args.output_dir))

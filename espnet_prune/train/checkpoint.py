@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 import torch
 
 from espnet_prune.checkpoints import unprefixed
+from espnet_prune.patches import replaced
 from espnet_prune.state_dicts import state_problems
 from espnet_prune.tensor_names import as_here, as_written
 from espnet_prune.utils import UserError, atomic_link, atomic_torch_save, load_tensors
@@ -158,8 +159,5 @@ def atomic_saves(
             obj = as_written(model, obj)
         return atomic_torch_save(obj, f, **kwargs)
 
-    torch.save = save
-    try:
+    with replaced(torch, "save", save):
         yield
-    finally:
-        torch.save = original

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
+from espnet_prune.patches import replaced
 from espnet_prune.train.ranks import any_rank
 from espnet_prune.utils import UserError
 
@@ -45,12 +46,12 @@ class FiniteGuard:
             model.register_forward_pre_hook(self._begins),
             model.register_forward_hook(self._ended, with_kwargs=True),
         ]
-        self._clip = torch.nn.utils.clip_grad_norm_
-        torch.nn.utils.clip_grad_norm_ = self._clipped
+        self._patch = replaced(torch.nn.utils, "clip_grad_norm_", self._clipped)
+        self._clip = self._patch.__enter__()
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        torch.nn.utils.clip_grad_norm_ = self._clip
+        self._patch.__exit__(*exc)
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

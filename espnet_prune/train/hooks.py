@@ -3,17 +3,15 @@
 
 """What may happen besides training, in places that the trainer calls."""
 
+import contextlib
 import dataclasses
-import json
-import logging
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, ContextManager, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
-from espnet_prune.select.l0.lagrangian import HASTE, check_ramp
-from espnet_prune.tensor_names import as_written
-from espnet_prune.utils import atomic_torch_save, atomic_write
+from espnet_prune.train.ranks import Part
+from espnet_prune.utils import atomic_torch_save
 
 
 @dataclasses.dataclass
@@ -58,9 +56,44 @@ class Run:
 
 
 class TrainHook:
-    """Base of all hooks; override what is needed."""
+    """Base of all hooks; override what is needed.
+
+    The trainer calls what takes a `Run`; the model, in the forward pass of a batch that
+    it learns from, what takes itself.
+
+    Attributes:
+        name: Its name in the checkpoint.
+        module: What becomes a submodule of the model, under this name: its parameters
+            are trained with those of the model.
+        own_rate: Learning rate of these parameters by Adam, whatever rule the weights
+            have; they are then left out of gradient clipping, too. None: they are
+            weights like all others.
+    """
 
     name = "hook"
+    module: Optional[torch.nn.Module] = None
+    own_rate: Optional[float] = None
+
+    def forward_begin(self, model: torch.nn.Module) -> None:
+        """Before the forward pass."""
+
+    def watch(self, model: torch.nn.Module) -> ContextManager[Any]:
+        """Return what is entered before ESPnet's forward pass and left after it."""
+        return contextlib.nullcontext()
+
+    def losses(self, model: torch.nn.Module) -> Dict[str, Part]:
+        """Return losses by name, which `model.mix` weighs; in float32."""
+        return {}
+
+    def penalty(
+        self, model: torch.nn.Module
+    ) -> Optional[Tuple[torch.Tensor, Dict[str, torch.Tensor]]]:
+        """Return a scalar that is added to the loss as it is, and statistics."""
+        return None
+
+    def open_blocks(self) -> Optional[List[bool]]:
+        """Say which encoder blocks do something in this pass; None: all of them."""
+        return None
 
     def run_start(self, run: Run) -> None:
         """Before the first epoch, before a checkpoint is loaded."""
@@ -119,73 +152,3 @@ class SideState(TrainHook):
     def run_end(self, run: Run) -> None:
         if run.main and self.file:
             atomic_torch_save(self.module.get_state(), run.output_dir / self.file)
-
-
-class GateHook(TrainHook):
-    """Drives the gates, logs the selection and writes its result.
-
-    Files in the experiment directory: `select.jsonl` (a line per interval), and at
-    the end `weights.pth` (the co-trained weights, keys of the plain model) and
-    `gates.pth` (the state of the gates).
-
-    Args:
-        model: A model with `gates` and `last_stats`.
-    """
-
-    name = "gates"
-    log_name = "select.jsonl"
-
-    def __init__(self, model: torch.nn.Module):
-        self.model = model
-        self.gates = model.gates
-        self.extra = 0  # steps beyond the end of the training
-
-    def run_start(self, run: Run) -> None:
-        if run.planned is not None:
-            check_ramp(self.gates.lagrangian.ramp_steps, run.planned)
-        if run.main and not run.states:
-            with atomic_write(run.output_dir / self.log_name):
-                pass
-            self.gates.log_to(run.output_dir / self.log_name)
-
-    def resumed(self, run: Run) -> None:
-        if run.main:
-            # drops the lines that were written after the checkpoint
-            self.gates.log_to(run.output_dir / self.log_name)
-
-    def step(self, run: Run) -> None:
-        if run.main and int(self.gates.lagrangian.step) % self.gates.log_interval == 0:
-            stats = self.model.last_stats.items()
-            self.gates.note({k: float(v) for k, v in stats if v is not None})
-        self.gates.after_step(HASTE if run.extra else 1.0)
-        self.extra += run.extra
-
-    def unfinished(self, run: Run) -> str:
-        behind = self.gates.behind()
-        if not behind or self.extra >= self.gates.extra_steps:
-            return ""
-        more = self.gates.extra_steps - self.extra
-        return f"{behind}, and the training goes on for at most {more} steps"
-
-    def state_dict(self) -> Dict[str, torch.Tensor]:
-        return {"extra": torch.tensor(self.extra)}
-
-    def load_state_dict(self, state: Dict[str, torch.Tensor]) -> None:
-        self.extra = int(state.get("extra", 0))
-
-    def epoch_end(self, run: Run) -> None:
-        self.gates.epoch_end()
-        if run.main:
-            summary = json.dumps(self.gates.structure().widths())
-            logging.info(f"{run.epoch}epoch structure: {summary}")
-
-    def run_end(self, run: Run) -> None:
-        if not run.main:
-            return
-        state = self.model.state_dict()
-        gates = {k: v for k, v in state.items() if k.startswith("gates.")}
-        weights = {k: v for k, v in state.items() if k not in gates}
-        weights = as_written(self.model, weights)
-        atomic_torch_save(weights, run.output_dir / "weights.pth")
-        gates = {k[len("gates.") :]: v for k, v in gates.items()}
-        atomic_torch_save(gates, run.output_dir / "gates.pth")

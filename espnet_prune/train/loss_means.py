@@ -3,7 +3,7 @@
 
 """Losses of different units on one scale."""
 
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import torch
 
@@ -66,3 +66,33 @@ class LossMeans(torch.nn.Module):
         """Take over the state of an earlier run."""
         self.mean.copy_(state["mean"])
         self.count.copy_(state["count"])
+
+
+class LossMix(torch.nn.Module):
+    """The weighted sum of the losses of a training.
+
+    Args:
+        weights: Weight of every loss, by name.
+        normalise: Divide every loss by its running mean, so that the weights compare
+            losses of different units.
+        means: See `LossMeans`.
+    """
+
+    def __init__(
+        self, weights: Mapping[str, float], normalise: bool = True, **means: Any
+    ):
+        super().__init__()
+        self.weights, self.normalise = dict(weights), normalise
+        self.means = LossMeans(list(weights), **means)
+
+    def forward(
+        self, parts: Dict[str, torch.Tensor], whole: Dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the sum; see `espnet_prune.train.ranks.share` for both arguments."""
+        total = torch.zeros((), device=next(iter(parts.values())).device)
+        for name, part in parts.items():
+            scaled = self.means(name, part, whole[name]) if self.normalise else part
+            total = total + self.weights[name] * scaled.float()
+        weight = sum(self.weights[name] for name in parts)
+        # about 1, however many terms: penalties are tuned to that
+        return total / weight if self.normalise and weight > 0 else total

@@ -5,7 +5,6 @@
 
 from typing import Any, Callable, Dict, Iterable, List, Optional
 
-import torch
 from torch.optim import Adam, Optimizer
 
 from espnet_prune.utils import UserError
@@ -14,8 +13,8 @@ from espnet_prune.utils import UserError
 class WithAdam(Optimizer):
     """The user's rule for the weights, Adam at a constant rate for other parameters.
 
-    How far a gate moves in a step must not depend on the rule for the weights:
-    Adadelta, ESPnet's default, would hardly move it. It is one object, because
+    How far the others move in a step must not depend on the rule for the weights:
+    Adadelta, ESPnet's default, would hardly move them. It is one object, because
     ESPnet's loop unscales a second optimiser twice under AMP.
 
     Schedulers rescale every parameter group that they find here; the groups of Adam
@@ -25,17 +24,19 @@ class WithAdam(Optimizer):
 
     Args:
         weights: The user's optimiser. It is not used by itself any more.
-        params: The other parameters.
-        lr: Their learning rate. They have no weight decay.
+        params: The other parameters, or groups of them, each with its "lr".
+        lr: Learning rate of those that say none. They have no weight decay.
     """
 
     def __init__(
-        self, weights: Optimizer, params: Iterable[torch.nn.Parameter], lr: float
+        self, weights: Optimizer, params: Iterable[Any], lr: float = 1e-3
     ) -> None:
         self._parts = (weights, Adam(params, lr=lr))
         self._own = len(weights.param_groups)
-        (group,) = self._parts[1].param_groups
-        self._held = {key: value for key, value in group.items() if key != "params"}
+        self._held = [
+            {key: value for key, value in group.items() if key != "params"}
+            for group in self._parts[1].param_groups
+        ]
         state = weights.state  # some rules, such as Adagrad, begin with a state
         groups = [group for part in self._parts for group in part.param_groups]
         super().__init__(groups, {})
@@ -54,8 +55,8 @@ class WithAdam(Optimizer):
         self._groups = groups
 
     def _hold(self) -> None:
-        for group in self._groups[self._own :]:
-            group.update(self._held)
+        for group, held in zip(self._groups[self._own :], self._held):
+            group.update(held)
 
     def _share(self) -> None:
         """Let both rules work on the state and the groups of this object."""
@@ -71,7 +72,7 @@ class WithAdam(Optimizer):
 
     def __repr__(self) -> str:
         weights, other = self._parts
-        return f"{weights!r}\nGates: {other!r}"
+        return f"{weights!r}\nOthers: {other!r}"
 
     def step(self, closure: Optional[Callable[[], float]] = None) -> Any:
         """Apply both rules once."""
@@ -92,8 +93,8 @@ class WithAdam(Optimizer):
         for number in [n for group in groups[self._own :] for n in group["params"]]:
             if number in known and "exp_avg_sq" not in known[number]:
                 raise UserError(
-                    "checkpoint.pth is of an earlier version, which moved the gates by "
-                    "the optimiser of the weights, and not by Adam; remove it to train "
+                    "checkpoint.pth is of an earlier version, which moved all "
+                    "parameters by the optimiser of the weights; remove it to train "
                     "from the start"
                 )
         super().load_state_dict(state_dict)

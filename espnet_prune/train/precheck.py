@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from espnet_prune.data.tables import has_mark, read_lines, read_table, split_ark
-from espnet_prune.select.l0.conf import check_l0_conf
 from espnet_prune.symbols import read_symbols
+from espnet_prune.train.extensions import extensions
 from espnet_prune.utils import UserError, check_keys, nearest
 
 # text files of "key path" lines whose second column is a file
@@ -148,7 +148,7 @@ def check_data(args: argparse.Namespace) -> None:
     missing = _missing_options(args)
     if missing:
         raise UserError(f"the training lacks data; give {', '.join(missing)}")
-    labels = args.collect_stats or (args.distill_conf or {}).get("labels", True)
+    labels = args.collect_stats or all(e.labels(args) for e in extensions())
     for split in ("train", "valid"):
         option = f"--{split}_data_path_and_name_and_type"
         names = [name for _, name, _ in getattr(args, option[2:]) or []]
@@ -183,8 +183,7 @@ def check_files(args: argparse.Namespace) -> None:
         ("token_list", args.token_list if isinstance(args.token_list, str) else None),
         ("bpemodel", args.bpemodel if args.token_type == "bpe" else None),
         ("normalize_conf stats_file=", stats_file if args.normalize else None),
-        ("teacher_model", args.teacher_model),
-        ("teacher_config", args.teacher_config),
+        *(pair for extension in extensions() for pair in extension.files(args)),
     ]
     named += [("init_param", p.split(":")[0]) for p in args.init_param]
     for option, path in named:
@@ -264,4 +263,5 @@ def check_confs(args: argparse.Namespace, task: type) -> None:
         if not anything:
             given = getattr(args, f"{name}_conf", None) or {}
             check_keys(given, known, f"{name}_conf of {getattr(args, name)}")
-    check_l0_conf(args.l0_conf)
+    for extension in extensions():
+        extension.check(args)

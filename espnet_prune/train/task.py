@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""ESPnet's ASR task with gates, distillation and checks.
+"""ESPnet's ASR task with extensions and checks.
 
 A class at module level: multi-GPU training spawns processes that import it by name,
 and that import registers our encoders there too.
@@ -12,7 +12,7 @@ import functools
 import logging
 import multiprocessing
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
+from typing import Callable, List, Optional, Tuple, Union
 
 import torch
 
@@ -22,34 +22,31 @@ espnet_prune.register()
 
 from espnet2.tasks import abs_task  # noqa: E402
 from espnet2.tasks.asr import ASRTask, model_choices  # noqa: E402
-from espnet2.utils.nested_dict_action import NestedDictAction  # noqa: E402
 from espnet2.utils.types import str_or_none  # noqa: E402
 
 from espnet_prune.data.audio import tell_unreadable_audio  # noqa: E402
-from espnet_prune.distill.config import DistillConf  # noqa: E402
-from espnet_prune.distill.teacher import load_teacher  # noqa: E402
 from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
 from espnet_prune.foreign import told  # noqa: E402
 from espnet_prune.models import load_pretrained  # noqa: E402
-from espnet_prune.structure import Structure  # noqa: E402
+from espnet_prune.patches import replace  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
 )
+from espnet_prune.train.extensions import extensions  # noqa: E402
 from espnet_prune.train.model import PruneASRModel  # noqa: E402
 from espnet_prune.train.optimizer import WithAdam  # noqa: E402
 from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
 from espnet_prune.utils import UserError, run_main  # noqa: E402
 
 model_choices.classes["prune"] = PruneASRModel
-abs_task.load_pretrained_model = load_pretrained
+replace(abs_task, "load_pretrained_model", load_pretrained)
 
 
 class PruneASRTask(ASRTask):
-    """`ASRTask` that can train with gates (`--l0_conf`) and a teacher.
+    """`ASRTask` whose training can have extensions; see `train.extensions`.
 
-    Not supported: DeepSpeed, fairscale's sharded DDP with gates, model classes other
-    than `espnet` with gates or a teacher.
+    Not supported: DeepSpeed, and model classes other than `espnet` with an extension.
     """
 
     trainer = PruneTrainer
@@ -66,30 +63,8 @@ class PruneASRTask(ASRTask):
         """Add our options to ESPnet's."""
         super().add_task_arguments(parser)
         group = parser.add_argument_group(description="Pruning related")
-        group.add_argument(
-            "--l0_conf",
-            action=NestedDictAction,
-            default=dict(),
-            help="Train with gates: the arguments of attach_gates",
-        )
-        group.add_argument(
-            "--distill_conf",
-            action=NestedDictAction,
-            default=dict(),
-            help="Weights and variants of the distillation losses",
-        )
-        group.add_argument(
-            "--teacher_config",
-            type=str_or_none,
-            default=None,
-            help="config.yaml of the teacher (default: beside --teacher_model)",
-        )
-        group.add_argument(
-            "--teacher_model",
-            type=str_or_none,
-            default=None,
-            help="Checkpoint of the teacher; switches distillation on",
-        )
+        for extension in extensions():
+            extension.add_options(group)
         group.add_argument(
             "--base_config",
             type=str_or_none,
@@ -115,7 +90,7 @@ class PruneASRTask(ASRTask):
     def main_worker(cls, args: argparse.Namespace):
         """Train or collect statistics in this process."""
         tell_unreadable_audio()
-        # denormal numbers, common behind closing gates, are slow on CPUs
+        # denormal numbers, common behind what closes, are slow on CPUs
         torch.set_flush_denormal(True)
         work = functools.partial(cls._work, super().main_worker, args)
         if multiprocessing.parent_process() is None:
@@ -133,24 +108,20 @@ class PruneASRTask(ASRTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace):
-        """Build the model; gates and teacher only when it is going to be trained.
+        """Build the model; extensions only when it is going to be trained.
 
         Raises:
-            UserError: Unknown keys in `l0_conf` or `distill_conf`, a teacher that is
-                missing or does not fit, or an output directory of another structure.
+            UserError: An extension cannot do what its options say, or not with this
+                class of models.
         """
-        l0_conf = dict(getattr(args, "l0_conf", None) or {})
-        conf = DistillConf.from_dict(getattr(args, "distill_conf", None))
-        teacher = getattr(args, "teacher_model", None)
-        distil = bool(getattr(args, "distill_conf", None) or teacher)
-        distil = distil and conf.needs_teacher
-        if getattr(args, "collect_stats", False) or not (l0_conf or distil):
+        wanted = [e.what for e in extensions() if e.wanted(args)]
+        if getattr(args, "collect_stats", False) or not wanted:
             return super().build_model(args)
         kind = getattr(args, "model", None) or "espnet"
         if kind not in ("espnet", "prune"):
             raise UserError(
-                f"model: {kind} cannot be trained with gates or a teacher; "
-                "only espnet can"
+                f"model: {kind} cannot be trained with {' and '.join(wanted)}; only "
+                "espnet can"
             )
         args.model = "prune"
         try:
@@ -158,44 +129,41 @@ class PruneASRTask(ASRTask):
         finally:
             # config.yaml keeps the stock name, so that stock tools load the result
             args.model = "espnet"
-        model.set_conf(conf)
-        model.set_structure(_widths(args))
-        if l0_conf:
-            l0_conf.setdefault("seed", args.seed)
-            model.add_gates(espnet_prune.attach_gates(model.encoder, **l0_conf))
-        if distil:
-            loaded = load_teacher(args.teacher_config, teacher, model)
-            model.add_teacher(loaded, conf)
+        for extension in extensions():
+            extension.extend(args, model)
         return model
 
     @classmethod
     def build_optimizers(
         cls, args: argparse.Namespace, model: torch.nn.Module
     ) -> List[torch.optim.Optimizer]:
-        """Build one optimizer, which moves gates by Adam and weights as the user says.
+        """Build one optimizer, which gives some hooks' parameters a rule of their own.
 
         The model is complete here and not yet wrapped for distributed training, which
         is told about stochastic depth.
 
         Raises:
-            UserError: The output directory holds a training of another structure, or
-                gates are combined with sharded DDP.
+            UserError: The output directory holds a training of another structure.
         """
         if args.output_dir is not None and not args.collect_stats:
             check_same_structure(Path(args.output_dir) / CHECKPOINT, model)
         _expect_skipped_blocks(args, model)
-        gates = getattr(model, "gates", None)
-        if gates is None:
+        own = [h for h in getattr(model, "hooks", []) if h.own_rate is not None]
+        if not own:
             return super().build_optimizers(args, model)
-        if args.sharded_ddp:
-            raise UserError("sharded_ddp cannot be used with l0_conf")
-        # build the stock optimizer, whatever its options, without the gates
-        model.gates = None
+        # build the stock optimizer, whatever its options, without their parameters
+        for hook in own:
+            setattr(model, hook.name, None)
         try:
             (optimizer,) = super().build_optimizers(args, model)
         finally:
-            model.gates = gates
-        return [WithAdam(optimizer, list(gates.parameters()), float(gates.gate_lr))]
+            for hook in own:
+                setattr(model, hook.name, hook.module)
+        groups = [
+            {"params": list(hook.module.parameters()), "lr": hook.own_rate}
+            for hook in own
+        ]
+        return [WithAdam(optimizer, groups)]
 
     @classmethod
     def build_model_from_file(
@@ -214,19 +182,6 @@ class PruneASRTask(ASRTask):
         return build_from_file(cls, config_file, model_file, device)
 
 
-def _widths(args: argparse.Namespace) -> Mapping[str, Any]:
-    """Return what is left of the encoder, as far as anything says it.
-
-    A model that is written as a stock class does not say which blocks it has kept; the
-    structure.json beside its config.yaml does.
-    """
-    widths = (args.encoder_conf or {}).get("structure")
-    beside = Path(getattr(args, "base_config", None) or "").parent / "structure.json"
-    if not widths and getattr(args, "base_config", None) and beside.is_file():
-        widths = Structure.load(beside).widths()
-    return widths or {}
-
-
 def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:
     """Switch `unused_parameters` on where it is needed by several processes.
 
@@ -237,7 +192,7 @@ def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> 
     if args.unused_parameters or not torch.distributed.is_available():
         return
     encoder = getattr(model, "encoder", None)
-    unlabelled = not getattr(model, "distill_conf", DistillConf()).labels
+    unlabelled = not getattr(model, "labels", True)
     if torch.distributed.is_initialized() and (unlabelled or skips_blocks(encoder)):
         args.unused_parameters = True
         logging.info(

@@ -17,6 +17,7 @@ from espnet2.train import trainer as stock
 from espnet2.train.reporter import SubReporter
 from espnet2.train.trainer import Trainer, TrainerOptions
 
+from espnet_prune.patches import replace, replaced
 from espnet_prune.tensor_names import as_here
 from espnet_prune.train.averaging import average_nbest_models
 from espnet_prune.train.checkpoint import (
@@ -28,11 +29,12 @@ from espnet_prune.train.checkpoint import (
     remove_leftovers,
     repair,
 )
+from espnet_prune.train.extensions import extensions
 from espnet_prune.train.finite import FiniteGuard
 from espnet_prune.train.hooks import Run
 from espnet_prune.train.ranks import any_rank, check_agreement
 
-stock.average_nbest_models = average_nbest_models
+replace(stock, "average_nbest_models", average_nbest_models)
 
 
 class Watched:
@@ -67,13 +69,9 @@ class PruneTrainer(Trainer):
 
     @classmethod
     def build_options(cls, args: argparse.Namespace) -> TrainerOptions:
-        """Build the options; gated runs keep the last epoch instead of the best.
-
-        Accuracy falls while gates close, so that "best" would mean "least pruned",
-        and an average over epochs would mix structures.
-        """
+        """Build the options; some extensions keep the last epoch, not the best."""
         options = super().build_options(args)
-        if getattr(args, "l0_conf", None):
+        if any(e.keeps_last and e.wanted(args) for e in extensions()):
             options.best_model_criterion = []
             options.nbest_averaging_interval = 0
             options.patience = None
@@ -302,18 +300,18 @@ def _lasting(scheduler: Any) -> Any:
 
 @contextlib.contextmanager
 def _clip_weights_only(model: torch.nn.Module) -> Iterator[None]:
-    """Leave gates out of gradient clipping while the trainer runs.
+    """Leave parameters with a rate of their own out of gradient clipping.
 
-    A strong push on the gates would otherwise shrink the update of the weights. A
-    gate gradient that is not finite still makes the norm not finite, so that the
-    trainer skips the step.
+    A strong push on them would otherwise shrink the update of the weights. A gradient
+    of theirs that is not finite still makes the norm not finite, so that the trainer
+    skips the step.
     """
-    gates = getattr(model, "gates", None)
-    if gates is None:
+    hooks = [h for h in getattr(model, "hooks", []) if h.own_rate is not None]
+    parameters = [p for hook in hooks for p in hook.module.parameters()]
+    if not parameters:
         yield
         return
     original = torch.nn.utils.clip_grad_norm_
-    parameters = list(gates.parameters())
     excluded = {id(p) for p in parameters}
 
     def clip_grad_norm_(params, *args, **kwargs):
@@ -324,8 +322,5 @@ def _clip_weights_only(model: torch.nn.Module) -> Iterator[None]:
                 norm = torch.where(finite, norm, torch.full_like(norm, float("nan")))
         return norm
 
-    torch.nn.utils.clip_grad_norm_ = clip_grad_norm_
-    try:
+    with replaced(torch.nn.utils, "clip_grad_norm_", clip_grad_norm_):
         yield
-    finally:
-        torch.nn.utils.clip_grad_norm_ = original

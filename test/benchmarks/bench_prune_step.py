@@ -99,6 +99,8 @@ def build(args: argparse.Namespace, pruning: bool, teacher: bool):
     """Return a training step as a function without arguments."""
     import espnet_prune
     from espnet_prune.distill.config import DistillConf
+    from espnet_prune.distill.hook import distil, set_losses
+    from espnet_prune.select.l0.hook import GateHook
     from espnet_prune.train.task import ASRTask
 
     conf = config(args.layers, args.width)
@@ -111,11 +113,11 @@ def build(args: argparse.Namespace, pruning: bool, teacher: bool):
             model.encoder, budget=dict(kind="params", sparsity=0.5), ramp_steps=500
         ).to(args.device)
         groups.append(dict(params=list(gates.parameters()), lr=gates.gate_lr))
-        model.set_conf(DistillConf())
-        model.add_gates(gates)
+        set_losses(model, DistillConf())
+        model.add_hook(GateHook(gates))
         if teacher:
             conf.model = "espnet"
-            model.add_teacher(ASRTask.build_model(conf), DistillConf())
+            distil(model, ASRTask.build_model(conf), DistillConf())
     data = {k: v.to(args.device) for k, v in batch(args.batch, args.frames).items()}
     return training_step(model, groups, gates, data, lr=1e-4)
 

@@ -55,6 +55,8 @@ def build(args: argparse.Namespace, pruning: bool) -> Callable[[], None]:
     """Return a training step as a function without arguments."""
     import espnet_prune
     from espnet_prune.distill.config import DistillConf
+    from espnet_prune.distill.hook import set_losses
+    from espnet_prune.select.l0.hook import GateHook
     from espnet_prune.train.task import ASRTask
 
     torch.manual_seed(0)
@@ -66,8 +68,8 @@ def build(args: argparse.Namespace, pruning: bool) -> Callable[[], None]:
             model.encoder, budget=dict(kind="macs", sparsity=0.5), ramp_steps=500
         )
         groups.append(dict(params=list(gates.parameters()), lr=gates.gate_lr))
-        model.set_conf(DistillConf())
-        model.add_gates(gates)
+        set_losses(model, DistillConf())
+        model.add_hook(GateHook(gates))
     generator = torch.Generator().manual_seed(0)
     length = int(args.seconds * RATE)
     data = dict(

@@ -1,50 +1,34 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Hard concrete gates on the units of an encoder, trained towards a budget."""
+"""Hard concrete gates on the units of a module, trained towards a budget."""
 
-import contextlib
-import json
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 from torch import nn
 
-from espnet_prune.measure.cost import CostModel, ExpectedCost
-from espnet_prune.select.budget import (
-    UNIT_KINDS,
-    Budget,
-    Pricing,
-    check_reachable,
-    unit_kinds,
-)
+from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable, unit_kinds
 from espnet_prune.select.l0.conf import drop_rates, number
-from espnet_prune.select.l0.hard_concrete import (
-    SHIFT,
-    initial_theta,
-    open_probability,
-    sample,
-    soft_value,
-)
-from espnet_prune.select.l0.lagrangian import TOLERANCE, Lagrangian
-from espnet_prune.select.projection import implied, project
+from espnet_prune.select.l0.controller import Controller, fp32
+from espnet_prune.select.l0.hard_concrete import initial_theta, sample, soft_value
+from espnet_prune.select.l0.log import GateLog
 from espnet_prune.structure import Structure
 from espnet_prune.units import MaskHooks, UnitGraph, unit_graph
-from espnet_prune.utils import PathLike, UserError, atomic_write
+from espnet_prune.utils import PathLike, UserError
 
 
 class Gates(nn.Module):
-    """All gates of an encoder as one parameter vector, and their budget.
+    """All gates of a module as one parameter vector; a controller leads them.
 
     While training, one mask is drawn per mini-batch; in eval mode the masks are
     deterministic and meet the current targets exactly. Masks multiply through forward
-    hooks; the encoder itself is not changed.
+    hooks; the module itself is not changed.
 
     Args:
-        encoder: The encoder to prune.
+        root: The module to prune: an encoder, or another that `unit_graph` knows.
         graph: Its units.
-        budget: What the encoder may cost in the end.
+        budget: What it may cost in the end.
         units: Kinds of units that get a gate, in the parts that the budget covers.
         drop: Initial drop rate, or one per kind.
         mask: "soft" keeps the trained value of open gates, to be folded into the
@@ -64,7 +48,7 @@ class Gates(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        root: nn.Module,
         graph: UnitGraph,
         budget: Budget,
         units: Tuple[str, ...] = UNIT_KINDS,
@@ -88,42 +72,45 @@ class Gates(nn.Module):
             raise UserError(f"l0_conf: mask '{mask}' must be soft or hard")
         super().__init__()
         self.graph, self.budget = graph, budget
-        self.mask, self.clamp, self.round_to = mask, clamp, round_to
-        self.seed, self.log_interval = seed, log_interval
-        self.names = [unit.name for unit in Pricing(graph, budget).units(units)]
-        self.lagrangian = Lagrangian(
-            [target.sparsity for target in budget],
-            implied(graph, self.names, budget, round_to),
-            **lagrangian,
-        )
+        self.mask, self.clamp, self.seed = mask, clamp, seed
+        self.log_interval = log_interval
+        self.controller = Controller(graph, budget, units, round_to, **lagrangian)
+        # a submodule, so that its state is moved and saved with the gates
+        self.lagrangian = self.controller.lagrangian
         self.extra_steps = extra_steps
         if extra_steps is None:
             self.extra_steps = 2 * self.lagrangian.ramp_steps
-        self.sizes = [graph[name].size for name in self.names]
         self.theta = nn.Parameter(self._initial(drop))
-        self._segments = torch.repeat_interleave(
-            torch.arange(len(self.sizes)), torch.tensor(self.sizes)
-        )
-        self._expected = [
-            ExpectedCost(CostModel(graph.dense, t.frames), self.names, t.kind, t.part)
-            for t in budget
-        ]
-        self._check_clamp()
+        self.controller.check_clamp(self.theta, clamp)
         self._micro_batch = 0
         self._cache: Optional[Tuple[Tuple[int, float], Dict[str, torch.Tensor]]] = None
-        self._notes: Dict[str, float] = {}
-        self._log: Optional[Path] = None
-        self.hooks = MaskHooks(encoder, graph)
-        self._before = encoder.register_forward_pre_hook(self._before_encoder)
+        self._log: Optional[GateLog] = None
+        self.hooks = MaskHooks(root, graph)
+        self._before = root.register_forward_pre_hook(self._before_root)
+
+    @property
+    def graph(self) -> UnitGraph:
+        """The units."""
+        return self.controller.graph
+
+    @property
+    def budget(self) -> Budget:
+        """What may stay in the end."""
+        return self.controller.budget
+
+    @property
+    def names(self) -> List[str]:
+        """Vectors that have gates, in the order of theta."""
+        return self.controller.names
 
     def _initial(self, drop: Union[float, Mapping[str, float]]) -> torch.Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         rates = drop_rates(drop)
         means = [
             torch.full((size,), initial_theta(rates[self.graph[name].kind]))
-            for name, size in zip(self.names, self.sizes)
+            for name, size in zip(self.names, self.controller.sizes)
         ]
-        noise = torch.randn(sum(self.sizes), generator=generator)
+        noise = torch.randn(sum(self.controller.sizes), generator=generator)
         return torch.cat(means) + 0.01 * noise
 
     @property
@@ -131,11 +118,11 @@ class Gates(nn.Module):
         """Learning rate of theta; its weight decay must be 0."""
         return self.lagrangian.gate_lr
 
-    def _before_encoder(self, encoder: nn.Module, args: Any) -> None:
-        if not encoder.training:
+    def _before_root(self, root: nn.Module, args: Any) -> None:
+        if not root.training:
             self.hooks.values = self.masks()
 
-    _before_encoder.is_mask = True
+    _before_root.is_mask = True
 
     def train_step_begin(self) -> None:
         """Draw the masks of one mini-batch.
@@ -147,45 +134,22 @@ class Gates(nn.Module):
         generator = torch.Generator().manual_seed((key + self._micro_batch) % 2**63)
         self._micro_batch += 1
         u = torch.rand(len(self.theta), generator=generator).to(self.theta.device)
-        with _fp32(self.theta):
+        with fp32(self.theta):
             z = sample(self.theta.float(), u)
         self.hooks.values = self._without_units_closed(z)
 
     def _without_units_closed(self, z: torch.Tensor) -> Dict[str, torch.Tensor]:
         """Return drawn masks by name; a module without units is closed, as when cut."""
-        values = dict(zip(self.names, z.split(self.sizes)))
-        segments = self._segments.to(z.device)
-        left = z.new_zeros(len(self.sizes)).index_add(0, segments, z.detach())
+        values, left = self.controller.by_name(z), self.controller.sums(z.detach())
         for name, some in zip(self.names, (left > 0).to(z).split(1)):
             module = self.graph[name].module
             if module is not None:
                 values[module] = values.get(module, some) * some
         return values
 
-    def _check_clamp(self) -> None:
-        most = self.sparsity(torch.full_like(self.theta, -self.clamp)).tolist()
-        for target, share in zip(self.budget, most):
-            if share < target.sparsity - TOLERANCE:
-                raise UserError(
-                    f"l0_conf: clamp {self.clamp:g} lets gates close only so far that "
-                    f"{share:.3f} goes, which is not {target}; raise it"
-                )
-
-    def sparsity(self, theta: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """Return the expected share that is gone of each target's cost; (targets,).
-
-        Args:
-            theta: Other parameters than those of the gates.
-        """
-        theta = self.theta if theta is None else theta
-        with _fp32(theta):
-            probability = open_probability(theta.float())
-            counts = probability.new_zeros(len(self.sizes)).index_add(
-                0, self._segments.to(probability.device), probability
-            )
-            return torch.stack(
-                [1.0 - cost(counts) / cost.full for cost in self._expected]
-            )
+    def sparsity(self) -> torch.Tensor:
+        """Return the expected share that is gone of each target's cost; (targets,)."""
+        return self.controller.sparsity(self.theta)
 
     def regulariser(self) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
         """Return the Lagrangian () and its parts, to be added to the training loss.
@@ -197,22 +161,12 @@ class Gates(nn.Module):
         if not bool(torch.isfinite(reached).all()):
             raise FloatingPointError("gates are not finite; lower the learning rate")
         found = reached.detach()
-        stats = self._by_target(
+        stats = self.controller.by_target(
             sparsity=found.float(),
             target=found.new_tensor(self.lagrangian.targets()).float(),
             multiplier=self.lagrangian.multiplier.detach().float().clone(),
         )
         return self.lagrangian.loss(reached).float(), stats
-
-    def _by_target(self, **values: Sequence[Any]) -> Dict[str, Any]:
-        """Give every target its key: the plain one if it is the only one."""
-        if len(self.budget) == 1:
-            return {key: row[0] for key, row in values.items()}
-        return {
-            f"{key}_{name}": value
-            for key, row in values.items()
-            for name, value in zip(self.budget.names, row)
-        }
 
     @torch.no_grad()
     def after_step(self, haste: float = 1.0) -> None:
@@ -224,29 +178,20 @@ class Gates(nn.Module):
         self.theta.clamp_(-self.clamp, self.clamp)
         reached = self.sparsity()
         step = int(self.lagrangian.step)
-        if self._log is not None and step % self.log_interval == 0:
-            values = self._by_target(
+        if self._log is not None and self._log.due(step):
+            values = self.controller.by_target(
                 target=self.lagrangian.targets(),
                 reached=reached.tolist(),
                 multiplier=self.lagrangian.multiplier.tolist(),
             )
-            values.update(self._notes)
-            line = {"step": step, **{k: round(v, 5) for k, v in values.items()}}
-            with open(self._log, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            self._log.write(step, values)
         self.lagrangian.after_step(reached, haste)
         self._micro_batch = 0
 
     @torch.no_grad()
     def behind(self) -> str:
         """Say which targets the gates do not expect yet; "" if they expect all."""
-        expected = self.sparsity().tolist()
-        rows = zip(self.budget, expected, self.lagrangian.behind(expected))
-        return "; ".join(
-            f"{target}: {share:.4f} expected by the gates"
-            for target, share, behind in rows
-            if behind
-        )
+        return self.controller.behind(self.theta)
 
     def epoch_end(self) -> None:
         """Start the next epoch with the first mask of its step.
@@ -258,27 +203,18 @@ class Gates(nn.Module):
 
     def note(self, parts: Mapping[str, float]) -> None:
         """Remember parts of the loss for the next line of the log."""
-        self._notes = dict(parts)
+        if self._log is not None:
+            self._log.note(parts)
 
     def log_to(self, path: PathLike) -> None:
         """Write a JSON line per interval; lines from beyond a resume are dropped."""
-        path = Path(path)
-        if path.exists():
-            now = int(self.lagrangian.step)
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step(line) < now]
-            with atomic_write(path) as stream:
-                stream.writelines(line + "\n" for line in kept)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = path
+        self._log = GateLog(path, int(self.lagrangian.step), self.log_interval)
 
     @torch.no_grad()
     def masks(self) -> Dict[str, torch.Tensor]:
         """Return the deterministic masks, which meet the current targets exactly.
 
-        Entries are 0 for what is removed, and otherwise 1 or the soft value. The
-        expected counts only steer; here one threshold over all gates decides, and
-        the integers fit the budget.
+        Entries are 0 for what is removed, and otherwise 1 or the soft value.
         """
         # identity of the content, so that loading or moving weights is noticed
         key = (self.theta._version, float(self.theta.double().sum()))
@@ -288,18 +224,9 @@ class Gates(nn.Module):
         return {name: mask.clone() for name, mask in self._cache[1].items()}
 
     def _project(self) -> Dict[str, torch.Tensor]:
-        theta = dict(zip(self.names, self.theta.detach().float().split(self.sizes)))
-        share = self.lagrangian.share()
-        if share > 0:
-            # a module's gate is closed when it is more often 0 than not
-            scores = {
-                name: value.cpu() + (SHIFT if self.graph[name].kind == "module" else 0)
-                for name, value in theta.items()
-            }
-            masks = project(
-                self.graph, scores, self.budget.scaled(share), self.round_to
-            )
-        else:
+        masks = self.controller.project(self.theta)
+        theta = self.controller.by_name(self.theta.detach().float())
+        if masks is None:
             masks = {name: torch.ones_like(value) for name, value in theta.items()}
         if self.mask == "soft":
             soft = {name: soft_value(value) for name, value in theta.items()}
@@ -330,29 +257,16 @@ class Gates(nn.Module):
         return alive | ~seen_blocks  # a block without module gates always exists
 
     def detach_hooks(self) -> None:
-        """Take the gates off the encoder."""
+        """Take the gates off the module."""
         self.hooks.remove()
         self._before.remove()
 
 
-def _step(line: str) -> int:
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return 2**62  # a line that a crash cut short
-
-
-@contextlib.contextmanager
-def _fp32(like: torch.Tensor) -> Iterator[None]:
-    with torch.autocast(device_type=like.device.type, enabled=False):
-        yield
-
-
-def attach_gates(encoder: nn.Module, *, budget: Any = None, **conf: Any) -> Gates:
-    """Put gates on an encoder.
+def attach_gates(root: nn.Module, *, budget: Any = None, **conf: Any) -> Gates:
+    """Put gates on a module.
 
     Args:
-        encoder: An encoder that `unit_graph` knows, stock or pruned.
+        root: An encoder that `unit_graph` knows, stock or pruned.
         budget: {"kind": "params" | "macs", "sparsity": 0.5, "frames": 1000}, or a
             sparsity per part, or a list; see `espnet_prune.select.budget`.
         **conf: See `Gates` and `Lagrangian`, e.g. `ramp_steps`, `units`, `mask`.
@@ -364,7 +278,7 @@ def attach_gates(encoder: nn.Module, *, budget: Any = None, **conf: Any) -> Gate
     Raises:
         UserError: See `Gates`.
     """
-    graph = unit_graph(encoder)
+    graph = unit_graph(root)
     return Gates(
-        encoder, graph, Budget.from_conf({} if budget is None else budget), **conf
+        root, graph, Budget.from_conf({} if budget is None else budget), **conf
     )

@@ -71,6 +71,8 @@ def student_of_itself(encoder, conf, gated=False, widths=None, **parts):
     from espnet2.asr.espnet_model import ESPnetASRModel
 
     import espnet_prune
+    from espnet_prune.distill.hook import distil
+    from espnet_prune.select.l0.hook import GateHook
     from espnet_prune.train.model import PruneASRModel
 
     student = asr(PruneASRModel, encoder, **parts)
@@ -82,12 +84,10 @@ def student_of_itself(encoder, conf, gated=False, widths=None, **parts):
                 setattr(module, name, 0.0)
     teacher = asr(ESPnetASRModel, copy.deepcopy(encoder), **copy.deepcopy(parts))
     teacher.load_state_dict(student.state_dict())
-    student.set_conf(DistillConf.from_dict(dict(w_asr=0.0, **conf)))
-    student.set_structure(widths or {})
     if gated:
         gates = dict(budget={"sparsity": 0.3}, drop=1e-6, ramp_steps=100)
-        student.add_gates(espnet_prune.attach_gates(student.encoder, **gates))
-    student.add_teacher(teacher, student.distill_conf)
+        student.add_hook(GateHook(espnet_prune.attach_gates(student.encoder, **gates)))
+    distil(student, teacher, DistillConf.from_dict(dict(w_asr=0.0, **conf)), widths)
     student.train()
     for module in student.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -172,8 +172,9 @@ def test_a_model_that_lacks_blocks(matching):
         encoder("latest", structure=widths), conf, gated=True, widths=widths
     )
     seen = []
-    original = student._match
-    student._match = lambda *args: seen.append(original(*args)) or seen[-1]
+    hook = next(hook for hook in student.hooks if hook.name == "distill")
+    original = hook.match
+    hook.match = lambda *args: seen.append(original(*args)) or seen[-1]
     assert_same_then_disturbed(student)
     assert seen[0] == [(0, 0), (1, 1)]
 

@@ -67,7 +67,7 @@ def test_gated_equals_cut_whichever_units_have_gates(units, mask):
     gates = attach_gates(encoder, budget=budget, units=units, mask=mask)
     closed = ("0.feed_forward", "1.conv_module", "2.self_attn")
     with torch.no_grad():
-        for name, theta in zip(gates.names, gates.theta.split(gates.sizes)):
+        for name, theta in zip(gates.names, gates.theta.split(gates.controller.sizes)):
             # a module's own gate stays open, if its units have gates
             gone = (gates.graph[name].kind == "module") == (units == ["module"])
             gone = gone and any(word in name for word in closed)

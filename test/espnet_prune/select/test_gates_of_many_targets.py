@@ -78,7 +78,7 @@ def test_a_target_moves_the_gates_of_its_part_only():
     gates = attach_gates(build("latest"), budget=BY_PART)
     for i, part in enumerate(PARTS):
         (gradient,) = torch.autograd.grad(gates.sparsity()[i], gates.theta)
-        for name, values in zip(gates.names, gradient.split(gates.sizes)):
+        for name, values in zip(gates.names, gradient.split(gates.controller.sizes)):
             own = name.startswith("embed.") == (part == "cnn")
             assert (values < 0).all() if own else (values == 0).all()
 

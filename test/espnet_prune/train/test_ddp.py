@@ -101,7 +101,7 @@ def test_two_ranks_equal_one_process(tiny, dense, train):
         run += ["--ignore_init_mismatch", "true"]
         if name == "one":
             with pytest.MonkeyPatch.context() as patch:
-                from espnet_prune.train.hooks import GateHook
+                from espnet_prune.select.l0.hook import GateHook
 
                 patch.setattr(GateHook, "run_end", GateHook.run_end)
                 record(tiny.root / "one.pt")

@@ -51,7 +51,7 @@ def test_killed_while_it_goes_on_it_ends_the_same(tiny, dense, train, gone_on):
     cmd = command(tiny, dense, output, l0_conf=BEHIND, **CHANGES)
 
     def run():
-        from espnet_prune.train import hooks
+        from espnet_prune.select.l0 import hook as hooks
 
         original = hooks.GateHook.step
 

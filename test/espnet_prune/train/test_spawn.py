@@ -14,12 +14,11 @@ from test.espnet_prune.train.gated import command
 def test_ranks_are_spawned_and_one_that_dies_ends_all(
     tiny, dense, train, monkeypatch, capfd
 ):
-    from espnet_prune.bin import asr_train
-    from espnet_prune.train import task
+    from espnet_prune.train import command as module
     from test.espnet_prune.train.spawned import CpuTask
 
-    monkeypatch.setattr(asr_train, "check_gpus", lambda ngpu: None)
-    monkeypatch.setattr(task, "PruneASRTask", CpuTask)
+    monkeypatch.setattr(module, "check_gpus", lambda ngpu: None)
+    monkeypatch.setattr(module, "PruneASRTask", CpuTask)
     run = command(tiny, dense, tiny.root / "spawned")
     run += ["--ngpu", "2", "--multiprocessing_distributed", "true"]
     run += ["--dist_backend", "gloo"]
@@ -30,14 +29,14 @@ def test_ranks_are_spawned_and_one_that_dies_ends_all(
 
 
 def test_bad_input_that_a_rank_has_told(tiny, dense, train, monkeypatch):
-    from espnet_prune.train import task
+    from espnet_prune.train import command as module
 
-    class Task(task.PruneASRTask):
+    class Task(module.PruneASRTask):
         @classmethod
         def main(cls, args):
             raise ProcessExitedException("ended", 0, 0, exit_code=args.max_epoch)
 
-    monkeypatch.setattr(task, "PruneASRTask", Task)
+    monkeypatch.setattr(module, "PruneASRTask", Task)
     with pytest.raises(SystemExit, match="2"):
         train(command(tiny, dense, tiny.root / "told", epochs=2))
     with pytest.raises(ProcessExitedException):

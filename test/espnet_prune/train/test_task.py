@@ -101,10 +101,11 @@ def test_cut_student_learns_only_in_blocks_that_exist(tiny, dense, train, matchi
     changes.update(distill_conf=dict(layers=2, matching=matching))
     cmd = command(tiny, dense, tiny.root / "built", **changes)
     model = PruneASRTask.build_model(get_parser().parse_args(cmd))
-    assert model.existing == [False, True] and model.kept_blocks == [0, 1]
+    hook = model.hooks[0]
+    assert hook.existing == [False, True] and hook.kept_blocks == [0, 1]
     seen = []
-    original = model._match
-    model._match = lambda *args: seen.append(original(*args)) or seen[-1]
+    original = hook.match
+    hook.match = lambda *args: seen.append(original(*args)) or seen[-1]
     loss, stats, _ = model.train()(**batch())
     loss.backward()
     expected = [(1, 1)] if matching == "fixed" else [(0, 1), (1, 1)]
@@ -113,7 +114,7 @@ def test_cut_student_learns_only_in_blocks_that_exist(tiny, dense, train, matchi
 
 def test_teacher_is_outside_and_untouched(tiny, dense, train):
     task, args, model = build(tiny, dense)
-    teacher = model.teacher.model
+    teacher = model.hooks[0].teacher.model
     own = {id(p) for p in teacher.parameters()}
     (optimizer,) = task.build_optimizers(args, model)
     assert not own & {id(p) for g in optimizer.param_groups for p in g["params"]}

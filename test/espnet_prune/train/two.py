@@ -61,7 +61,7 @@ def in_two_processes(work: Callable[[int], None], seconds: float = 300) -> List[
 
 def record(path: Path) -> None:
     """Make this process save, at the end of a gated training, all that it knows."""
-    from espnet_prune.train.hooks import GateHook
+    from espnet_prune.select.l0.hook import GateHook
 
     original = GateHook.run_end
 
@@ -69,7 +69,7 @@ def record(path: Path) -> None:
         original(hook, run)
         known = {
             "state": {k: v.clone() for k, v in run.model.state_dict().items()},
-            "means": run.model.means.get_state(),
+            "means": run.model.mix.means.get_state(),
             "widths": hook.gates.structure().widths(),
         }
         torch.save(known, path)
