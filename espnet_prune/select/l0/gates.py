@@ -71,7 +71,6 @@ class Gates(nn.Module):
         if mask not in ("soft", "hard"):
             raise UserError(f"l0_conf: mask '{mask}' must be soft or hard")
         super().__init__()
-        self.graph, self.budget = graph, budget
         self.mask, self.clamp, self.seed = mask, clamp, seed
         self.log_interval = log_interval
         self.controller = Controller(graph, budget, units, round_to, **lagrangian)
