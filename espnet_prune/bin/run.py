@@ -23,7 +23,8 @@ Options of either backend:
                            of Kaldi's slurm.conf
     --show REGEX           print the log lines that match, while the jobs run
     --count REGEX --total N
-                           count the matching lines; print N done and an ETA
+                           count the matching lines; print N done and an ETA, if
+                           Python has tqdm
     --keep_logs N          keep the last N logs of the same name as LOG.1, LOG.2, ...
 Option names may be written with '-' or '_'. It needs nothing but Python's
 standard library, and the jobs run by `bash -c` in the current directory.

@@ -38,22 +38,9 @@ def speeds(factors: str) -> Dict[str, Fraction]:
 
 @dataclasses.dataclass
 class Preparation:
-    """Stages 1-5 for the sets of one corpus; the names are those of asr.sh.
+    """Stages 1-5 for the sets of one corpus.
 
-    Attributes:
-        data_dir: The corpus: folder with a Kaldi-style directory per set.
-        train_set: Name of the training set.
-        valid_set: Name of the development set.
-        test_sets: Names of the sets that are decoded, with blanks between.
-        speed_perturb_factors: Speeds, with blanks between; of none there are no copies.
-        token_type: bpe, char or word.
-        nbpe: Number of sentencepiece's pieces.
-        nlsyms_txt: File of words that stay one token.
-        fs: Sampling rate in Hz.
-        min_wav_duration: In seconds; what is not longer is left out of training.
-        max_wav_duration: In seconds; what is not shorter is, too.
-        data: Where the directories of the sets go.
-        dumpdir: Where audio and what ESPnet reads go.
+    The attributes are the options of `data_prep`, named as in asr.sh; see its --help.
     """
 
     data_dir: Optional[Path] = None

@@ -4,6 +4,7 @@
 """Logs of jobs: kept, watched while the jobs run, searched for a reason."""
 
 import functools
+import importlib.util
 import re
 from pathlib import Path
 from typing import List
@@ -30,13 +31,15 @@ class Watcher:
     Args:
         logs: The logs.
         show: Lines that match it are printed.
-        count: Lines that match it are counted.
+        count: Lines that match it are counted, where tqdm is installed.
         total: How many will be counted in the end.
     """
 
     def __init__(
         self, logs: List[Path], show: str = "", count: str = "", total: str = "0"
     ) -> None:
+        if importlib.util.find_spec("tqdm") is None:  # the launcher needs no package
+            count = ""
         self.show, self.count = re.compile(show), re.compile(count)
         self.total, self.progress = int(total), None
         self.positions = {log: 0 for log in logs if show or count}

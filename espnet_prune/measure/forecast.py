@@ -28,18 +28,7 @@ from espnet_prune.utils import UserError, write_yaml
 
 @dataclasses.dataclass
 class Assumed:
-    """What configurations do not say.
-
-    Attributes:
-        vocab: Number of tokens.
-        hours: Speech in an epoch; None if nobody knows.
-        seconds: Length of the utterance of which a step is measured.
-        tflops: What a GPU sustains, in 1e12 operations a second.
-        ngpu: GPUs that share a batch.
-        asr_args: More options of the dense trainings, in one string.
-        prune_args: Those of the selections.
-        recover_args: Those of the recoveries.
-    """
+    """What configurations do not say: the options of `dry_run`, see its --help."""
 
     vocab: int = 5000
     hours: Optional[float] = None

@@ -119,6 +119,17 @@ def test_lines_of_a_log_are_counted(tmp_path, monkeypatch, capsys):
     assert lines[-1] == told and "0/6" in lines[0] and len(lines) == 4
 
 
+def test_the_launcher_needs_no_package(tmp_path):
+    """It may be called by another Python than the jobs are."""
+    words = ["--count", "best", "--total", "2", str(tmp_path / "x.log")]
+    words += ["echo", "best", ";", "sleep", "1"]
+    code = "from espnet_prune.bin.run import main; main()"
+    command = [sys.executable, "-S", "-c", code, *words]
+    env = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("launch", ["slurm"], indirect=True)
 def test_slurm_gets_its_options(launch):
     (launch.folder / "path.sh").write_text("export WHERE=job\n")

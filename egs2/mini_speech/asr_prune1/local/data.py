@@ -26,6 +26,7 @@ from scipy.signal import lfilter, resample_poly
 from synth import Synthesiser
 from voices import Speaker, speakers
 
+from espnet_prune.data.corpus import write_dir
 from espnet_prune.progress import progress
 from espnet_prune.utils import UserError, read_json, run_main, setup_logging, write_json
 
@@ -119,10 +120,8 @@ def write_split(
     """Write one split to a temporary directory and rename it to `target`."""
     work = target.parent / f".{target.name}.partial"
     shutil.rmtree(work, ignore_errors=True)
-    tables: Dict[str, List[str]] = {
-        name: [] for name in ("wav.scp", "text", "utt2spk", "utt2dur")
-    }
-    members: Dict[str, List[str]] = {}
+    names = ("wav.scp", "text", "utt2spk", "utt2dur")
+    tables: Dict[str, Dict[str, str]] = {name: {} for name in names}
     digest, total = hashlib.sha256(), 0
     for utt in sorted(utterances, key=lambda u: u.name):
         samples = render(synthesiser, utt, int(str(fingerprint["seed"])), snr)
@@ -132,16 +131,13 @@ def write_split(
         soundfile.write(path, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
         digest.update(samples.tobytes())
         total += len(samples)
-        tables["wav.scp"].append(f"{utt.name} {target.name / relative}")
+        tables["wav.scp"][utt.name] = str(target.name / relative)
         intent = f"{grammar.intent(utt.text)} " if "intents" in fingerprint else ""
-        tables["text"].append(f"{utt.name} {intent}{utt.text}")
-        tables["utt2spk"].append(f"{utt.name} {utt.speaker.name}")
-        tables["utt2dur"].append(f"{utt.name} {len(samples) / SAMPLE_RATE:.4f}")
-        members.setdefault(utt.speaker.name, []).append(utt.name)
+        tables["text"][utt.name] = intent + utt.text
+        tables["utt2spk"][utt.name] = utt.speaker.name
+        tables["utt2dur"][utt.name] = f"{len(samples) / SAMPLE_RATE:.4f}"
         bar.update()
-    tables["spk2utt"] = [f"{k} {' '.join(v)}" for k, v in sorted(members.items())]
-    for name, lines in tables.items():
-        (work / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_dir(work, tables)
     facts = {
         "fingerprint": fingerprint,
         "utterances": len(utterances),
