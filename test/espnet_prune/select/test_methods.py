@@ -68,7 +68,7 @@ def test_a_name_is_registered_once():
 
 
 def test_what_a_method_does_not_read_is_refused(tmp_path):
-    assert [m.name for m in methods()] == ["l0", "layers", "magnitude"]
+    assert {"l0", "layers", "magnitude"} <= {method.name for method in methods()}
     with pytest.raises(UserError, match="unknown key 'num_remove'"):
         read(tmp_path, {"method": "magnitude", "num_remove": 2})
     with pytest.raises(UserError, match="--coarse_only goes with method layers"):
