@@ -91,7 +91,7 @@ def test_the_configurations_differ_only_where_they_should():
         make_plan(conf.read("compare.yaml", {}, ["l0_kd"]))
 
 
-def test_equal_updates():
+def test_equal_updates(monkeypatch):
     """Epochs of another length: the sum is kept in updates."""
     prune = read_yaml("prune.yaml")
     prune["train_conf"] = {"max_epoch": 2, "num_iters_per_epoch": 300}
@@ -100,7 +100,7 @@ def test_equal_updates():
     recover["scheduler_conf"] = {"first_cycle_steps": 800}
     write_yaml(recover, "recover.yaml")
     c = conf.read("compare.yaml", {}, ["l0_kd", "magnitude", "dense_long"])
-    assert configs.total(c) == (4, 1400)
+    assert configs.total(c) == {"updates": 1400}
     assert configs.recover_conf(c, c.rows["l0_kd"]) == recover
     for found in (
         configs.recover_conf(c, c.rows["magnitude"]),
@@ -109,8 +109,15 @@ def test_equal_updates():
         assert found["max_epoch"] * found["num_iters_per_epoch"] == 1400
         assert found["scheduler_conf"]["first_cycle_steps"] == 1400
     c = conf.make({**BASE, "rows": {"x": {"kind": "scratch_long"}}}, "it", "it")
+    monkeypatch.setattr(configs, "uniform_config", lambda dense, removed: dense)
     with pytest.raises(UserError, match="equal updates need num_iters_per_epoch"):
         configs.train_conf(c, c.rows["x"], 50, Path())
+    prune["train_conf"]["max_epoch"] = 9
+    write_yaml(prune, "longer.yaml")
+    slow = {"x": {"select": "longer.yaml"}}
+    c = conf.make({**BASE, "rows": slow}, "it", "it")
+    with pytest.raises(UserError, match="longer.yaml: the selection takes longer"):
+        configs.recover_conf(c, c.rows["x"])
 
 
 def run(*words):
@@ -276,6 +283,8 @@ def test_the_table(monkeypatch, capsys):
     assert row["versions"].keys() == {"espnet_prune", "python", "espnet", "torch"}
     assert row["machine"].keys() == {"cpu", "cores"} and row["ms"] == 30.0
     assert row["scores"]["cer"]["test"]["errors"] == "2 2"
+    words = ["--data_dir", "/home/me/an4"]  # a row says nothing of its machine
+    assert rows.public(words) == "espnet-prune compare --data_dir /path/to/an4"
     names = [p.name for p in Path("results/exp").iterdir()]
     assert sorted(names) == sorted(f"{name}.json" for name in errors)
 

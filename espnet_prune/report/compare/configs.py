@@ -3,39 +3,20 @@
 
 """The configurations of a comparison: they differ only where their rows do."""
 
+import collections
 import copy
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from espnet_prune.report.compare.conf import Comparison, Row
 from espnet_prune.utils import UserError, read_mapping, write_yaml
 
 Conf = Dict[str, Any]
-
-
-class Effort(NamedTuple):
-    """How long something is trained; updates where num_iters_per_epoch tells them."""
-
-    epochs: int
-    updates: Optional[int]
-
-    def plus(self, other: "Effort", sign: int = 1) -> "Effort":
-        """Both after each other, or what is left with sign -1."""
-        pair = [(self.updates, self.epochs), (other.updates, other.epochs)]
-        known = [updates for updates, epochs in pair if epochs]
-        if None in known and any(u is not None for u in known):
-            raise UserError(
-                "equal updates need num_iters_per_epoch in all configurations of "
-                "training, or in none"
-            )
-        total = None if None in known else (self.updates or 0)
-        if total is not None:
-            total += sign * (other.updates or 0)
-        return Effort(self.epochs + sign * other.epochs, total)
+Effort = collections.Counter  # of updates or of epochs
 
 
 def effort(conf: Mapping[str, Any], where: Optional[str]) -> Effort:
-    """Epochs and updates of a configuration of training.
+    """How long a configuration trains: updates where it tells them, or else epochs.
 
     Raises:
         UserError: It has no max_epoch.
@@ -43,14 +24,14 @@ def effort(conf: Mapping[str, Any], where: Optional[str]) -> Effort:
     epochs, steps = conf.get("max_epoch"), conf.get("num_iters_per_epoch")
     if not epochs:
         raise UserError(f"{where}: no max_epoch, without which efforts are not equal")
-    return Effort(int(epochs), int(epochs) * int(steps) if steps else None)
+    return Effort(updates=epochs * steps) if steps else Effort(epochs=epochs)
 
 
 def select_effort(path: Optional[str]) -> Effort:
     """Effort of a selection; none of a method that does not train."""
     conf = read_mapping(path) if path else {"method": None}
     if "train_conf" not in conf and conf.get("method", "l0") != "l0":
-        return Effort(0, 0)
+        return Effort()
     return effort(conf.get("train_conf") or {}, f"{path}: train_conf")
 
 
@@ -58,28 +39,34 @@ def total(c: Comparison) -> Optional[Effort]:
     """What every row has after the dense model; None where none is compared alike."""
     if c.table or not c.recover:
         return None
-    own = effort(read_mapping(c.recover), c.recover)
-    return select_effort(c.select).plus(own)
+    return select_effort(c.select) + effort(read_mapping(c.recover), c.recover)
 
 
-def stretch(conf: Conf, goal: Effort) -> Conf:
-    """The configuration with another number of epochs and updates.
+def stretch(conf: Conf, goal: Effort, where: Optional[str] = None) -> Conf:
+    """The configuration with another effort.
 
     A learning rate that falls over a number of steps falls over as many more or less,
     so that it ends where it did.
+
+    Raises:
+        UserError: One is in epochs and the other in updates.
     """
-    conf = copy.deepcopy(conf)
-    steps = conf.get("num_iters_per_epoch")
-    ratio = goal.epochs / conf.get("max_epoch", goal.epochs)
-    if goal.updates is not None and steps:
-        ratio = goal.updates / (conf["max_epoch"] * steps)
-    conf["max_epoch"] = goal.epochs
-    if goal.updates is not None:
-        conf["num_iters_per_epoch"] = round(goal.updates / goal.epochs)
+    conf, before = copy.deepcopy(conf), effort(conf, where)
+    if goal.keys() != before.keys():
+        raise UserError(
+            f"{where}: equal updates need num_iters_per_epoch in all configurations of "
+            "training, or in none"
+        )
+    ((unit, number),) = goal.items()
+    if unit == "updates":
+        conf["max_epoch"] = max(1, round(number / conf["num_iters_per_epoch"]))
+        conf["num_iters_per_epoch"] = round(number / conf["max_epoch"])
+    else:
+        conf["max_epoch"] = number
     schedule = conf.get("scheduler_conf") or {}
     for key in ("first_cycle_steps", "T_max", "total_steps"):
         if schedule.get(key):
-            schedule[key] = round(schedule[key] * ratio)
+            schedule[key] = round(schedule[key] * number / before[unit])
     return conf
 
 
@@ -165,13 +152,13 @@ def recover_conf(c: Comparison, row: Row) -> Conf:
         conf.pop("distill_conf", None)
     if goal is None:
         return conf
-    left = goal.plus(select_effort(row.select), -1)
-    if left.epochs < 1 or (left.updates is not None and left.updates < 1):
+    left = goal - select_effort(row.select)
+    if not left:
         raise UserError(
             f"{row.select}: the selection takes longer than all others have in all; "
             "lower its max_epoch"
         )
-    return conf if left == effort(conf, row.recover) else stretch(conf, left)
+    return stretch(conf, left, row.recover)
 
 
 def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
@@ -194,15 +181,16 @@ def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
     if row.kind == "dense_long":
         plain = read_mapping(str(row.recover))
         plain.pop("distill_conf", None)
-        return {**dense, **stretch(plain, goal)}
+        long = stretch(plain, goal, row.recover)
+        return {**dense, "num_iters_per_epoch": None, **long}
     if row.kind != "scratch":
-        goal = effort(dense, path).plus(goal)
+        goal = effort(dense, path) + goal
     if row.kind == "scratch_structure":
         kept = read_mapping(cut / "config.yaml")
         dense = {**dense, **{key: kept[key] for key in ("encoder", "encoder_conf")}}
     elif row.kind != "dense_one":
         dense = uniform_config(dense, size / 100)
-    return stretch(dense, goal)
+    return stretch(dense, goal, path)
 
 
 def write_changed(conf: Conf, path: Path) -> str:

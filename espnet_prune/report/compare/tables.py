@@ -28,7 +28,9 @@ from espnet_prune.report.results import markdown
 from espnet_prune.utils import UserError, atomic_write, check_keys, read_json, read_utf8
 
 Line = Dict[str, Any]  # a row's JSON, over its seeds; `runs` by seed and draw
-MARKS = re.compile(r"(<!-- rows (\{.*?\}) -->\n)(.*?)(<!-- end of rows -->)", re.S)
+MARKS = re.compile(
+    r"^(<!-- rows (\{.*?\}) -->\n)(.*?)^(<!-- end of rows -->)", re.M | re.S
+)
 KEYS = ("folder", "names", "columns", "digits", "by_depth")
 
 
