@@ -35,7 +35,7 @@ def parse_entries(values: Optional[Sequence[str]]) -> Optional[Entries]:
     return entries
 
 
-def check_entries(entries: Entries, config: Mapping[str, Any]) -> None:
+def check_labelled(entries: Entries, config: Mapping[str, Any]) -> None:
     """Refuse data that cannot judge a model: missing, unlabelled, or trained on.
 
     Raises:

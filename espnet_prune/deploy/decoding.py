@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.data.audio import tell_unreadable_lines
+from espnet_prune.data.entries import check_entries
 from espnet_prune.foreign import told
 from espnet_prune.patches import replaced
 from espnet_prune.report.decoding import note
@@ -94,7 +95,6 @@ def decode(cmd: Optional[List[str]] = None) -> None:
 
         from espnet_prune.deploy.on_demand import on_demand
         from espnet_prune.strict import strict_loading
-        from espnet_prune.train.precheck import check_entries
 
     parser = module.get_parser()
     for action in parser._actions:  # 202611 has "3.19% CER" in a help text

@@ -6,27 +6,18 @@
 import argparse
 import inspect
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Tuple
 
-from espnet_prune.data.tables import has_mark, read_lines, read_table, split_ark
+from espnet_prune.data.entries import (
+    check_entries,
+    check_same_utterances,
+    check_text,
+    read_plain,
+)
+from espnet_prune.data.tables import has_mark, read_lines, read_table
 from espnet_prune.symbols import read_symbols
 from espnet_prune.train.extensions import extensions
 from espnet_prune.utils import UserError, check_keys, nearest
-
-# text files of "key path" lines whose second column is a file
-_FILE_TYPES = ("sound", "multi_columns_sound", "kaldi_ark", "npy")
-# types of one line for each utterance
-_TABLES = (*_FILE_TYPES, "text", "text_int", "text_float", "csv_int", "csv_float")
-
-
-def _table(path: Path, option: str) -> Dict[str, str]:
-    """Read a table that ESPnet itself will read: it skips no byte order mark."""
-    if has_mark(path):
-        raise UserError(
-            f"{option} {path}: begins with a byte order mark, which ESPnet takes for a "
-            "part of the first key; remove it"
-        )
-    return read_table(path)
 
 
 def _check_tokens(path: str) -> None:
@@ -37,59 +28,6 @@ def _check_tokens(path: str) -> None:
         )
     for _ in read_lines(path):
         pass
-
-
-def _check_scp(table: Dict[str, str], path: Path, option: str, kind: str) -> None:
-    """Check that the files exist, and that ESPnet's reader of the kind takes them."""
-    missing: List[str] = []
-    for key, value in table.items():
-        if not value:
-            missing.append(f"{key} (no path)")
-            continue
-        if value.endswith("|") or value == "-":
-            if kind != "kaldi_ark":
-                raise UserError(
-                    f"{option} {path}: '{key}' is a pipe, which ESPnet does not open "
-                    f"as {kind}; write audio files"
-                )
-            continue
-        columns = kind.startswith("multi_columns")
-        for file in value.split() if columns else [value]:
-            name, ark = split_ark(file)
-            if not Path(name).exists():
-                missing.append(name)
-            elif ark and "sound" in kind:
-                raise UserError(
-                    f"{option} {path}: '{key}' is in an ark, which ESPnet does not "
-                    f"open as {kind}; say {path},speech,kaldi_ark"
-                )
-    if missing:
-        raise UserError(
-            f"{option} {path}: {len(missing)} of {len(table)} files do not exist, e.g. "
-            + ", ".join(missing[:3])
-        )
-
-
-def _check_text(table: Dict[str, str], path: Path, option: str) -> None:
-    empty = [key for key, value in table.items() if not value]
-    if empty:
-        raise UserError(
-            f"{option} {path}: {len(empty)} of {len(table)} utterances have empty "
-            f"text, e.g. {', '.join(empty[:3])}; remove them"
-        )
-
-
-def _check_same_utterances(tables: Mapping[Path, Dict[str, str]], first: Path) -> None:
-    """Check that every utterance of the first shape file is in all other tables."""
-    wanted = tables[first]
-    for path, table in tables.items():
-        missing = [key for key in wanted if key not in table]
-        if missing:
-            raise UserError(
-                f"{path}: {len(missing)} of the {len(wanted)} utterances in {first} "
-                f"are missing, the first is '{missing[0]}'; collect the statistics "
-                "again, or give the data that they were made from"
-            )
 
 
 def _missing_options(args: argparse.Namespace) -> List[str]:
@@ -103,37 +41,6 @@ def _missing_options(args: argparse.Namespace) -> List[str]:
         if not getattr(args, f"{split}_shape_file") and (lengths or args.collect_stats):
             missing.append(f"--{split}_shape_file FILE")
     return missing
-
-
-def check_entries(
-    entries: Sequence[Sequence[str]], option: str, folders: bool = True
-) -> Dict[Path, Dict[str, str]]:
-    """Check the tables of data and the files in them.
-
-    Args:
-        entries: (path, name, type) each, as in `--train_data_path_and_name_and_type`.
-        option: The option that they are given by.
-        folders: Whether a path may be a directory, as of tables in parts.
-
-    Returns:
-        The tables of one line for each utterance, by path.
-
-    Raises:
-        UserError: A table or a file in it is missing, or ESPnet cannot read it.
-    """
-    tables: Dict[Path, Dict[str, str]] = {}
-    for name, _, kind in entries:
-        path = Path(name)
-        if not path.exists():
-            raise UserError(f"{option} {path}: no such file")
-        if path.is_dir() and not folders:
-            raise UserError(f"{option} {path}: is a directory, give a file")
-        if not path.is_file() or kind not in _TABLES:
-            continue
-        tables[path] = _table(path, option)
-        if kind in _FILE_TYPES:
-            _check_scp(tables[path], path, option, kind)
-    return tables
 
 
 def check_data(args: argparse.Namespace) -> None:
@@ -161,14 +68,14 @@ def check_data(args: argparse.Namespace) -> None:
         tables = check_entries(entries, option)
         for path, name, kind in entries:
             if Path(path) in tables and kind == "text" and name.startswith("text"):
-                _check_text(tables[Path(path)], Path(path), option)
+                check_text(tables[Path(path)], Path(path), option)
         shapes = [Path(p) for p in getattr(args, f"{split}_shape_file") or []]
         for path in shapes:
             if not path.is_file():
                 raise UserError(f"--{split}_shape_file {path}: no such file")
-            tables[path] = _table(path, f"--{split}_shape_file")
+            tables[path] = read_plain(path, f"--{split}_shape_file")
         if shapes:
-            _check_same_utterances(tables, shapes[0])
+            check_same_utterances(tables, shapes[0])
 
 
 def check_files(args: argparse.Namespace) -> None:

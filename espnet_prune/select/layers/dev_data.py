@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from espnet_prune.data.cleaning import text_cleaner
-from espnet_prune.data.labelled import Labelled, check_entries, valid_entries
+from espnet_prune.data.labelled import Labelled, check_labelled, valid_entries
 from espnet_prune.data.speech import Entries
 from espnet_prune.data.tables import read_table
 from espnet_prune.tasks import task_of
@@ -164,7 +164,7 @@ def load_batches(
         batch_seconds: Length of a batch at 16 kHz, at most.
 
     Raises:
-        UserError: See `check_entries` and `open_speech`; an unknown metric; a task
+        UserError: See `check_labelled` and `open_speech`; an unknown metric; a task
             whose CTC spells something else; no utterance with both speech and text.
     """
     check_keys([metric], METRICS, "metric")
@@ -177,7 +177,7 @@ def load_batches(
         )
     if entries is None:
         entries = valid_entries(config)
-    check_entries(entries, config)
+    check_labelled(entries, config)
     paths = {entry[1]: entry[0] for entry in entries}
     texts = read_table(paths["text"])
     ids = [name for name in read_table(paths["speech"]) if texts.get(name)]
