@@ -25,6 +25,7 @@ def test_help_lists_every_command_once_by_stage():
     text = door.usage()
     listed = re.findall(r"^  (\w+) +\S", text, re.M)
     assert sorted(listed) == sorted(p.stem for p in BIN.glob("[!_]*.py"))
+    assert "\nothers:" not in text  # a new command wants its stage in STAGES
     assert all(len(line) <= 110 for line in text.splitlines())
 
 
