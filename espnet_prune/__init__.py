@@ -22,7 +22,7 @@ _API = {
     "cost": "espnet_prune.measure.cost",
     "cut": "espnet_prune.cutting",
     "register": "espnet_prune.registry",
-    "unit_graph": "espnet_prune.units",
+    "unit_graph": "espnet_prune.families",
 }
 
 __all__ = sorted(_API) + ["__version__"]

@@ -1,136 +1,51 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Structure: how much of every module of an encoder is kept. Plain data.
+"""Structure: how much of every module of a model is kept. Plain data.
 
 Every selector produces one, the cutter consumes it, the cost model prices it, and
-`encoder_conf` of a pruned model carries its widths.
+`encoder_conf` and `decoder_conf` of a pruned model carry its widths.
 """
 
-import copy
 import dataclasses
 import random as _random
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from espnet_prune.price import Price
 from espnet_prune.reader import fits, mapping, read_as
 from espnet_prune.utils import PathLike, UserError, check_keys, read_json, write_json
 
-# per-block lists, in the order in which a block runs its modules
-BLOCK_FIELDS = (
-    "macaron_linear_units",
-    "attention_heads",
-    "conv_channels",
-    "cgmlp_units",
-    "linear_units",
-)
-# lists of the front end, one entry per convolution
+# where a configuration says which units of a list remain, for units that have names
+REMAINING = {"attention_heads": "remaining_heads"}
+# lists of flat widths that are no lists over blocks
 FRONT_FIELDS = ("subsampling_channels", "wave_channels")
-# families whose modules run one after the other; the others have two branches
-SEQUENTIAL = ("conformer", "transformer", "wav2vec2")
+OTHERS = "others"  # what is in a model and in none of its stacks
 
-
-@dataclasses.dataclass(frozen=True)
-class Dims:
-    """What pruning does not change, as far as costs depend on it.
-
-    Attributes:
-        encoder: Family of the encoder: "conformer", "transformer", "branchformer",
-            "e_branchformer" or "wav2vec2" (HuBERT and WavLM too).
-        input_size: Feature dimension of the input, e.g. 80 mel bins; 1 for speech.
-        output_size: Width of the residual stream (d).
-        head_dim: Width of one attention head (k).
-        attention: "abs", "rel" (latest), "legacy_rel" or "gated" (WavLM's); "fast"
-            (Fastformer's, whose heads are no units) or "none".
-        qk_norm: Whether queries and keys are normalised per head.
-        ffn_kernels: Kernel sizes of the two feed-forward layers; (1, 1) if linear.
-        cnn_kernel: Kernel size of the depthwise convolution, 0 without one.
-        cgmlp_kernel: Kernel size of the cgMLP's convolution, 0 without cgMLP.
-        cgmlp_linear: Whether a Linear follows that convolution.
-        merge: How attention and cgMLP branch meet: "conv" (E-Branchformer), "concat",
-            "learned_ave", "fixed_ave", or "" if a block has no two branches.
-        merge_kernel: Kernel size of the merge's convolution, 0 without one.
-        pre_norm: Norm before each module (it goes with the module) or after it.
-        final_norm: Whether a block ends with a norm of its own.
-        concat_after: Whether attention input and output are concatenated.
-        convs: (kernel, stride) of every Conv2d of the subsampling, or empty.
-        conv1ds: (in, out, kernel, stride) of a Conv1d subsampling, or empty.
-        waves: (kernel, stride) of every convolution over raw speech, or empty.
-        wave_norm: "group" (after the first of them) or "layer" (after each), or "".
-        wave_bias: Whether those convolutions have a bias.
-        frame_samples: Samples of input that count as one frame of 10 ms: 160 where
-            raw speech at 16 kHz comes in, 1 where features do.
-        other_params: Parameters outside blocks and Conv2d subsampling.
-        other_macs: Multiply-accumulates outside them: per encoder frame, and fixed.
-    """
-
-    encoder: str
-    input_size: int
-    output_size: int
-    head_dim: int
-    attention: str = "abs"
-    qk_norm: bool = False
-    ffn_kernels: Tuple[int, int] = (1, 1)
-    cnn_kernel: int = 0
-    cgmlp_kernel: int = 0
-    cgmlp_linear: bool = False
-    merge: str = ""
-    merge_kernel: int = 0
-    pre_norm: bool = True
-    final_norm: bool = False
-    concat_after: bool = False
-    convs: Tuple[Tuple[int, int], ...] = ()
-    conv1ds: Tuple[Tuple[int, int, int, int], ...] = ()
-    waves: Tuple[Tuple[int, int], ...] = ()
-    wave_norm: str = ""
-    wave_bias: bool = False
-    frame_samples: int = 1
-    other_params: int = 0
-    other_macs: Tuple[int, int] = (0, 0)
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _numbers(value: Any) -> List[float]:
-    """Return all numbers in nested lists."""
-    if isinstance(value, (list, tuple)):
-        return [number for item in value for number in _numbers(item)]
-    return [value] if isinstance(value, (int, float)) else []
+Counts = Dict[str, List[int]]
+Names = Dict[str, List[List[int]]]
 
 
 @dataclasses.dataclass
-class Structure:
-    """How much of every module of an encoder remains.
+class Stack:
+    """How much of every module of one stack remains: of an encoder, a decoder, ...
 
-    The lists have one entry per remaining block; 0 means that the module is absent,
-    None that this kind of encoder never had it. `kept_blocks` are the indices that
-    the blocks had in the dense model. `cgmlp_units` counts channels after the gating,
-    half of ESPnet's `cgmlp_linear_units`. `subsampling_channels` has one entry per
-    Conv2d, `wave_channels` one per convolution over raw speech.
-
-    Counts say all that a rebuilt encoder must know, but for one thing: a head of WavLM
-    reads its own column of a table and its own part of the block's input. So
-    `remaining_heads` holds, for these encoders only, the indices that the heads of each
-    block had in the dense model; None leaves open which heads stay.
+    Attributes:
+        kept_blocks: The indices that the blocks had in the dense model.
+        blocks: For every kind of unit its counts, one per remaining block; 0 means that
+            the module is absent.
+        front: The same for what stands before the blocks, one per convolution.
+        names: For kinds whose units have names, the indices that the remaining ones had
+            in the dense model, per block. A head of WavLM has one, because it reads its
+            own column of a table and its own part of the block's input; counts say all
+            about other units. A kind that is missing is left open.
+        price: What all this costs, for a stack of which this one is a part or all.
     """
 
-    dims: Dims
     kept_blocks: List[int]
-    attention_heads: Optional[List[int]] = None
-    linear_units: Optional[List[int]] = None
-    macaron_linear_units: Optional[List[int]] = None
-    conv_channels: Optional[List[int]] = None
-    cgmlp_units: Optional[List[int]] = None
-    subsampling_channels: Optional[List[int]] = None
-    wave_channels: Optional[List[int]] = None
-    remaining_heads: Optional[List[List[int]]] = None
+    blocks: Counts = dataclasses.field(default_factory=dict)
+    front: Counts = dataclasses.field(default_factory=dict)
+    names: Names = dataclasses.field(default_factory=dict)
+    price: Price = dataclasses.field(default_factory=lambda: Price({}, ()))
 
     def __post_init__(self) -> None:
         for field, counts in self.fields():
@@ -138,167 +53,287 @@ class Structure:
                 raise UserError(f"structure: {field} must be a list of integers")
             if min(counts, default=0) < 0:
                 raise UserError(f"structure: {field} holds a negative count")
-            if field in BLOCK_FIELDS and len(counts) != len(self.kept_blocks):
+            if field in self.blocks and len(counts) != len(self.kept_blocks):
                 raise UserError(
                     f"structure: {field} has {len(counts)} entries for "
                     f"{len(self.kept_blocks)} kept blocks; give one entry per block"
                 )
         if list(self.kept_blocks) != sorted(set(self.kept_blocks)):
             raise UserError("structure: kept_blocks must rise strictly")
-        if self.remaining_heads is not None:
-            self._check_heads(self.remaining_heads)
-
-    def _check_heads(self, heads: List[List[int]]) -> None:
-        counts = self.attention_heads or []
-        if [len(indices) for indices in heads] != list(counts):
-            raise UserError(
-                f"structure: remaining_heads must list {counts} heads, as "
-                "attention_heads says"
-            )
-        if any(list(indices) != sorted(set(indices)) for indices in heads):
-            raise UserError("structure: remaining_heads must rise strictly")
+        for field, names in self.names.items():
+            counts = self.blocks.get(field, [])
+            key = REMAINING.get(field, field)
+            if [len(indices) for indices in names] != list(counts):
+                raise UserError(
+                    f"structure: {key} must list {counts} units, as {field} says"
+                )
+            if any(list(indices) != sorted(set(indices)) for indices in names):
+                raise UserError(f"structure: {key} must rise strictly")
 
     def fields(self) -> List[Tuple[str, List[int]]]:
-        """Return (name, counts) of every list that this kind of encoder has."""
-        names = BLOCK_FIELDS + FRONT_FIELDS
-        pairs = [(name, getattr(self, name)) for name in names]
-        return [(name, counts) for name, counts in pairs if counts is not None]
+        """Return (name, counts) of every list that this kind of stack has."""
+        return [*self.blocks.items(), *self.front.items()]
 
-    @classmethod
-    def dense(cls, encoder: Any) -> "Structure":
-        """Return the Structure of an encoder as it stands, nothing removed.
+    def count(self, name: str) -> int:
+        """Return how many units of a vector are kept; 0 in a lost block.
 
-        Args:
-            encoder: A stock or pruned ESPnet encoder (torch.nn.Module).
+        A whole module counts as its units.
         """
-        from espnet_prune.units import structure_of
+        vector = self.price.vectors[name]
+        if vector.block is None:
+            return self.front[vector.field][vector.index]
+        position = self.position(vector.block)
+        return 0 if position is None else self.blocks[vector.field][position]
 
-        return structure_of(encoder)
+    def position(self, block: int) -> Optional[int]:
+        """Return where a block of the priced stack stands here; None if it is lost."""
+        name = self.price.kept_blocks[block]
+        return self.kept_blocks.index(name) if name in self.kept_blocks else None
 
-    @classmethod
-    def random(cls, encoder: Any, seed: int, keep: float = 0.5) -> "Structure":
-        """Draw a Structure that `encoder` can be cut to.
-
-        A module is absent with probability (1 - keep) / 4; otherwise the share of its
-        units that stays is uniform around `keep`. The same seed gives the same draw.
-        """
-        dense, rng = cls.dense(encoder), _random.Random(seed)
-        drawn = copy.deepcopy(dense)
-        spread = min(keep, 1.0 - keep)
-
-        def draw(size: int) -> int:
-            return max(1, round(size * rng.uniform(keep - spread, keep + spread)))
-
-        # with concat_after the attention is no plain residual, so one head must stay
-        removable = {"attention_heads": not dense.dims.concat_after}
-        removable.update(dict.fromkeys(FRONT_FIELDS, False))
-        drawn.remaining_heads = None
-        for field, counts in drawn.fields():
-            for i, size in enumerate(counts):
-                gone = removable.get(field, True) and rng.random() < (1.0 - keep) / 4
-                counts[i] = 0 if gone or size == 0 else draw(size)
-        return drawn
-
-    def widths(self) -> Dict[str, List[int]]:
+    def widths(self) -> Dict[str, Any]:
         """Return what `encoder_conf: {structure: ...}` of a pruned model carries."""
-        widths = {field: list(counts) for field, counts in self.fields()}
-        widths["kept_blocks"] = list(self.kept_blocks)
-        if self.remaining_heads is not None:
-            widths["remaining_heads"] = [list(heads) for heads in self.remaining_heads]
+        widths: Dict[str, Any] = {key: list(counts) for key, counts in self.fields()}
+        if self.blocks:
+            widths["kept_blocks"] = list(self.kept_blocks)
+        for field, names in self.names.items():
+            widths[REMAINING[field]] = [list(indices) for indices in names]
         return widths
 
-    def with_widths(self, widths: Mapping[str, Any]) -> "Structure":
-        """Return this encoder's Structure at other widths.
-
-        Raises:
-            UserError: An unknown key, a kind this encoder does not have, more units
-                than there are, or none where at least one must stay.
-        """
-        own = dict(self.fields())
-        known = [*own, "kept_blocks"]
-        if self.dims.attention == "gated":
-            known.append("remaining_heads")
-        check_keys(widths, known, "structure")
+    def with_widths(self, widths: Mapping[str, Any]) -> "Stack":
+        """Return this stack at other widths; see `Structure.with_widths`."""
+        known = [field for field, _ in self.fields()]
+        known += ["kept_blocks"] if self.blocks else []
+        check_keys(
+            widths, [*known, *(REMAINING[f] for f in self.price.named)], "structure"
+        )
         kept = list(widths.get("kept_blocks", self.kept_blocks))
         missing = [block for block in kept if block not in self.kept_blocks]
-        if missing or not kept:
+        if missing or (self.kept_blocks and not kept):
             raise UserError(
                 f"structure: kept_blocks {kept} does not fit an encoder with blocks "
                 f"{self.kept_blocks}"
             )
         position = [self.kept_blocks.index(block) for block in kept]
-        values: Dict[str, List[int]] = {}
-        for field, counts in own.items():
-            full = [counts[i] for i in position] if field in BLOCK_FIELDS else counts
-            given = widths.get(field, full)
-            values[field] = given = list(full if given is None else given)
-            if len(given) != len(full):
-                raise UserError(
-                    f"structure: {field} has {len(given)} entries, the encoder "
-                    f"has {len(full)}"
-                )
-            for i, (n, size) in enumerate(zip(given, full)):
-                least = int(
-                    field in FRONT_FIELDS
-                    or (field == "attention_heads" and self.dims.concat_after)
-                )
-                if not least <= n <= size:
-                    raise UserError(
-                        f"structure: {field}[{i}] is {n}, this encoder allows "
-                        f"{least} to {size}"
-                    )
-        heads = self._heads(widths, values.get("attention_heads") or [], position)
-        return Structure(
-            dims=self.dims, kept_blocks=kept, remaining_heads=heads, **values
+        lists = [(f, c, [c[i] for i in position]) for f, c in self.blocks.items()]
+        lists += [(field, counts, counts) for field, counts in self.front.items()]
+        values = {field: self._given(field, full, widths) for field, _, full in lists}
+        return Stack(
+            kept_blocks=kept,
+            blocks={field: values[field] for field in self.blocks},
+            front={field: values[field] for field in self.front},
+            names=self._given_names(widths, values, position),
+            price=self.price,
         )
 
-    def _heads(
-        self, widths: Mapping[str, Any], counts: List[int], position: List[int]
-    ) -> Optional[List[List[int]]]:
-        """Return which heads remain, as far as `widths` or the counts decide it."""
-        given = widths.get("remaining_heads")
-        own = None
-        if self.remaining_heads is not None:
-            own = [self.remaining_heads[i] for i in position]
-        if given is None:
-            if own is None or any(n not in (0, len(h)) for n, h in zip(counts, own)):
-                return None
-            return [list(heads) if n else [] for n, heads in zip(counts, own)]
-        if own is not None and (
-            len(given) != len(own)
-            or any(set(some) - set(heads) for some, heads in zip(given, own))
-        ):
+    def _given(
+        self, field: str, full: List[int], widths: Mapping[str, Any]
+    ) -> List[int]:
+        """Return one list of `widths`, or what it is by default."""
+        given = widths.get(field)
+        given = list(full if given is None else given)
+        if len(given) != len(full):
             raise UserError(
-                f"structure: remaining_heads {given} are not among the encoder's {own}"
+                f"structure: {field} has {len(given)} entries, the encoder has "
+                f"{len(full)}"
             )
-        return [list(heads) for heads in given]
+        least = max(
+            (v.least for v in self.price.vectors.values() if v.field == field),
+            default=int(field in self.front),
+        )
+        for i, (n, size) in enumerate(zip(given, full)):
+            if not least <= n <= size:
+                raise UserError(
+                    f"structure: {field}[{i}] is {n}, this encoder allows "
+                    f"{least} to {size}"
+                )
+        return given
+
+    def _given_names(
+        self, widths: Mapping[str, Any], counts: Counts, position: List[int]
+    ) -> Names:
+        """Return which units remain, as far as `widths` or the counts decide it."""
+        found = {}
+        for field in self.price.named:
+            given, own = widths.get(REMAINING[field]), None
+            if field in self.names:
+                own = [self.names[field][i] for i in position]
+            if given is not None:
+                if own is not None and (
+                    len(given) != len(own)
+                    or any(set(some) - set(names) for some, names in zip(given, own))
+                ):
+                    raise UserError(
+                        f"structure: {REMAINING[field]} {given} are not among the "
+                        f"encoder's {own}"
+                    )
+                found[field] = [list(names) for names in given]
+            elif own is not None:
+                rows = list(zip(counts[field], own))
+                if all(n in (0, len(names)) for n, names in rows):
+                    found[field] = [list(names) if n else [] for n, names in rows]
+        return found
+
+    def summary(self) -> str:
+        """Return a table for people: one line per block."""
+        lines = []
+        if self.blocks:
+            lines = ["block " + " ".join(f"{field:>22}" for field in self.blocks)]
+        for i, block in enumerate(self.kept_blocks):
+            row = " ".join(f"{c[i] or '-':>22}" for c in self.blocks.values())
+            lines.append(f"{block:>5} {row}")
+        for field, channels in self.front.items():
+            numbers = ", ".join(map(str, channels))
+            lines.append(f"{field.replace('_', ' ')}: {numbers}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**own, "price": self.price.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str) -> "Stack":
+        """Build a Stack from plain data; see `Structure.from_dict`."""
+        given = mapping(data, where)
+        if "price" in given:
+            price = Price.from_dict(given["price"], f"{where}: price")
+            given = {**given, "price": price}
+        stack = cls(**read_as(_Read, given, where))
+        try:
+            for name, vector in stack.price.vectors.items():
+                if not vector.whole and not 0 <= stack.count(name) <= vector.size:
+                    raise ValueError(name)
+        except (IndexError, KeyError, ValueError) as error:
+            raise UserError(f"{where}: its counts do not fit its price") from error
+        return stack
+
+
+def block_lists(widths: Mapping[str, Any]) -> Counts:
+    """Return the lists of flat widths that have an entry per remaining block."""
+    others = (*FRONT_FIELDS, "kept_blocks", *REMAINING.values())
+    return {key: v for key, v in widths.items() if v and key not in others}
+
+
+@dataclasses.dataclass
+class _Read:
+    """The keys of a written Stack and their types."""
+
+    kept_blocks: List[int]
+    blocks: Dict[str, list]
+    front: Dict[str, list]
+    names: Dict[str, list]
+    price: Price
+
+
+@dataclasses.dataclass
+class Structure:
+    """How much of every module of a model remains.
+
+    Attributes:
+        stacks: Its stacks: "encoder", "decoder", "joint", and "others" for what is in
+            none of them, where the Structure is that of a whole model.
+    """
+
+    stacks: Dict[str, Stack]
+
+    def __getitem__(self, stack: str) -> Stack:
+        return self.stacks[stack]
+
+    @property
+    def own(self) -> Dict[str, Stack]:
+        """The stacks that have units."""
+        return {name: stack for name, stack in self.stacks.items() if name != OTHERS}
+
+    @classmethod
+    def dense(cls, root: Any) -> "Structure":
+        """Return the Structure of an encoder or a model as it stands, nothing removed.
+
+        Args:
+            root: A stock or pruned encoder, decoder, joint network or model of ESPnet
+                (torch.nn.Module).
+        """
+        from espnet_prune.families import unit_graph
+
+        return unit_graph(root).dense
+
+    @classmethod
+    def random(cls, root: Any, seed: int, keep: float = 0.5) -> "Structure":
+        """Draw a Structure that `root` can be cut to.
+
+        A module is absent with probability (1 - keep) / 4; otherwise the share of its
+        units that stays is uniform around `keep`. The same seed gives the same draw.
+        """
+        dense, rng = cls.dense(root), _random.Random(seed)
+        spread = min(keep, 1.0 - keep)
+        drawn = {}
+        for name, stack in dense.own.items():
+            widths = {}
+            for field, counts in stack.fields():
+                vectors = [v for v in stack.price.vectors.values() if v.field == field]
+                least = max((v.least for v in vectors), default=0)
+                widths[field] = list(counts)
+                for i, size in enumerate(counts):
+                    removed = not least and rng.random() < (1.0 - keep) / 4
+                    if removed or not size:
+                        widths[field][i] = 0
+                        continue
+                    share = rng.uniform(keep - spread, keep + spread)
+                    widths[field][i] = max(1, round(size * share))
+            drawn[name] = stack.with_widths(widths)
+            drawn[name].names = {}
+        return cls({**dense.stacks, **drawn})
+
+    def widths(self) -> Dict[str, Any]:
+        """Return the widths of the only stack, or of several by name."""
+        widths = {name: stack.widths() for name, stack in self.own.items()}
+        return widths if len(widths) > 1 else next(iter(widths.values()))
+
+    def with_widths(self, widths: Mapping[str, Any]) -> "Structure":
+        """Return this Structure at other widths.
+
+        Args:
+            widths: As `widths` returns them; those of the encoder alone may be given
+                for a model, whose other stacks stay as they are.
+
+        Raises:
+            UserError: An unknown key, a kind this encoder does not have, more units
+                than there are, or none where at least one must stay.
+        """
+        own = self.own
+        if not widths:
+            return self
+        if not set(widths) & set(own):
+            first = "encoder" if "encoder" in own else next(iter(own))
+            widths = {first: widths}
+        check_keys(widths, own, "structure")
+        changed = {key: own[key].with_widths(value) for key, value in widths.items()}
+        return Structure({**self.stacks, **changed})
 
     def to_dict(self) -> Dict[str, Any]:
         """Return plain data; `from_dict` gives an equal Structure back."""
-        return {"dims": _lists(dataclasses.asdict(self.dims)), **self.widths()}
+        return {"stacks": {name: s.to_dict() for name, s in self.stacks.items()}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Structure":
-        """Build a Structure from plain data.
+        """Build a Structure from plain data, also from that of an older release.
 
         Raises:
             UserError: Missing or unknown keys, values of another type, or lists that do
                 not fit together.
         """
         data = mapping(data, "structure")
-        for key in ("dims", "kept_blocks"):
-            if key not in data:
-                raise UserError(f"structure: key '{key}' is missing")
-        dims = read_as(Dims, data["dims"], "structure: dims")
-        for key, value in dims.items():
-            if min(_numbers(value), default=0) < 0:
-                raise UserError(f"structure: dims: {key} is {value}, must be 0 or more")
-        dims = Dims(**{key: _tuples(value) for key, value in dims.items()})
-        structure = cls(**read_as(cls, {**data, "dims": dims}, "structure"))
-        for key in ("attention_heads", "linear_units"):
-            if key not in data and dims.encoder in SEQUENTIAL:
-                raise UserError(f"structure: key '{key}' is missing")
-        return structure
+        if "stacks" not in data:
+            from espnet_prune.structure_before import read_before
+
+            return read_before(data)
+        check_keys(data, ("stacks",), "structure")
+        stacks = mapping(data["stacks"], "structure: stacks")
+        return cls(
+            {
+                str(name): Stack.from_dict(stack, f"structure: {name}")
+                for name, stack in stacks.items()
+            }
+        )
 
     def save(self, path: PathLike, **provenance: Any) -> None:
         """Write `structure.json`; `provenance` says where the Structure came from."""
@@ -325,26 +360,25 @@ class Structure:
     def diff(self, other: "Structure") -> Dict[str, Tuple[Any, Any]]:
         """Return the lists that differ, as {field: (own, other's)}.
 
-        Heads that one of the two leaves open do not differ.
+        Names of units that one of the two leaves open do not differ.
         """
-        mine, theirs = self.to_dict(), other.to_dict()
-        return {
-            key: (mine.get(key), theirs.get(key))
-            for key in {**mine, **theirs}
-            if mine.get(key) != theirs.get(key)
-            and (key != "remaining_heads" or (key in mine and key in theirs))
-        }
+        found = {}
+        for name in {**self.own, **other.own}:
+            mine, theirs = (
+                s.own[name].widths() if name in s.own else {} for s in (self, other)
+            )
+            before = "" if name == "encoder" else f"{name}: "
+            for key in {**mine, **theirs}:
+                both = key in mine and key in theirs
+                if mine.get(key) != theirs.get(key) and (
+                    both or key not in REMAINING.values()
+                ):
+                    found[before + key] = (mine.get(key), theirs.get(key))
+        return found
 
     def summary(self) -> str:
-        """Return a table for people: one line per block."""
-        fields = [pair for pair in self.fields() if pair[0] in BLOCK_FIELDS]
-        lines = ["block " + " ".join(f"{field:>20}" for field, _ in fields)]
-        for i, block in enumerate(self.kept_blocks):
-            row = " ".join(f"{counts[i] or '-':>20}" for _, counts in fields)
-            lines.append(f"{block:>5} {row}")
-        for field in FRONT_FIELDS:
-            channels = getattr(self, field)
-            if channels is not None:
-                numbers = ", ".join(map(str, channels))
-                lines.append(f"{field.replace('_', ' ')}: {numbers}")
-        return "\n".join(lines)
+        """Return a table for people: one line per block of every stack."""
+        tables = {name: stack.summary() for name, stack in self.own.items()}
+        if len(tables) == 1:
+            return next(iter(tables.values()))
+        return "\n".join(f"{name}:\n{table}" for name, table in tables.items())

@@ -33,6 +33,15 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+# what modules are called in a table, where not as in ESPnet
+MODULES = {
+    "attn": "attention",
+    "cgmlp": "cgMLP",
+    "conv_module": "convolution",
+    "self_attn": "attention",
+}
+
+
 def shares(structure: Any, frames: int) -> List[Dict[str, Any]]:
     """Price every kind of unit.
 
@@ -45,25 +54,11 @@ def shares(structure: Any, frames: int) -> List[Dict[str, Any]]:
     model = CostModel(structure, frames)
     full = model.exact({})
     kinds: Dict[str, List[str]] = {}
-    for name in model.variables:
-        last = name.rsplit(".", 1)[-1]
-        kind = {"heads": "head", "units": "ffn_unit", "channels": "conv_channel"}
-        if name.startswith("embed.extractor."):
-            kinds.setdefault("wave_channel", []).append(name)
-        elif name.startswith("embed."):
-            kinds.setdefault("subsampling_channel", []).append(name)
-        elif last == "channels" and ".cgmlp." in name:
-            kinds.setdefault("cgmlp_channel", []).append(name)
-        elif last in kind:
-            kinds.setdefault(kind[last], []).append(name)
-        else:
-            label = {
-                "self_attn": "attention",
-                "attn": "attention",
-                "conv_module": "convolution",
-                "cgmlp": "cgMLP",
-            }
-            kinds.setdefault(f"{label.get(last, last)} module", []).append(name)
+    for stack in structure.own.values():
+        for name, vector in stack.price.vectors.items():
+            last = name.rpartition(".")[2]
+            label = f"{MODULES.get(last, last)} module" if vector.whole else vector.kind
+            kinds.setdefault(label, []).append(name)
     rows = []
     for kind, names in kinds.items():
         none = model.exact({name: 0 for name in names})

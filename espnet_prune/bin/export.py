@@ -65,7 +65,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     if not kept:
         raise UserError("keep_blocks: keep at least one block")
     dense = Structure.dense(model.encoder)
-    names = [dense.kept_blocks[block - 1] for block in kept]
+    names = [dense["encoder"].kept_blocks[block - 1] for block in kept]
     structure = dense.with_widths({"kept_blocks": names})
     output_dir = Path(args.output_dir)
     check_output(output_dir, structure)
@@ -73,7 +73,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
     model.encoder = cut(encoder, structure)
 
     def prove(written: Any) -> Dict[str, Any]:
-        return compare(encoder, graph, {}, written, ctc=model.ctc, kept_blocks=names)
+        blocks = {"encoder": names}
+        return compare(encoder, graph, {}, written, ctc=model.ctc, kept_blocks=blocks)
 
     provenance = {
         "method": "depth",

@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Cut an encoder to a Structure: fold masks into weights, slice, check equality."""
+"""Cut a model to a Structure: fold masks into weights, slice, check equality."""
 
 from typing import Any, Dict, Optional
 
@@ -9,21 +9,22 @@ import torch
 from torch import nn
 
 from espnet_prune.cutting.fold import fold
+from espnet_prune.families import unit_graph
 from espnet_prune.structure import Structure
-from espnet_prune.units import UnitGraph, narrow, unit_graph, unit_norms, without_masks
+from espnet_prune.units import UnitGraph, narrow, unit_norms, without_masks
 from espnet_prune.utils import UserError
 
 __all__ = ["cut", "largest"]
 
 
 def largest(
-    encoder: nn.Module, graph: UnitGraph, structure: Structure
+    root: nn.Module, graph: UnitGraph, structure: Structure
 ) -> Dict[str, torch.Tensor]:
     """Return masks that keep, per vector, the units with the largest L2 norm.
 
-    Heads that the structure names are kept by name.
+    Units that the structure names are kept by name.
     """
-    norms = unit_norms(encoder, graph)
+    norms = unit_norms(root, graph)
     masks = {}
     for unit in graph:
         mask, count = torch.zeros(unit.size), graph.count(structure, unit)
@@ -38,40 +39,42 @@ def largest(
 
 
 def cut(
-    encoder: nn.Module, structure: Structure, gates: Optional[Any] = None
+    root: nn.Module, structure: Structure, gates: Optional[Any] = None
 ) -> nn.Module:
-    """Return a smaller copy of an encoder.
+    """Return a smaller copy of an encoder, or of a model with all its stacks.
 
     Args:
-        encoder: The encoder to cut; it is left as it is.
+        root: The encoder or model to cut; it is left as it is.
         structure: How much of every module to keep.
         gates: Which units to keep: `Gates`, or masks per unit name whose soft values
             are folded into the weights. Without it the units with the largest L2
             norm stay.
 
     Returns:
-        The cut encoder, on the same device and in the same mode. It gives what the
-        masked encoder gives.
+        The cut encoder or model, on the same device and in the same mode. It gives what
+        the masked one gives.
 
     Raises:
         UserError: The structure does not fit the encoder, or the gates do not keep
             what the structure says.
     """
-    small = without_masks(encoder)
+    small = without_masks(root)
     graph = unit_graph(small)
     structure = graph.dense.with_widths(structure.widths())
     if gates is None:
         masks = largest(small, graph, structure)
     else:
         masks = graph.close(gates.masks() if hasattr(gates, "masks") else gates)
-        kept = graph.structure(masks).with_widths(
-            {"kept_blocks": structure.kept_blocks}
-        )
+        blocks = {
+            name: {"kept_blocks": stack.kept_blocks} if stack.blocks else {}
+            for name, stack in structure.own.items()
+        }
+        kept = graph.structure(masks).with_widths(blocks)
         for field, (ours, theirs) in kept.diff(structure).items():
             raise UserError(
                 f"gates keep {ours} of {field}, the structure says {theirs}; "
                 "take both from the same selection"
             )
     fold(small, graph, masks)
-    narrow(small, graph, masks, structure.kept_blocks)
+    narrow(small, graph, masks, structure)
     return small

@@ -115,7 +115,7 @@ def hand_back(
         masks: What it was cut by.
         kept_blocks: Blocks of `small`, by their numbers in `graph.dense`.
     """
-    masks, present = graph.close(masks), graph.dense.kept_blocks
+    masks, present = graph.close(masks), graph.dense["encoder"].kept_blocks
     source, target = dict(small.named_buffers()), dict(encoder.named_buffers())
     for unit in graph.of_kinds(("conv_channel",)):
         kept = masks[unit.name].nonzero().squeeze(1)

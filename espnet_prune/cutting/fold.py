@@ -10,13 +10,13 @@ from espnet_prune.units import Masks, UnitGraph
 
 
 @torch.no_grad()
-def fold(encoder: nn.Module, graph: UnitGraph, masks: Masks) -> None:
+def fold(root: nn.Module, graph: UnitGraph, masks: Masks) -> None:
     """Scale, in place, every consumer column by its unit's mask.
 
-    A module's mask scales weight and bias of its last layer. Afterwards the encoder
-    gives without masks what it gave with them (0 included).
+    A module's mask scales weight and bias of its last layer. Afterwards the encoder or
+    model gives without masks what it gave with them (0 included).
     """
-    state = {**dict(encoder.named_parameters()), **dict(encoder.named_buffers())}
+    state = {**dict(root.named_parameters()), **dict(root.named_buffers())}
     for unit in graph:
         mask = masks[unit.name].to(next(iter(state.values())).device)
         if bool((mask == 1).all()):

@@ -11,10 +11,10 @@ import torch
 
 from espnet_prune.cutting import cut
 from espnet_prune.cutting.verify import compare
+from espnet_prune.families import unit_graph
 from espnet_prune.measure.cost import cost
 from espnet_prune.models import load_model
 from espnet_prune.structure import Structure
-from espnet_prune.units import unit_graph
 from espnet_prune.utils import UserError, write_json
 
 

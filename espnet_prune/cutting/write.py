@@ -17,8 +17,9 @@ import torch
 
 from espnet_prune.cutting import cut
 from espnet_prune.cutting.batch_norm import hand_back, refresh_if_better
-from espnet_prune.cutting.stock import encoder_config
+from espnet_prune.cutting.stock import stack_config
 from espnet_prune.cutting.verify import compare, require_equal
+from espnet_prune.families import unit_graph
 from espnet_prune.measure.summary import costs
 from espnet_prune.models import load_model, save_model
 from espnet_prune.select.selection import (
@@ -28,7 +29,6 @@ from espnet_prune.select.selection import (
     weights_of,
 )
 from espnet_prune.structure import Structure
-from espnet_prune.units import unit_graph
 from espnet_prune.utils import sha256, write_json, write_yaml
 
 UTTERANCES = 8  # training utterances in one draw for the batch norm statistics
@@ -64,7 +64,7 @@ def write_cut(
         UserError: The two are not equal; nothing was written.
     """
     config = dict(config)
-    config["encoder"], config["encoder_conf"] = encoder_config(
+    config["encoder"], config["encoder_conf"] = stack_config(
         config["encoder"], config.get("encoder_conf") or {}, dense, structure
     )
     # what was only for training the dense model must not be repeated by a reader
@@ -116,14 +116,15 @@ def run(args: argparse.Namespace) -> None:
     masks, structure = selection.masks, selection.structure
     small = cut(encoder, structure, masks)
     structure = Structure.dense(small)  # the heads that stay are named now
-    model.encoder, kept = small, structure.kept_blocks
+    model.encoder, kept = small, structure["encoder"].kept_blocks
     most = UTTERANCES * args.refresh_batches
     norms = refresh_if_better(model, config, most, args.seed)
     hand_back(small, encoder, graph, masks, kept)
 
     def prove(written: Any) -> Dict[str, Any]:
+        blocks = {"encoder": kept}
         found = compare(
-            encoder, graph, masks, written, args.trials, args.seed, model.ctc, kept
+            encoder, graph, masks, written, args.trials, args.seed, model.ctc, blocks
         )
         done = args.refresh_batches if norms["refreshed"] else 0
         return {**found, "refreshed_batches": done, "batch_norm": norms}

@@ -13,10 +13,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import torch
 from torch import nn
 
+from espnet_prune.families import unit_graph
 from espnet_prune.measure.cost import cost
-from espnet_prune.measure.latency import measure_latency
+from espnet_prune.measure.latency import input_of, measure_latency
 from espnet_prune.reader import read_as
-from espnet_prune.structure import Structure
 from espnet_prune.units.blocks import check_blocks, with_blocks
 from espnet_prune.utils import PathLike, UserError, read_json, sha256, write_json
 
@@ -83,18 +83,18 @@ def measure_depths(
     Returns:
         The depths, deepest first.
     """
-    dense = Structure.dense(encoder)
+    graph = unit_graph(encoder)
+    dense = graph.dense
     views, macs = {}, {}
     for depth, (kept, _) in errors.items():
         place = [block - 1 for block in kept]
         views[str(depth)] = _WithCtc(with_blocks(encoder, place), ctc)
-        names = [dense.kept_blocks[i] for i in place]
+        names = [dense["encoder"].kept_blocks[i] for i in place]
         macs[depth] = cost(dense.with_widths({"kept_blocks": names}), frames).macs
     times = measure_latency(
         views,
         frames=frames,
-        input_size=dense.dims.input_size,
-        frame_samples=dense.dims.frame_samples,
+        **input_of(graph),
         runs=runs,
     )
     return [

@@ -17,7 +17,7 @@ from espnet_prune.distill.capture import Capture
 from espnet_prune.distill.config import DistillConf
 from espnet_prune.distill.projections import Projections
 from espnet_prune.distill.teacher import Teacher, TeacherOutput, load_teacher
-from espnet_prune.structure import BLOCK_FIELDS, Structure
+from espnet_prune.structure import Structure, block_lists
 from espnet_prune.train.extensions import Extension
 from espnet_prune.train.hooks import SideState, TrainHook
 from espnet_prune.train.loss_means import LossMix
@@ -56,7 +56,7 @@ class DistillHook(TrainHook):
     ):
         self.conf, number = conf, len(student.encoder.encoders)
         self.kept_blocks = (widths or {}).get("kept_blocks")
-        lists = [v for k, v in (widths or {}).items() if k in BLOCK_FIELDS and v]
+        lists = block_lists(widths or {}).values()
         alive = [any(row) for row in zip(*lists)]
         self.existing = alive if len(alive) == number else None
         layers: List[int] = []
@@ -295,7 +295,7 @@ def _widths(args: argparse.Namespace) -> Mapping[str, Any]:
     widths = (args.encoder_conf or {}).get("structure")
     beside = Path(getattr(args, "base_config", None) or "").parent / "structure.json"
     if not widths and getattr(args, "base_config", None) and beside.is_file():
-        widths = Structure.load(beside).widths()
+        widths = Structure.load(beside)["encoder"].widths()
     return widths or {}
 
 

@@ -7,7 +7,8 @@ import logging
 from typing import Any, Optional
 
 from espnet_prune.encoders.stochastic_depth import Rate, block_rates, set_rates
-from espnet_prune.units import narrow, unit_graph
+from espnet_prune.families import unit_graph
+from espnet_prune.units import narrow
 from espnet_prune.utils import UserError
 
 
@@ -82,10 +83,11 @@ class Prunable:
             # which units stay does not matter: the weights are loaded afterwards
             graph = unit_graph(self)
             wanted = graph.dense.with_widths(structure)
-            if graph.dense.remaining_heads and wanted.remaining_heads is None:
+            own, kept = graph.dense["encoder"].names, wanted["encoder"].names
+            if own.keys() - kept.keys():
                 raise UserError(
                     "structure: remaining_heads is missing, and attention_heads alone "
                     "does not say which heads of WavLM these are; take structure from "
                     "the cut model's config.yaml"
                 )
-            narrow(self, graph, graph.first(wanted), wanted.kept_blocks)
+            narrow(self, graph, graph.first(wanted), wanted)

@@ -160,8 +160,8 @@ def dense_row(path: Path, assumed: Assumed) -> Tuple[Dict, Any, Dict, Forecast]:
 def front_end(dense: Any, frames: int) -> int:
     """Return the MACs of the convolutions before the blocks."""
     model = CostModel(dense, frames)
-    front = [name for name, part in model.parts.items() if part == "cnn"]
-    return model.exact({}, "cnn").macs if front else 0
+    front = [name for name, part in model.parts.items() if part == "front"]
+    return model.exact({}, "front").macs if front else 0
 
 
 def prune_row(

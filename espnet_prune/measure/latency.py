@@ -14,6 +14,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Union
 import torch
 from torch import nn
 
+from espnet_prune.units.graph import UnitGraph
+
 
 class Latency(NamedTuple):
     """Encoder time of one model for one utterance.
@@ -27,6 +29,17 @@ class Latency(NamedTuple):
     min_ms: float
     median_ms: float
     runs: int
+
+
+def input_of(graph: UnitGraph) -> Dict[str, int]:
+    """Return the arguments of `measure_latency` that say what an encoder takes.
+
+    Args:
+        graph: Its units.
+    """
+    clock = graph.dense["encoder"].price.clock
+    size = graph.places["encoder"].input_size
+    return {"input_size": size, "frame_samples": clock.samples}
 
 
 def measure_latency(

@@ -75,22 +75,21 @@ def measure(
     Raises:
         UserError: A checkpoint does not fit its config.
     """
+    from espnet_prune.families import unit_graph
     from espnet_prune.measure.cost import cost
     from espnet_prune.measure.duration import frames_of
-    from espnet_prune.measure.latency import as_json, measure_latency
+    from espnet_prune.measure.latency import as_json, input_of, measure_latency
     from espnet_prune.models import load_model
-    from espnet_prune.structure import Structure
 
     loaded = {row.name: load_model(row.config, row.model) for row in rows}
     models = {name: model for name, (model, _) in loaded.items()}
     lengths = {name: frames or frames_of(conf) for name, (_, conf) in loaded.items()}
-    structures = {n: Structure.dense(m.encoder) for n, m in models.items()}
-    dims = structures[rows[0].name].dims
+    graphs = {name: unit_graph(model.encoder) for name, model in models.items()}
+    structures = {name: graph.dense for name, graph in graphs.items()}
     latency = runs and measure_latency(
         {name: model.encoder for name, model in models.items()},
         frames=lengths,
-        input_size=dims.input_size,
-        frame_samples=dims.frame_samples,
+        **input_of(graphs[rows[0].name]),
         runs=runs,
     )
     result = []

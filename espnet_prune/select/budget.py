@@ -1,16 +1,18 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Budgets: what an encoder, or a part of it, may cost.
+"""Budgets: what an encoder, a decoder or a whole model may cost, or a part of it.
 
 A budget is a set of targets, each an upper bound on one cost:
 
     {kind: params, sparsity: 0.5}                    the whole encoder
-    {kind: params, cnn: 0.4, transformer: 0.6}       a target per part
+    {kind: params, of: model, sparsity: 0.5}         of: encoder, decoder, joint, model
+    {kind: params, front: 0.4, blocks: 0.6}          a target per part of the encoder
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    all at once
 
 The parts are those of `espnet_prune.measure.cost`; they share no unit, so that each is
-brought to its target on its own. A part that no target covers is left whole. L0
+brought to its target on its own. A part that no target covers is left whole. Those of a
+model are counted with everything in it, CTC layer and embeddings too. L0
 selection leads every target to equality as far as they go together; what is selected
 in the end costs at most what each target allows, and comes within its tolerance for at
 least the one that binds.
@@ -19,7 +21,15 @@ least the one that binds.
 import dataclasses
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
-from espnet_prune.measure.cost import PARTS, WHOLE, CostModel, cost
+from espnet_prune.measure.cost import (
+    BEFORE,
+    MODEL,
+    PARTS,
+    WHOLE,
+    CostModel,
+    cost,
+    covers,
+)
 from espnet_prune.structure import Structure
 from espnet_prune.units import Unit, UnitGraph
 from espnet_prune.utils import UserError, check_keys
@@ -33,8 +43,10 @@ UNIT_KINDS = (
     "cgmlp_channel",
     "subsampling_channel",
     "wave_channel",
+    "joint_unit",
     "module",
 )
+OF = (WHOLE, "decoder", "joint", MODEL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Target:
         sparsity: Share of the dense cost that is removed, 0 to 1.
         frames: Length in input frames at which MACs are counted; see `with_frames`.
             Parameters do not depend on it.
-        part: "cnn", "transformer", or "encoder" for both.
+        part: "front", "blocks", "encoder" for both, "decoder", "joint" or "model".
     """
 
     kind: str = "params"
@@ -56,16 +68,21 @@ class Target:
 
     def __str__(self) -> str:
         words = f"sparsity {self.sparsity} of {self.kind}"
-        return words if self.part == WHOLE else f"{words} of the {self.part} part"
+        if self.part == WHOLE:
+            return words
+        return f"{words} of the {self.part}{' part' * (self.part in PARTS)}"
 
     def covers(self, part: str) -> bool:
         """Say whether units of a part count."""
-        return self.part in (WHOLE, part)
+        return covers(self.part, part)
 
     def conf(self) -> Dict[str, Any]:
         """Return the target as a configuration writes it."""
-        key = "sparsity" if self.part == WHOLE else self.part
-        return {"kind": self.kind, key: self.sparsity, "frames": self.frames}
+        own = {"kind": self.kind, "frames": self.frames}
+        if self.part in PARTS:
+            return {**own, self.part: self.sparsity}
+        of = {} if self.part == WHOLE else {"of": self.part}
+        return {**own, **of, "sparsity": self.sparsity}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +127,7 @@ class Budget:
 
     @property
     def names(self) -> List[str]:
-        """Short names of the targets, each once: "params", "cnn_macs", ..."""
+        """Short names of the targets, each once: "params", "front_macs", ..."""
         parts = [t.kind if t.part == WHOLE else f"{t.part}_{t.kind}" for t in self]
         return [
             f"{name}_{target.frames}" if parts.count(name) > 1 else name
@@ -186,13 +203,21 @@ def _read(conf: Any) -> List[Target]:
         raise UserError(
             f"budget: {conf!r} is not a mapping such as {{kind: params, sparsity: 0.5}}"
         )
-    check_keys(conf, ("kind", "sparsity", "frames", *PARTS), "budget")
+    check_keys(conf, ("kind", "of", "sparsity", "frames", *PARTS, *BEFORE), "budget")
     kind, frames = conf.get("kind", "params"), conf.get("frames", 1000)
     if kind not in KINDS:
         raise UserError(f"budget: kind '{kind}' is not one of {KINDS}")
     if isinstance(frames, bool) or not isinstance(frames, int) or frames < 20:
         raise UserError(f"budget: frames {frames!r} must be at least 20")
-    shares = {part: conf[part] for part in PARTS if part in conf}
+    of = conf.get("of", WHOLE)
+    if of not in OF:
+        raise UserError(f"budget: of '{of}' is not one of {OF}")
+    shares = {part: conf[part] for part in (*PARTS, *BEFORE) if part in conf}
+    if shares and of != WHOLE:
+        raise UserError(
+            f"budget: {min(shares)} is a part of the encoder; leave of: {of} out, or "
+            "give a list of both"
+        )
     if shares and "sparsity" in conf:
         raise UserError(
             f"budget: sparsity is that of the whole encoder and {min(shares)} that of "
@@ -206,7 +231,7 @@ def _read(conf: Any) -> List[Target]:
                 "0.5 to remove half"
             )
     return [
-        Target(kind, share, frames, key if key in PARTS else WHOLE)
+        Target(kind, share, frames, of if key == "sparsity" else BEFORE.get(key, key))
         for key, share in shares.items()
     ]
 
@@ -273,8 +298,13 @@ class Pricing:
     def units(self, kinds: Sequence[str]) -> List[Unit]:
         """Return the units of some kinds, in parts that a target covers."""
         found = self.graph.of_kinds(tuple(kinds))
-        covered = {p for p in PARTS if any(t.covers(p) for t in self.budget)}
+        covered = {p for p in self.leaves if any(t.covers(p) for t in self.budget)}
         return [unit for unit in found if self.parts[unit.name] in covered]
+
+    @property
+    def leaves(self) -> List[str]:
+        """The parts that units belong to; they share none."""
+        return list(dict.fromkeys(self.parts.values()))
 
 
 def loosely_met(
@@ -293,7 +323,7 @@ def loosely_met(
     reached = budget.reached(dense, kept)
     fills = [(1.0 - r) / (1.0 - t.sparsity) for r, t in zip(reached, budget)]
     sentences = []
-    for part in PARTS:
+    for part in dict.fromkeys(CostModel(dense).parts.values()):
         rows = [row for row in zip(fills, reached, budget) if row[2].covers(part)]
         if not rows:
             continue
@@ -332,10 +362,11 @@ def check_reachable(
         raise UserError(f"round_to {round_to!r} must be a positive number of units")
     pricing = Pricing(graph, budget)
     for target in budget:
-        if target.part != WHOLE and target.part not in pricing.parts.values():
+        if not any(target.covers(part) for part in pricing.leaves):
+            what = "encoder" if target.part in (WHOLE, *PARTS) else "model"
             raise UserError(
                 f"budget: {target.part} {target.sparsity} cannot be reached; this "
-                f"encoder has no units in that part, so leave {target.part} out"
+                f"{what} has no units in that part, so leave {target.part} out"
             )
     rows = zip(budget, pricing.floor(kinds, round_to), pricing.limits, pricing.full)
     for target, left, limit, full in rows:
@@ -356,9 +387,11 @@ def held_up(
     if fixed:
         return f"units of kind {', '.join(fixed)} are not pruned"
     reasons = []
-    if any(unit.minimum for unit in units):
+    if any(unit.minimum and unit.block is None for unit in units):
         kept = max(least(unit, round_to) for unit in units)
         reasons.append(f"every convolution of the front end keeps {kept} channel(s)")
-    if target.part != "cnn":
+    if target.part == MODEL:
+        reasons.append("embeddings, output layers and norms stay")
+    elif target.part != "front":
         reasons.append("norms and other layers without units stay")
     return " and ".join(reasons)

@@ -10,10 +10,11 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from torch import nn
 
+from espnet_prune.families import unit_graph
 from espnet_prune.measure.duration import frames_of
 from espnet_prune.select.budget import Budget, Pricing, unit_kinds, with_frames
 from espnet_prune.select.methods import Method, get_method
-from espnet_prune.units import UnitGraph, unit_graph
+from espnet_prune.units import UnitGraph
 
 
 def root_of(model: nn.Module, budget: Budget) -> nn.Module:

@@ -20,7 +20,7 @@ from typing import (
 
 import torch
 
-from espnet_prune.measure.cost import PARTS, WHOLE
+from espnet_prune.measure.cost import MODEL, WHOLE, covers
 from espnet_prune.select.budget import TOLERANCE, Budget, Pricing, least
 from espnet_prune.units import UnitGraph
 
@@ -70,10 +70,10 @@ def project(
     state = _State(pricing)
     order = _removal_order(graph, scores, round_to)
     gone: Set[Group] = set()
-    for part in (*PARTS, WHOLE):
+    for part in dict.fromkeys((*pricing.leaves, WHOLE, MODEL)):
         targets = [i for i, target in enumerate(budget) if target.part == part]
         if targets:
-            rest = [g for g in order if part in (WHOLE, pricing.parts[g.name])]
+            rest = [g for g in order if covers(part, pricing.parts[g.name])]
             rest = [group for group in rest if group not in gone]
             gone.update(rest[: _fewest(state, gone, rest, targets)])
     left = _use_up(state, [group for group in order if group in gone])
@@ -247,7 +247,7 @@ def _use_up(state: _State, gone: List[Group]) -> List[Group]:
                 tried.add(key)
             stay.append(group)
         left = stay
-        short = {part for part in PARTS if state.fill(part) < 1.0}
+        short = {part for part in state.pricing.leaves if state.fill(part) < 1.0}
         for group in lost:
             key = (group.name, len(group.units))
             if key in tried or parts[group.name] not in short:
@@ -277,7 +277,7 @@ def _trade(state: _State, order: List[Group], gone: Set[Group]) -> List[Group]:
     Returns:
         The groups that are gone now, the first to go first.
     """
-    for part in PARTS:
+    for part in state.pricing.leaves:
         start = min(state.fill(part), 1.0)
         if start >= 1.0:
             continue

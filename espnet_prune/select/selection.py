@@ -30,14 +30,15 @@ class Selection:
         graph: Units of the module with nothing removed.
         masks: 0, 1 or a soft value for every unit, by name; one that is not named
             is 1.
-        kept_blocks: Blocks that stay, by their numbers in `graph.dense`; None for all.
+        kept_blocks: Blocks of every stack that stay, by their numbers in `graph.dense`;
+            those of a stack that is not named all stay.
         weights: All weights of the model, where the selection has changed them.
         record: What structure.json says of its origin.
     """
 
     graph: UnitGraph
     masks: Masks
-    kept_blocks: Optional[List[int]] = None
+    kept_blocks: Mapping[str, List[int]] = dataclasses.field(default_factory=dict)
     weights: Optional[Mapping[str, torch.Tensor]] = None
     record: Dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -47,10 +48,8 @@ class Selection:
     @property
     def structure(self) -> Structure:
         """What remains: counted from the masks, so that the two cannot disagree."""
-        found = self.graph.structure(self.masks)
-        if self.kept_blocks is None:
-            return found
-        return found.with_widths({"kept_blocks": self.kept_blocks})
+        blocks = {k: {"kept_blocks": list(v)} for k, v in self.kept_blocks.items()}
+        return self.graph.structure(self.masks).with_widths(blocks)
 
     def save(self, folder: PathLike) -> None:
         """Write structure.json, masks.pth, and weights.pth if weights have changed.
@@ -81,7 +80,8 @@ class Selection:
         masks = load_tensors(folder / MASKS)
         record = read_json(folder / STRUCTURE).get("provenance", {})
         try:
-            found = cls(graph, masks, stored.kept_blocks, record=record)
+            blocks = {k: s.kept_blocks for k, s in stored.own.items() if s.blocks}
+            found = cls(graph, masks, blocks, record=record)
         except KeyError as error:
             raise UserError(
                 f"{folder / MASKS}: {error.args[0]}; it is of another model, select "

@@ -62,6 +62,7 @@ def cgmlp_units(name: str, cgmlp: Any, index: int, norm: Optional[str]) -> List[
         point=MaskPoint(out, "pre"),
         field=field,
         index=index,
+        block=index,
         producers=tuple(producers),
         consumers=(Slice(f"{out}.weight", 1),),
         module=name,

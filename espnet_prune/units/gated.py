@@ -113,20 +113,13 @@ class GatedAttention(MultiHeadedAttention):
         )
         return self.linear_out(context.transpose(1, 2).flatten(2))
 
+    def keep_units(self, kept: torch.Tensor) -> None:
+        """Note which heads are left: their positions (n,) among those that are here."""
+        self.heads = [self.heads[i] for i in kept.tolist()]
+
     def _gates(self, parts: torch.Tensor) -> torch.Tensor:
         """Return the factor (N, h, T, 1) of every head for its input (N, h, T, k)."""
         logits = self.gate(parts).unflatten(-1, (2, 4)).sum(-1)
         update, reset = torch.sigmoid(logits).split(1, dim=-1)
         scale = self.gate_scale[:, None, None]
         return update * (reset * scale - 1.0) + 2.0
-
-
-def keep_heads(attention: nn.Module, kept: torch.Tensor) -> None:
-    """Note which of its heads an attention keeps; only WavLM's has to know.
-
-    Args:
-        attention: Any attention.
-        kept: Positions among the heads that it has (n,).
-    """
-    if isinstance(attention, GatedAttention):
-        attention.heads = [attention.heads[i] for i in kept.tolist()]

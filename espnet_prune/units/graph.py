@@ -10,11 +10,12 @@ a whole module scales a bias too, because it multiplies the module's output.
 """
 
 import dataclasses
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
-from espnet_prune.structure import FRONT_FIELDS, Structure
+from espnet_prune.price import Term, Vector
+from espnet_prune.structure import REMAINING, Structure
 
 Masks = Mapping[str, torch.Tensor]
 
@@ -57,20 +58,25 @@ class Unit:
     """A vector of like units: the heads of one attention, one FFN's units, ...
 
     Attributes:
-        name: Name in the graph; a mask of `size` entries is addressed by it.
+        name: Name in the graph; a mask of `size` entries is addressed by it. It begins
+            with the stack, for all but the encoder's.
         kind: "head", "ffn_unit", "conv_channel", "cgmlp_channel",
-            "subsampling_channel", "wave_channel" or "module".
+            "subsampling_channel", "wave_channel", "joint_unit" or "module".
         size: Number of units in the vector; 1 for a whole module.
         point: Where its mask multiplies.
         field: List of the Structure that counts it; for a module, its units' list.
         index: Position in that list.
+        block: Position of its block, or None in a front end.
         producers: Slices that go with a unit.
         consumers: Slices that go with a unit and take its soft value.
         scaled: Tensors that a module's soft value multiplies.
         norm: Norm that goes with a module, if any.
         module: Name of the whole module's unit, if the module can be removed.
-        also: Where else a mask acts, because closed units are mixed into others
+        also: Where else a mask acts, because removed units are mixed into others
             before `point`.
+        path: Path of a whole module.
+        extra: What it costs beside its weights, such as the products of attention.
+        stack: The stack that it is in.
     """
 
     name: str
@@ -79,12 +85,16 @@ class Unit:
     point: MaskPoint
     field: str
     index: int
+    block: Optional[int] = None
     producers: Tuple[Slice, ...] = ()
     consumers: Tuple[Slice, ...] = ()
     scaled: Tuple[str, ...] = ()
     norm: Optional[str] = None
     module: Optional[str] = None
     also: Tuple[MaskPoint, ...] = ()
+    path: str = ""
+    extra: Tuple[Term, ...] = ()
+    stack: str = "encoder"
 
     @property
     def points(self) -> Tuple[MaskPoint, ...]:
@@ -96,18 +106,80 @@ class Unit:
         """How many units must stay: none if the module can go, else one."""
         return 0 if self.kind == "module" or self.module else 1
 
+    def vector(self) -> Vector:
+        """Return what counting and pricing need of it."""
+        return Vector(
+            self.field,
+            self.index,
+            self.size,
+            self.minimum,
+            self.block,
+            self.kind,
+        )
+
+    def inside(self, stack: str, prefix: str) -> "Unit":
+        """Return the unit as seen from a model of which its stack is a part.
+
+        Args:
+            stack: Name of the stack.
+            prefix: Path of the stack in the model, with a dot at its end, or "".
+        """
+
+        def named(name: Optional[str]) -> Optional[str]:
+            return name if stack == "encoder" or name is None else f"{stack}.{name}"
+
+        def moved(things: Sequence[Any], key: str) -> Tuple:
+            return tuple(
+                dataclasses.replace(t, **{key: prefix + getattr(t, key)})
+                for t in things
+            )
+
+        return dataclasses.replace(
+            self,
+            name=named(self.name),
+            module=named(self.module),
+            point=moved([self.point], "module")[0],
+            also=moved(self.also, "module"),
+            producers=moved(self.producers, "tensor"),
+            consumers=moved(self.consumers, "tensor"),
+            scaled=tuple(prefix + name for name in self.scaled),
+            norm=self.norm and prefix + self.norm,
+            path=self.path and prefix + self.path,
+            stack=stack,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a stack is, and who knows it.
+
+    Attributes:
+        family: Its family.
+        path: Its path in the root of the graph; "" if it is the root.
+        blocks: Name, in the stack, of its blocks; "" without blocks.
+        input_size: Width of its input.
+    """
+
+    family: Any
+    path: str = ""
+    blocks: str = ""
+    input_size: int = 0
+
 
 class UnitGraph:
-    """All units of one encoder.
+    """All units of an encoder, or of all stacks of a model.
 
     Args:
         units: The units; a module's unit stands before its parts.
-        dense: Structure of the encoder with nothing removed.
+        dense: Structure with nothing removed.
+        places: Where the stacks are, by name.
     """
 
-    def __init__(self, units: List[Unit], dense: Structure) -> None:
+    def __init__(
+        self, units: List[Unit], dense: Structure, places: Mapping[str, Place]
+    ) -> None:
         self.units: Dict[str, Unit] = {unit.name: unit for unit in units}
-        self.dense = dense
+        self.dense, self.places = dense, dict(places)
 
     def __iter__(self) -> Iterator[Unit]:
         return iter(self.units.values())
@@ -153,25 +225,25 @@ class UnitGraph:
         Raises:
             UserError: A vector that must keep a unit keeps none.
         """
-        widths = self.dense.widths()
-        for unit in self:
-            if unit.kind != "module":
-                widths[unit.field][unit.index] = 0
-        for name, mask in self.close(masks).items():
-            unit = self.units[name]
-            if unit.kind != "module":
+        closed, found = self.close(masks), {}
+        for name, stack in self.dense.own.items():
+            widths = stack.widths()
+            for unit in self:
+                if unit.stack != name or unit.kind == "module":
+                    continue
+                mask = closed[unit.name]
                 widths[unit.field][unit.index] = int((mask != 0).sum())
-            if unit.kind == "head" and self.dense.remaining_heads is not None:
-                heads = self.dense.remaining_heads[unit.index]
-                widths["remaining_heads"][unit.index] = [
-                    head for head, kept in zip(heads, mask.tolist()) if kept
-                ]
-        return self.dense.with_widths(widths)
+                if unit.field in stack.names:
+                    names = stack.names[unit.field][unit.index]
+                    kept = [n for n, stays in zip(names, mask.tolist()) if stays]
+                    widths[REMAINING[unit.field]][unit.index] = kept
+            found[name] = stack.with_widths(widths)
+        return Structure({**self.dense.stacks, **found})
 
     def first(self, structure: Structure) -> Dict[str, torch.Tensor]:
         """Return masks that keep the first units of every vector.
 
-        Heads that the Structure names are kept by name.
+        Units that the Structure names are kept by name.
         """
         masks = {}
         for unit in self:
@@ -184,28 +256,34 @@ class UnitGraph:
         return masks
 
     def named(self, structure: Structure, unit: Unit) -> Optional[List[int]]:
-        """Return the positions of the heads that a Structure names, if it does.
+        """Return the positions of the units that a Structure names, if it does.
 
-        Only WavLM's heads have names, see `Structure`.
+        Only WavLM's heads have names, see `Stack`.
         """
-        names, dense = structure.remaining_heads, self.dense.remaining_heads
-        if unit.kind != "head" or names is None or dense is None:
+        own, dense = structure[unit.stack], self.dense[unit.stack]
+        if unit.kind == "module" or unit.field not in own.names:
             return None
-        block = self.dense.kept_blocks[unit.index]
-        if block not in structure.kept_blocks:
+        if unit.field not in dense.names:
+            return None
+        position = self._position(structure, unit)
+        if position is None:
             return []
-        kept = names[structure.kept_blocks.index(block)]
-        return [dense[unit.index].index(head) for head in kept]
+        before = dense.names[unit.field][unit.index]
+        return [before.index(name) for name in own.names[unit.field][position]]
 
     def count(self, structure: Structure, unit: Unit) -> int:
         """Return how many units of a vector a Structure keeps; 0 in a lost block."""
-        counts = dict(structure.fields())[unit.field]
-        if unit.field in FRONT_FIELDS:
-            return counts[unit.index]
-        block = self.dense.kept_blocks[unit.index]
-        if block not in structure.kept_blocks:
-            return 0
-        return counts[structure.kept_blocks.index(block)]
+        own = structure[unit.stack]
+        if unit.block is None:
+            return own.front[unit.field][unit.index]
+        position = self._position(structure, unit)
+        return 0 if position is None else own.blocks[unit.field][position]
+
+    def _position(self, structure: Structure, unit: Unit) -> Optional[int]:
+        """Return where a unit's block stands in a Structure; None if it is lost."""
+        name = self.dense[unit.stack].kept_blocks[unit.block]
+        kept = structure[unit.stack].kept_blocks
+        return kept.index(name) if name in kept else None
 
     def summary(self) -> str:
         """Return a table for people: kind, vectors, units."""

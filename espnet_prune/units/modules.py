@@ -3,7 +3,7 @@
 
 """Units of every kind of module that ESPnet encoders are made of."""
 
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from torch import nn
@@ -11,12 +11,19 @@ from torch import nn
 from espnet_prune.compat import (
     Conv1dLinear,
     ConvolutionModule,
+    LegacyRelPositionMultiHeadedAttention,
     MultiHeadedAttention,
     MultiLayeredConv1d,
     PositionwiseFeedForward,
+    RelPositionMultiHeadedAttention,
 )
+from espnet_prune.price import FRAME
 from espnet_prune.units.gated import GatedAttention
 from espnet_prune.units.graph import MaskPoint, Slice, Unit
+from espnet_prune.units.pricing import extra
+
+# uses beside "once per frame": pairs of frames, positions, and pairs of both
+PAIRS, STEPS, PAIRS_OF_STEPS = "pairs", "steps", "pairs_of_steps"
 
 FEED_FORWARDS = (PositionwiseFeedForward, MultiLayeredConv1d, Conv1dLinear)
 
@@ -40,8 +47,10 @@ def module_unit(
         point=MaskPoint(name, "post"),
         field=field,
         index=index,
+        block=index,
         scaled=(f"{name}.{out}.weight", f"{name}.{out}.bias"),
         norm=norm,
+        path=name,
     )
 
 
@@ -51,6 +60,7 @@ def attention_units(
     index: int,
     norm: Optional[str],
     removable: bool = True,
+    field: str = "attention_heads",
 ) -> List[Unit]:
     """Return the units of an attention: itself, and its heads."""
     if not isinstance(attention, MultiHeadedAttention):
@@ -66,7 +76,8 @@ def attention_units(
         producers.append(Slice(f"{name}.pos_bias_v", 0))
     if isinstance(attention, GatedAttention):
         producers.append(Slice(f"{name}.gate_scale", 0))
-    field = "attention_heads"
+    present = (name, f"{name}.heads") if removable else (f"{name}.heads",)
+    products = extra(present, **_products(attention))
     heads = Unit(
         name=f"{name}.heads",
         kind="head",
@@ -74,13 +85,38 @@ def attention_units(
         point=MaskPoint(f"{name}.linear_out", "pre", -1, k),
         field=field,
         index=index,
+        block=index,
         producers=tuple(producers),
         consumers=(Slice(f"{name}.linear_out.weight", 1, k),),
         module=name if removable else None,
+        extra=(products,),
     )
     if not removable:
         return [heads]
     return [module_unit(name, field, index, "linear_out", norm), heads]
+
+
+def _products(attention: nn.Module) -> Dict[str, int]:
+    """Return the MACs of one head's products, by use: scores and weighted values."""
+    k = attention.d_k
+    if isinstance(attention, LegacyRelPositionMultiHeadedAttention):
+        return {PAIRS: 3 * k}
+    if isinstance(attention, RelPositionMultiHeadedAttention):
+        return {PAIRS: 2 * k, PAIRS_OF_STEPS: k}
+    if isinstance(attention, GatedAttention):
+        return {PAIRS: 2 * k, FRAME: 8 * k}
+    return {PAIRS: 2 * k}
+
+
+def attention_uses(name: str, attention: nn.Module) -> Dict[str, Optional[str]]:
+    """Return how often weights of an attention are used, where not once per frame."""
+    if isinstance(attention, LegacyRelPositionMultiHeadedAttention):
+        return {}
+    if isinstance(attention, RelPositionMultiHeadedAttention):
+        return {f"{name}.linear_pos": STEPS}
+    if isinstance(attention, GatedAttention):
+        return {f"{name}.gate": None}  # one layer for all heads, see `_products`
+    return {}
 
 
 def feed_forward_units(
@@ -98,6 +134,7 @@ def feed_forward_units(
         point=MaskPoint(f"{name}.w_2", "pre", dim),
         field=field,
         index=index,
+        block=index,
         producers=(Slice(f"{name}.w_1.weight", 0), Slice(f"{name}.w_1.bias", 0)),
         consumers=(Slice(f"{name}.w_2.weight", 1),),
         module=name,
@@ -134,6 +171,7 @@ def convolution_units(
         point=MaskPoint(f"{name}.pointwise_conv2", "pre", 1),
         field="conv_channels",
         index=index,
+        block=index,
         producers=tuple(producers),
         consumers=(Slice(f"{name}.pointwise_conv2.weight", 1),),
         module=name,

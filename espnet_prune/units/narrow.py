@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Take units out of an encoder: slice the tensors, rewrite the sizes."""
+"""Take units out of a model: slice the tensors, rewrite the sizes."""
 
 from typing import Dict, Iterable, List, Sequence, Tuple
 
@@ -9,47 +9,45 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import MultiHeadedAttention, MultiSequential
+from espnet_prune.structure import Structure
 from espnet_prune.units.blocks import kept_after
-from espnet_prune.units.branches import close_merge
-from espnet_prune.units.gated import keep_heads
 from espnet_prune.units.graph import Masks, Slice, UnitGraph
 from espnet_prune.units.modules import Removed
 from espnet_prune.utils import UserError
 
 
 def narrow(
-    encoder: nn.Module, graph: UnitGraph, masks: Masks, kept_blocks: List[int]
+    root: nn.Module, graph: UnitGraph, masks: Masks, structure: Structure
 ) -> None:
     """Remove, in place, every unit whose mask is 0 and every block not kept.
 
     Args:
-        encoder: The encoder that `graph` was made of.
+        root: The encoder or model that `graph` was made of.
         graph: Its units.
         masks: Mask per unit name, (size,); made consistent here.
-        kept_blocks: Indices (in the dense model) of the blocks that stay.
+        structure: Says which blocks stay.
 
     Raises:
         UserError: Blocks are dropped beside intermediate CTC in a way that would
             change the function.
     """
     masks = graph.close(masks)
-    state = dict(encoder.named_parameters())
-    state.update(encoder.named_buffers())
+    state = dict(root.named_parameters())
+    state.update(root.named_buffers())
     slices: Dict[Tuple[str, int], List[Tuple[Slice, torch.Tensor]]] = {}
     for unit in graph:
         kept = masks[unit.name].nonzero().squeeze(1)
         if unit.kind == "module":
             if not len(kept):
-                _replace(encoder, unit.name, Removed())
+                _replace(root, unit.path, Removed())
                 if unit.norm:
-                    _replace(encoder, unit.norm, nn.Identity())
+                    _replace(root, unit.norm, nn.Identity())
             continue
         if len(kept) in (0, unit.size):
             continue  # gone with its module, or whole
-        if unit.kind == "head":
-            keep_heads(
-                encoder.get_submodule(unit.point.module.rpartition(".")[0]), kept
-            )
+        owner = root.get_submodule(unit.point.module.rpartition(".")[0])
+        if hasattr(owner, "keep_units"):
+            owner.keep_units(kept)
         for part in unit.producers + unit.consumers:
             slices.setdefault((part.tensor, part.dim), []).append((part, kept))
     for (name, dim), parts in slices.items():
@@ -58,24 +56,29 @@ def narrow(
         state[name] = (
             state[name].detach().index_select(dim, entries.to(state[name].device))
         )
-        _set_tensor(encoder, name, state[name])
-    for block in encoder.encoders:
-        close_merge(block)
-    for module in encoder.modules():
-        _rewrite_sizes(module)
-    # the dimensions must be read before the last attention may go
-    encoder.dense_dims = graph.dense.dims
-    _drop_blocks(encoder, graph.dense.kept_blocks, list(kept_blocks))
+        _set_tensor(root, name, state[name])
+    for name, place in graph.places.items():
+        stack = root.get_submodule(place.path)
+        for block in getattr(stack, place.blocks, []):
+            place.family.after_cut(block)
+        for module in stack.modules():
+            _rewrite_sizes(module)
+        # what it had, even where nothing of a kind is left
+        dense = graph.dense[name]
+        stack.dense_fields = tuple(dense.blocks)
+        if place.blocks:
+            kept_blocks = list(structure[name].kept_blocks)
+            _drop_blocks(stack, place.blocks, dense.kept_blocks, kept_blocks)
 
 
-def _replace(encoder: nn.Module, name: str, module: nn.Module) -> None:
+def _replace(root: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
-    setattr(encoder.get_submodule(parent), child, module)
+    setattr(root.get_submodule(parent), child, module)
 
 
-def _set_tensor(encoder: nn.Module, name: str, tensor: torch.Tensor) -> None:
+def _set_tensor(root: nn.Module, name: str, tensor: torch.Tensor) -> None:
     parent, _, child = name.rpartition(".")
-    module = encoder.get_submodule(parent)
+    module = root.get_submodule(parent)
     old = getattr(module, child)
     if isinstance(old, nn.Parameter):
         tensor = nn.Parameter(tensor, requires_grad=old.requires_grad)
@@ -165,20 +168,24 @@ def moved_checkpoints(layers: Iterable[int], positions: Sequence[int]) -> List[i
     return [0, *moved] if 0 in layers else moved
 
 
-def _drop_blocks(encoder: nn.Module, present: List[int], kept: List[int]) -> None:
+def _drop_blocks(
+    stack: nn.Module, blocks: str, present: List[int], kept: List[int]
+) -> None:
     """Keep blocks by their dense index, and move intermediate CTC with them."""
     positions = [present.index(block) for block in kept]
-    if hasattr(encoder, "interctc_layer_idx"):
-        encoder.interctc_layer_idx = moved_taps(
-            encoder.interctc_layer_idx, positions, encoder.interctc_use_conditioning
+    if hasattr(stack, "interctc_layer_idx"):
+        stack.interctc_layer_idx = moved_taps(
+            stack.interctc_layer_idx, positions, stack.interctc_use_conditioning
         )
-    if hasattr(encoder, "gradient_checkpoint_layers"):
-        encoder.gradient_checkpoint_layers = moved_checkpoints(
-            encoder.gradient_checkpoint_layers, positions
+    if hasattr(stack, "gradient_checkpoint_layers"):
+        stack.gradient_checkpoint_layers = moved_checkpoints(
+            stack.gradient_checkpoint_layers, positions
         )
-    encoder.kept_blocks = kept
+    stack.kept_blocks = kept
     if len(kept) < len(present):
-        encoder.encoders = MultiSequential(
-            *[encoder.encoders[p] for p in positions],
-            layer_drop_rate=encoder.encoders.layer_drop_rate,
+        before = getattr(stack, blocks)
+        left = MultiSequential(
+            *[before[p] for p in positions],
+            layer_drop_rate=getattr(before, "layer_drop_rate", 0.0),
         )
+        setattr(stack, blocks, left)

@@ -19,7 +19,7 @@ things need care:
   per channel, 1 in a model that was never cut by soft masks.
 """
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -231,9 +231,3 @@ def wave_units(name: str, embed: WaveEmbed) -> List[Unit]:
             )
         )
     return units
-
-
-def wave_norm(embed: WaveEmbed) -> str:
-    """Return "layer" or "group", the norm of the convolutions."""
-    first: Any = embed.extractor.conv_layers[0].layer_norm
-    return "layer" if isinstance(first, nn.LayerNorm) else "group"

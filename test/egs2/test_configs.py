@@ -93,7 +93,7 @@ def test_config_builds(path):
     assert own
     for selection in own:
         conf = read_conf(get_parser().parse_args(["--config", str(selection)]))
-        number = len(graph.dense.kept_blocks)
+        number = len(graph.dense["encoder"].kept_blocks)
         if conf["method"] == "layers":
             budget = Budget.from_conf(conf["budget"]) if conf["budget"] else None
             count = number_to_remove(graph.dense, conf.get("num_remove"), budget)

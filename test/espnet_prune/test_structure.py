@@ -6,7 +6,7 @@ import json
 import pytest
 
 from espnet_prune import Structure, UserError, unit_graph
-from espnet_prune.cutting.stock import encoder_config
+from espnet_prune.cutting.stock import stack_config
 from test.espnet_prune.encoder_zoo import LATEST, VARIANTS, build
 
 
@@ -21,11 +21,11 @@ def test_round_trip(variant, tmp_path):
 def test_random_is_reproducible_and_varied():
     encoder = build("latest")
     assert Structure.random(encoder, 4) == Structure.random(encoder, 4)
-    draws = [Structure.random(encoder, seed) for seed in range(40)]
-    assert any(0 in draw.attention_heads for draw in draws)
-    assert any(0 in draw.linear_units for draw in draws)
-    assert all(min(draw.subsampling_channels) >= 1 for draw in draws)
-    units = [n for draw in draws for n in draw.linear_units if n]
+    draws = [Structure.random(encoder, seed)["encoder"] for seed in range(40)]
+    assert any(0 in draw.blocks["attention_heads"] for draw in draws)
+    assert any(0 in draw.blocks["linear_units"] for draw in draws)
+    assert all(min(draw.front["subsampling_channels"]) >= 1 for draw in draws)
+    units = [n for draw in draws for n in draw.blocks["linear_units"] if n]
     assert 0.4 < sum(units) / len(units) / 24 < 0.6
 
 
@@ -87,10 +87,10 @@ def test_stock_shapes_are_written_as_stock():
     dense = Structure.dense(encoder)
     kept = dense.with_widths({"kept_blocks": [1]})
     kept = kept.with_widths({"linear_units": [9], "macaron_linear_units": [9]})
-    name, conf = encoder_config("conformer", LATEST, dense, kept)
+    name, conf = stack_config("conformer", LATEST, dense, kept)
     assert name == "conformer"
     assert (conf["num_blocks"], conf["linear_units"]) == (1, 9)
     kept = dense.with_widths({"linear_units": [9, 8]})
-    name, conf = encoder_config("conformer", LATEST, dense, kept)
+    name, conf = stack_config("conformer", LATEST, dense, kept)
     assert name == "pruned_conformer"
     assert conf["structure"] == kept.widths()

@@ -8,13 +8,14 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 import torch
 from torch import nn
 
+from espnet_prune.families import unit_graph
 from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable, unit_kinds
 from espnet_prune.select.l0.conf import drop_rates, number
 from espnet_prune.select.l0.controller import Controller, fp32
 from espnet_prune.select.l0.hard_concrete import initial_theta, sample, soft_value
 from espnet_prune.select.l0.log import GateLog
 from espnet_prune.structure import Structure
-from espnet_prune.units import MaskHooks, UnitGraph, unit_graph
+from espnet_prune.units import MaskHooks, UnitGraph
 from espnet_prune.utils import PathLike, UserError
 
 
@@ -242,15 +243,16 @@ class Gates(nn.Module):
         )
 
     def block_exists(self) -> torch.Tensor:
-        """Return which blocks still do something under the present masks; (blocks,)."""
-        alive = torch.zeros(len(self.graph.dense.kept_blocks), dtype=torch.bool)
+        """Return which blocks of the encoder still do something; (blocks,)."""
+        blocks = self.graph.dense["encoder"].kept_blocks
+        alive = torch.zeros(len(blocks), dtype=torch.bool)
         seen: List[int] = []
         for unit in self.graph:
-            if unit.kind == "module":
-                seen.append(unit.index)
+            if unit.kind == "module" and unit.stack == "encoder":
+                seen.append(unit.block)
                 mask = self.hooks.values.get(unit.name)
                 if mask is None or bool((mask != 0).any()):
-                    alive[unit.index] = True
+                    alive[unit.block] = True
         seen_blocks = torch.zeros_like(alive)
         seen_blocks[seen] = True
         return alive | ~seen_blocks  # a block without module gates always exists

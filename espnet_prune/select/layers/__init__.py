@@ -68,7 +68,7 @@ def _outlook(plan: Any) -> Dict[str, Any]:
     from espnet_prune.units.narrow import most_removable
 
     most, why = most_removable(plan.root), "one block has to stay"
-    if most < len(plan.graph.dense.kept_blocks) - 1:
+    if most < len(plan.graph.dense["encoder"].kept_blocks) - 1:
         why += " beside every tap of self-conditioning"
     asked = {"blocks": planned_number(plan)}
     return {"asked": asked, "at_most": {"blocks": most}, "held_up_by": why}

@@ -99,7 +99,8 @@ def number_to_remove(
         UserError: Neither or both are given, the budget is not one sparsity of the
             whole encoder, or too many blocks would have to go.
     """
-    number = len(dense.kept_blocks)
+    blocks = dense["encoder"].kept_blocks
+    number = len(blocks)
     if (num_remove is None) == (budget is None):
         raise UserError("method layers takes either num_remove or a budget")
     if num_remove is not None:
@@ -110,7 +111,7 @@ def number_to_remove(
     full = getattr(cost(dense, wanted.frames), wanted.kind)
 
     def share(position: int) -> float:
-        others = [b for i, b in enumerate(dense.kept_blocks) if i != position]
+        others = [b for i, b in enumerate(blocks) if i != position]
         left = cost(dense.with_widths({"kept_blocks": others}), wanted.frames)
         return 1.0 - getattr(left, wanted.kind) / full
 
@@ -200,9 +201,9 @@ def run(plan: Plan) -> Selection:
         plan.model.cuda()
     found, record = run_layers(plan, conf, count)
     plan.model.cpu()
-    blocks = plan.graph.dense.kept_blocks
+    blocks = plan.graph.dense["encoder"].kept_blocks
     kept = [blocks[i] for i in kept_after(found.removed, len(blocks))]
-    selection = Selection(plan.graph, {}, kept, record=record)
+    selection = Selection(plan.graph, {}, {"encoder": kept}, record=record)
     full, left = (cost(s).params for s in (plan.graph.dense, selection.structure))
     record["reached"] = 1 - left / full
     return selection

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
-from espnet_prune.cutting.stock import encoder_config
+from espnet_prune.cutting.stock import stack_config
 from espnet_prune.cutting.verify import compare
 from espnet_prune.units import MaskHooks
 from espnet_prune.units.norms import open_norm
@@ -41,11 +41,12 @@ def test_any_branches_of_any_block(variant):
     """Attention, cgMLP, both, or none; then the rest in a second cut."""
     encoder = build(variant)
     graph = unit_graph(encoder)
-    fields = [f for f in ("attention_heads", "cgmlp_units") if getattr(graph.dense, f)]
+    full = graph.dense["encoder"].blocks
+    fields = [field for field in ("attention_heads", "cgmlp_units") if field in full]
     choices = list(itertools.product((0, 3), repeat=len(fields)))
     for first, second in itertools.product(choices, repeat=2):
         widths = {
-            field: [min(n, size) for n, size in zip(pair, getattr(graph.dense, field))]
+            field: [min(n, size) for n, size in zip(pair, full[field])]
             for field, pair in zip(fields, zip(first, second))
         }
         structure = graph.dense.with_widths(widths)
@@ -82,15 +83,22 @@ def test_no_units_without_a_structure():
     """Fastformer's attention offers no heads; an absent branch offers nothing."""
     for variant in ("branchformer_fast", "e_branchformer_fast"):
         graph = unit_graph(build(variant))
-        assert not graph.of_kinds(("head",)) and graph.dense.attention_heads is None
+        assert not graph.of_kinds(("head",))
+        assert "attention_heads" not in graph.dense["encoder"].blocks
         with pytest.raises(UserError, match="attention_heads"):
             graph.dense.with_widths({"attention_heads": [2, 2]})
-    assert unit_graph(build("branchformer_no_cgmlp")).dense.cgmlp_units is None
-    uneven = unit_graph(build("branchformer_fixed_uneven")).dense
-    assert uneven.attention_heads == [0, 4]
+    without = unit_graph(build("branchformer_no_cgmlp")).dense["encoder"]
+    assert "cgmlp_units" not in without.blocks
+    uneven = unit_graph(build("branchformer_fixed_uneven")).dense["encoder"]
+    assert uneven.blocks["attention_heads"] == [0, 4]
+
+
+def test_fastformer_attention_in_some_blocks_only():
     conf = dict(VARIANTS["branchformer_fast"][1], merge_method="fixed_ave")
-    with pytest.raises(UserError, match="fast_selfattn"):
-        unit_graph(stock_class("branchformer")(MEL, **conf, cgmlp_weight=[1.0, 0.5]))
+    encoder = stock_class("branchformer")(MEL, **conf, cgmlp_weight=[1.0, 0.5])
+    small = cut(encoder.eval(), Structure.random(encoder, 1))
+    for module in (encoder, small):
+        assert cost(module).params == sum(p.numel() for p in module.parameters())
 
 
 def test_the_norm_ignores_closed_channels():
@@ -154,10 +162,12 @@ def test_stock_shapes_load_as_stock(variant, widths, is_stock):
     encoder = build(variant)
     dense = Structure.dense(encoder)
     kept = dense.with_widths(widths)
-    if family == "e_branchformer" and is_stock and kept.linear_units:
-        kept.linear_units[:] = kept.macaron_linear_units[:] = [11]
+    own = kept["encoder"]
+    if family == "e_branchformer" and is_stock and "linear_units" in own.blocks:
+        for field in ("linear_units", "macaron_linear_units"):
+            own.blocks[field][:] = [11]
     small = cut(encoder, kept)
-    name, conf = encoder_config(family, conf, dense, kept)
+    name, conf = stack_config(family, conf, dense, kept)
     assert name == (family if is_stock else f"pruned_{family}")
     make = stock_class(family) if is_stock else pruned_class(family)
     rebuilt = make(MEL, **conf).eval()
@@ -176,7 +186,7 @@ def test_checkpointed_layers_move():
     dense = Structure.dense(encoder)
     kept = dense.with_widths({"kept_blocks": [0, 2]})
     small = cut(encoder, kept)
-    written = encoder_config("e_branchformer", conf, dense, kept)[1]
+    written = stack_config("e_branchformer", conf, dense, kept)[1]
     for found in (small.gradient_checkpoint_layers, written):
         found = (
             found if isinstance(found, list) else found["gradient_checkpoint_layers"]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from espnet_prune import Structure, UserError, cut
-from espnet_prune.cutting.stock import encoder_config
+from espnet_prune.cutting.stock import stack_config
 from espnet_prune.encoders.stochastic_depth import block_rates, skips_blocks
 from test.espnet_prune.encoder_zoo import LATEST, MEL, SMALL, build, pruned_class
 
@@ -100,7 +100,7 @@ def test_written_as_stock(caplog):
         kept = dense.with_widths({"kept_blocks": [0, 3]})
         full = {**CONFS[family], **conf}
         with caplog.at_level(logging.INFO):
-            name, written = encoder_config(f"pruned_{family}", full, dense, kept)
+            name, written = stack_config(f"pruned_{family}", full, dense, kept)
         assert name == family and "stochastic_depth_rule" not in written
         rebuilt = build(NAMES[family], **written)
         if family == "conformer":
@@ -108,12 +108,12 @@ def test_written_as_stock(caplog):
         else:
             assert "stochastic_depth_rate: [0.1, 0.4]" in caplog.text
         uneven = dense.with_widths({"linear_units": [24, 24, 24, 8]})
-        name, written = encoder_config(f"pruned_{family}", full, dense, uneven)
+        name, written = stack_config(f"pruned_{family}", full, dense, uneven)
         assert name == f"pruned_{family}"
         assert rates(make(family, **written)) == rates(encoder)
     conf = dict(LATEST, stochastic_depth_rate=0)
     dense = Structure.dense(build("latest"))
-    _, written = encoder_config("pruned_conformer", conf, dense, dense)
+    _, written = stack_config("pruned_conformer", conf, dense, dense)
     assert written["stochastic_depth_rate"] == [0.0, 0.0]
 
 

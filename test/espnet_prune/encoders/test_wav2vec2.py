@@ -315,7 +315,7 @@ def test_a_cut_model_reads_no_weights():
     widths = {"wave_channels": [3, 4, 5], "kept_blocks": [1]}
     conf = dict(SPEECH["base"], weights="gone", structure=widths)
     small = pruned_class("wav2vec2")(**conf)
-    assert unit_graph(small).dense.wave_channels == [3, 4, 5]
+    assert unit_graph(small).dense["encoder"].front["wave_channels"] == [3, 4, 5]
 
 
 def test_training_hides_spans_and_leaves_out_blocks():

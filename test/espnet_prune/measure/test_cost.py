@@ -120,10 +120,10 @@ def test_parts_sum_to_the_whole_and_share_nothing(variant):
             encoder = cut(encoder, Structure.random(encoder, 3, keep))
         whole, parts = cost(encoder, 203), [cost(encoder, 203, p) for p in PARTS]
         assert whole == Cost(sum(p.params for p in parts), sum(p.macs for p in parts))
-        # "cnn" is the convolutions and the Linear behind them, all of it
+        # "front" is the convolutions and the Linear behind them, all of it
         model = CostModel(Structure.dense(encoder), 203)
         front = []
-        if "cnn" in model.parts.values():
+        if "front" in model.parts.values():
             front = [encoder.embed.conv]
             front += [encoder.embed.get_submodule(subsampling_out(encoder.embed))]
         numel = sum(p.numel() for module in front for p in module.parameters())

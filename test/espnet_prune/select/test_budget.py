@@ -61,7 +61,7 @@ def test_widths_are_multiples(encoder):
     masks = project(graph, scores, Budget.of("params", 0.5, 400), round_to=8)
     structure = graph.structure(masks)
     for field in ("linear_units", "macaron_linear_units", "conv_channels"):
-        assert all(n % 8 == 0 for n in getattr(structure, field))
+        assert all(n % 8 == 0 for n in structure["encoder"].blocks[field])
     kept = cost(structure).params / cost(graph.dense).params
     assert kept == pytest.approx(0.5, rel=0.005)
 
@@ -83,6 +83,7 @@ def test_magnitude_keeps_the_largest(encoder, kind):
     full, kept = (getattr(cost(s, 400), kind) for s in (graph.dense, structure))
     assert kept / full == pytest.approx(0.4, rel=0.01)
     # every kind loses a like share
-    units = sum(structure.linear_units + structure.macaron_linear_units)
-    channels = sum(structure.conv_channels)
+    blocks = structure["encoder"].blocks
+    units = sum(blocks["linear_units"] + blocks["macaron_linear_units"])
+    channels = sum(blocks["conv_channels"])
     assert units / (12 * 256) == pytest.approx(channels / (6 * 64), abs=0.02)

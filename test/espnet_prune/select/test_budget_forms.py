@@ -26,10 +26,10 @@ BOTH = [{"kind": "params", "sparsity": 0.5}, {"kind": "macs", "sparsity": 0.3}]
         ),
         (
             PARTS,
-            ["cnn_params", "transformer_params"],
+            ["front_params", "blocks_params"],
             [
-                Target("params", 0.4, part="cnn"),
-                Target("params", 0.6, part="transformer"),
+                Target("params", 0.4, part="front"),
+                Target("params", 0.6, part="blocks"),
             ],
         ),
         (BOTH, ["params", "macs"], [Target("params", 0.5), Target("macs", 0.3)]),
@@ -39,9 +39,9 @@ BOTH = [{"kind": "params", "sparsity": 0.5}, {"kind": "macs", "sparsity": 0.3}]
                 {"kind": "macs", "frames": 100, "sparsity": 0.2},
                 {"kind": "macs", "frames": 3000, "sparsity": 0.3},
             ],
-            ["cnn_macs", "macs_100", "macs_3000"],
+            ["front_macs", "macs_100", "macs_3000"],
             [
-                Target("macs", 0.4, 1000, "cnn"),
+                Target("macs", 0.4, 1000, "front"),
                 Target("macs", 0.2, 100),
                 Target("macs", 0.3, 3000),
             ],
@@ -72,7 +72,7 @@ def test_forms(conf, names, targets):
         ({"sparsity": float("nan")}, "must be a number between 0 and 1"),
         ({"sparsity": 0.5, "cnn": 0.4}, "sparsity is that of the whole.*or a list"),
         ([*BOTH, {"frames": 200}], "params of the encoder is asked for twice"),
-        ([PARTS, {"cnn": 0.1}], "params of the cnn is asked for twice"),
+        ([PARTS, {"cnn": 0.1}], "params of the front is asked for twice"),
     ],
 )
 def test_bad_forms(conf, words):
@@ -97,21 +97,21 @@ def test_block_searches_take_the_plain_form_only(conf):
             {"cnn": 0.999, "transformer": 0.5},
             UNIT_KINDS,
             1,
-            r"0.999 of params of the cnn part cannot be reached; at most 0.9\d+ can be "
-            r"removed \([\d,]+ of [\d,]+ stay\).*every convolution.*keeps 1 channel",
+            r"0.999 of params of the front part cannot be reached; at most 0.9\d+ can "
+            r"be removed \([\d,]+ of [\d,]+ stay\).*every convolution.*keeps 1 channel",
         ),
         ({"cnn": 0.9}, UNIT_KINDS, 8, "keeps 8 channel"),
         (
             {"transformer": 0.999},
             UNIT_KINDS,
             1,
-            "of the transformer part.*because norms and other layers",
+            "of the blocks part.*because norms and other layers",
         ),
         (
             {"cnn": 0.5, "transformer": 0.5},
             ("ffn_unit", "module"),
             1,
-            "of the cnn part.*subsampling_channel are not pruned",
+            "of the front part.*subsampling_channel are not pruned",
         ),
         (
             {"transformer": 0.9},
@@ -137,7 +137,7 @@ def test_out_of_reach(conf, kinds, round_to, words):
 
 def test_an_encoder_without_that_part():
     graph = unit_graph(build("linear"))
-    words = "cnn 0.4 cannot be reached; this encoder has no units in that part"
+    words = "front 0.4 cannot be reached; this encoder has no units in that part"
     with pytest.raises(UserError, match=words):
         check_reachable(graph, UNIT_KINDS, Budget.from_conf(PARTS))
     check_reachable(graph, UNIT_KINDS, Budget.from_conf({"transformer": 0.6}))

@@ -79,7 +79,7 @@ def test_a_target_moves_the_gates_of_its_part_only():
     for i, part in enumerate(PARTS):
         (gradient,) = torch.autograd.grad(gates.sparsity()[i], gates.theta)
         for name, values in zip(gates.names, gradient.split(gates.controller.sizes)):
-            own = name.startswith("embed.") == (part == "cnn")
+            own = name.startswith("embed.") == (part == "front")
             assert (values < 0).all() if own else (values == 0).all()
 
 

@@ -80,10 +80,11 @@ def test_the_structure_of_a_selection_is_what_its_masks_keep(encoder, tmp_path):
     graph = unit_graph(encoder)
     masks = {"encoders.0.feed_forward.units": torch.zeros(24)}
     masks["encoders.2.self_attn.heads"] = torch.tensor([0.0, 0.7, 1.0, 0.0])
-    selection = Selection(graph, masks, [0, 2], record={"method": "x"})
-    structure = selection.structure
-    assert structure.kept_blocks == [0, 2]
-    assert structure.linear_units == [0, 24] and structure.attention_heads == [4, 2]
+    selection = Selection(graph, masks, {"encoder": [0, 2]}, record={"method": "x"})
+    stack = selection.structure["encoder"]
+    assert stack.kept_blocks == [0, 2]
+    assert stack.blocks["linear_units"] == [0, 24]
+    assert stack.blocks["attention_heads"] == [4, 2]
     assert not selection.masks["encoders.0.feed_forward"].any()
 
     selection.weights = {"a": torch.ones(2)}
@@ -91,7 +92,8 @@ def test_the_structure_of_a_selection_is_what_its_masks_keep(encoder, tmp_path):
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"structure.json", "masks.pth", "weights.pth"}
     loaded = Selection.load(tmp_path, graph)
-    assert loaded.structure == structure and loaded.record == {"method": "x"}
+    assert loaded.structure == selection.structure
+    assert loaded.record == {"method": "x"}
     assert all(
         torch.equal(loaded.masks[name], m) for name, m in selection.masks.items()
     )
@@ -101,9 +103,9 @@ def test_the_structure_of_a_selection_is_what_its_masks_keep(encoder, tmp_path):
 
 def test_files_of_two_selections_are_told_apart(encoder, tmp_path):
     graph = unit_graph(encoder)
-    Selection(graph, {}, [0, 1]).save(tmp_path / "a")
+    Selection(graph, {}, {"encoder": [0, 1]}).save(tmp_path / "a")
     one = {"encoders.0.feed_forward.units": torch.zeros(24)}
-    Selection(graph, one, [0, 1]).save(tmp_path / "b")
+    Selection(graph, one, {"encoder": [0, 1]}).save(tmp_path / "b")
     (tmp_path / "b" / "masks.pth").replace(tmp_path / "a" / "masks.pth")
     with pytest.raises(UserError, match=r"masks.pth keeps \[0, 24\] of linear_units"):
         Selection.load(tmp_path / "a", graph)

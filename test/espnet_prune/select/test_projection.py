@@ -96,7 +96,7 @@ def check_maximal(graph, budget, masks):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_family_and_form(variant):
     graph = graph_of(variant)
-    has_cnn = bool(graph.dense.subsampling_channels)
+    has_cnn = bool(graph.dense["encoder"].front)
     for seed, conf in enumerate(FORMS):
         if not has_cnn and "cnn" in conf:
             conf = {"kind": conf["kind"], "transformer": conf["transformer"]}
@@ -161,7 +161,7 @@ def test_multiples_of_many():
     budget = Budget.from_conf({"kind": "params", "cnn": 0.5, "transformer": 0.5})
     structure = graph.structure(project(graph, random_scores(graph), budget, 8))
     for field in ("linear_units", "conv_channels", "subsampling_channels"):
-        assert all(n % 8 == 0 for n in getattr(structure, field))
+        assert all(n % 8 == 0 for n in structure["encoder"].blocks[field])
     reached = budget.reached(graph.dense, structure)
     assert all(0.5 <= share <= 0.55 for share in reached)
 

@@ -25,7 +25,7 @@ def test_gated_run_writes_stock_config_and_plain_weights(tiny, dense, train):
     assert not list(output.glob("valid.*")) and not (output / "1epoch.pth").exists()
     model, gates = load_gated(output)
     assert float(gates.lagrangian.step) == 6  # 2 epochs of 6 batches, 2 per step
-    assert gates.structure().kept_blocks == [0, 1]
+    assert gates.structure()["encoder"].kept_blocks == [0, 1]
     lines = (output / "select.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 2, 4]
     assert {"kd_layer", "kd_ctc", "kd_att", "loss"} <= json.loads(lines[-1]).keys()

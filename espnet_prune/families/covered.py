@@ -7,6 +7,8 @@ A subclass may add a second stack of blocks or another kind of module. No unit c
 such a part, so it would neither be priced as it is nor cut.
 """
 
+from typing import Tuple
+
 from torch import nn
 
 from espnet_prune.compat import (
@@ -15,7 +17,7 @@ from espnet_prune.compat import (
     FastSelfAttention,
     MultiHeadedAttention,
 )
-from espnet_prune.units.branches import Constant
+from espnet_prune.families.merge import Constant
 from espnet_prune.units.modules import FEED_FORWARDS
 from espnet_prune.utils import UserError
 
@@ -23,7 +25,6 @@ REMEDY = (
     "use a Conformer, Transformer, Branchformer, E-Branchformer or pruned_wav2vec2 "
     "encoder"
 )
-_PARTS = ("embed", "encoders", "after_norm", "conditioning_layer")
 _MODULES = (
     MultiHeadedAttention,
     FastSelfAttention,
@@ -38,8 +39,12 @@ _MODULES = (
 )
 
 
-def check_covered(encoder: nn.Module) -> None:
+def check_covered(encoder: nn.Module, parts: Tuple[str, ...]) -> None:
     """Check that every part with parameters is of a kind that units know.
+
+    Args:
+        encoder: An encoder.
+        parts: Names of the parts that its family knows.
 
     Raises:
         UserError: A part of the encoder, or a module of a block, is of another kind.
@@ -47,7 +52,7 @@ def check_covered(encoder: nn.Module) -> None:
     # some are called like the class they go back to
     kind = f"{type(encoder).__name__} of {type(encoder).__module__}"
     for name, part in encoder.named_children():
-        if name not in _PARTS and _has_parameters(part):
+        if name not in parts and _has_parameters(part):
             raise UserError(
                 f"{kind} has no pruning adapter: its {name} is covered by no unit; "
                 f"{REMEDY}"

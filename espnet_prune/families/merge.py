@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Blocks with two branches: Branchformer and E-Branchformer.
+"""The merge of two branches, in Branchformer and E-Branchformer.
 
 Attention and cgMLP run side by side and are merged. A closed branch gives zeros, and
 the merge may turn zeros into something: that constant stays when the branch is cut.
@@ -19,19 +19,21 @@ the blocks runs all of this. (ESPnet: espnet2/asr/encoder/branchformer_encoder.p
 e_branchformer_encoder.py.)
 """
 
-from typing import Any, List
+import dataclasses
+from typing import Any, List, Mapping, Sequence, Set
 
 import torch
 from torch import nn
 
-from espnet_prune.compat import BranchformerEncoderLayer, EBranchformerEncoderLayer
-from espnet_prune.units.cgmlp import cgmlp_units
-from espnet_prune.units.graph import Unit
-from espnet_prune.units.modules import (
-    Removed,
-    attention_units,
-    feed_forward_units,
+from espnet_prune.compat import (
+    BranchformerEncoderLayer,
+    EBranchformerEncoderLayer,
+    FastSelfAttention,
 )
+from espnet_prune.price import ONCE
+from espnet_prune.units.graph import Slice
+from espnet_prune.units.modules import Removed
+from espnet_prune.units.pricing import Parts, extra
 
 TWO_BRANCHES = (BranchformerEncoderLayer, EBranchformerEncoderLayer)
 _BRANCHES = (("attn", "norm_mha"), ("cgmlp", "norm_mlp"))
@@ -70,29 +72,79 @@ class Constant(nn.Module):
         return self.bias.expand(*x.shape[:-1], -1)
 
 
-def branch_units(path: str, block: nn.Module, index: int) -> List[Unit]:
-    """Return the units of a block with two branches, in the order in which they run.
+def add_merge(parts: Parts, path: str, block: nn.Module) -> None:
+    """Add, to the parts of a stack, what the branches of a block cost in its merge.
 
     Args:
+        parts: Parts with the units of the block.
         path: Path of the block in the encoder.
-        block: A Branchformer or E-Branchformer block.
-        index: Its position.
+        block: The block.
     """
+    names = {unit.name for unit in parts.units}
+    present = [f"{path}.{name}" for name, _ in _BRANCHES if f"{path}.{name}" in names]
+    linear = block.merge_proj
+    if isinstance(block, EBranchformerEncoderLayer):
+        # each branch has its channels of the convolution, and its columns
+        fusion, d = f"{path}.depthwise_conv_fusion", block.size
+        slices = [Slice(f"{fusion}.{name}", 0, d) for name in ("weight", "bias")]
+        slices.append(Slice(f"{path}.merge_proj.weight", 1, d))
+        _give(parts, {name: slices for name in present})
+    elif not isinstance(linear, nn.Linear):
+        return
+    elif block.use_two_branches and block.merge_method == "concat":
+        columns = [Slice(f"{path}.merge_proj.weight", 1, block.size)]
+        _give(parts, {name: columns for name in present})
+    else:
+        if block.use_two_branches and block.merge_method == "learned_ave":
+            _add_weights(parts, path, block, names)
+        if any(isinstance(getattr(block, n), FastSelfAttention) for n, _ in _BRANCHES):
+            return  # this branch always stays, and so does the projection
+        # one projection for both: it is there if either is
+        parts.uses[f"{path}.merge_proj"] = None
+        parts.tensors += (f"{path}.merge_proj.weight",)
+        number = linear.weight.numel()
+        sets = [(name,) for name in present] + [tuple(present)] * (len(present) == 2)
+        for units in sets:
+            sign = -1 if len(units) == 2 else 1
+            term = extra(units, sign * number, frame=sign * number)
+            parts.extra.append(dataclasses.replace(term, block=_position(path)))
 
-    def feed_forward(name: str, norm: str, field: str) -> List[Unit]:
-        module = getattr(block, name, None)
-        return feed_forward_units(
-            f"{path}.{name}", module, field, index, f"{path}.{norm}"
+
+def _add_weights(parts: Parts, path: str, block: nn.Module, names: Set[str]) -> None:
+    """Add what the learned average reads off each branch.
+
+    Two scores per frame go with the branch; the pooling by the first has width d, or 1
+    where a zero stands for the branch.
+    """
+    for i, (name, _) in enumerate(_BRANCHES, start=1):
+        branch, d = f"{path}.{name}", block.size
+        layers = [f"{path}.{layer}_proj{i}" for layer in ("pooling", "weight")]
+        parts.uses[layers[1]] = ONCE
+        removable = branch in names
+        there = removable or isinstance(getattr(block, name), FastSelfAttention)
+        terms = [extra((), frame=d if there and not removable else 1)]
+        if removable:
+            slices = [Slice(f"{layers[0]}.weight", 0), Slice(f"{layers[0]}.bias", 0)]
+            _give(parts, {branch: [*slices, Slice(f"{layers[1]}.weight", 0)]})
+            terms.append(extra((branch,), frame=d - 1))
+        for term in terms:
+            parts.extra.append(dataclasses.replace(term, block=_position(path)))
+
+
+def _give(parts: Parts, slices: Mapping[str, Sequence[Slice]]) -> None:
+    """Let whole modules own slices of the merge; `close_merge` is what cuts them."""
+    parts.units[:] = [
+        (
+            dataclasses.replace(unit, producers=(*unit.producers, *slices[unit.name]))
+            if unit.name in slices
+            else unit
         )
-
-    return [
-        *feed_forward(
-            "feed_forward_macaron", "norm_ff_macaron", "macaron_linear_units"
-        ),
-        *attention_units(f"{path}.attn", block.attn, index, f"{path}.norm_mha"),
-        *cgmlp_units(f"{path}.cgmlp", block.cgmlp, index, f"{path}.norm_mlp"),
-        *feed_forward("feed_forward", "norm_ff", "linear_units"),
+        for unit in parts.units
     ]
+
+
+def _position(path: str) -> int:
+    return int(path.rpartition(".")[2])
 
 
 def close_merge(block: nn.Module) -> None:

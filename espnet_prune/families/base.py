@@ -1,0 +1,82 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""What a family of stacks has to say; one object per family."""
+
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import torch
+from torch import nn
+
+from espnet_prune.structure import Stack
+from espnet_prune.units.graph import Place
+from espnet_prune.units.pricing import Parts
+
+
+class Family:
+    """A kind of encoder, decoder or joint network whose units are known.
+
+    Attributes:
+        stock: Name by which ESPnet's configurations call its class.
+        pruned: Name of our class, which can be built at any Structure.
+        stack: Stack of a model that it can be: its name here.
+        attribute: ... and as an attribute of ESPnet's models.
+        key: Key of a configuration that names the class; `{key}_conf` has its
+            arguments.
+    """
+
+    stock = ""
+    pruned = ""
+    stack = "encoder"
+    attribute = "encoder"
+    key = "encoder"
+
+    def fits(self, module: nn.Module) -> bool:
+        """Say whether a module is of this family."""
+        raise NotImplementedError
+
+    def parts(self, module: nn.Module) -> Parts:
+        """Return the units of a module and what pricing must know.
+
+        Raises:
+            UserError: It has parts that no unit covers.
+        """
+        raise NotImplementedError
+
+    def after_cut(self, block: nn.Module) -> None:
+        """Fit, in place, the rest of a block to the modules that are left."""
+
+    def draw(
+        self, module: nn.Module, place: Place, generator: torch.Generator, trial: int
+    ) -> Tuple[Any, List[int]]:
+        """Return random inputs for `run`, and their lengths."""
+        raise NotImplementedError
+
+    def run(self, module: nn.Module, inputs: Any, ctc: Any = None) -> torch.Tensor:
+        """Return what a module makes of inputs, without what padding gives; (n, C).
+
+        Args:
+            module: The module, dense or cut, in evaluation mode.
+            inputs: What `draw` returned.
+            ctc: CTC of the model, for self-conditioned intermediate CTC.
+        """
+        raise NotImplementedError
+
+    def stock_conf(
+        self, conf: Mapping[str, Any], dense: Stack, kept: Stack
+    ) -> Optional[Dict[str, Any]]:
+        """Return the arguments with which the stock class rebuilds a cut module.
+
+        Args:
+            conf: Arguments of the dense module.
+            dense: What it has.
+            kept: What is left.
+
+        Returns:
+            The arguments, or None if the stock class cannot have this shape.
+        """
+        return None
+
+    def pruned_conf(self, conf: Mapping[str, Any], kept: Stack) -> Dict[str, Any]:
+        """Return the arguments with which our class rebuilds a cut module."""
+        return {**conf, "structure": kept.widths()}

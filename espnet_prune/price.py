@@ -1,0 +1,213 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""What the units of a stack cost, as plain data: a polynomial in their numbers.
+
+The price of a stack is derived from its tensors once, in `espnet_prune.units.pricing`.
+From then on nothing but these numbers is needed: a structure.json carries them, so that
+a Structure can be priced without a model.
+"""
+
+import dataclasses
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from espnet_prune.reader import read_as
+from espnet_prune.utils import UserError
+
+# (coefficient, convolutions passed, power of the frames, power of the tokens)
+Monomial = Tuple[int, int, int, int]
+FRAME = "frame"  # once per frame that the blocks see
+ONCE = "once"
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """How often things happen, by the length of the input.
+
+    Attributes:
+        samples: Samples of input that count as one frame of 10 ms: 160 where raw
+            speech at 16 kHz comes in, 1 where features do.
+        chain: (kernel, stride) of every convolution that shortens time, in order.
+        uses: For every use of a weight, how often it takes place: monomials in the
+            number of frames, after some of the convolutions, and of tokens.
+        tokens: Tokens per input frame, for stacks that run once per token.
+        beam: Hypotheses that are extended at every token.
+    """
+
+    samples: int = 1
+    chain: Tuple[Tuple[int, int], ...] = ()
+    uses: Mapping[str, Tuple[Monomial, ...]] = dataclasses.field(default_factory=dict)
+    tokens: float = 0.0
+    beam: int = 1
+
+    def times(self, frames: int) -> Dict[str, int]:
+        """Return how often each use takes place for a number of input frames."""
+        steps = [frames * self.samples]
+        for kernel, stride in self.chain:
+            steps.append((steps[-1] - kernel) // stride + 1)
+        length = round(frames * self.tokens)
+        uses = {FRAME: ((1, len(self.chain), 1, 0),), ONCE: ((1, 0, 0, 0),)}
+        return {
+            use: sum(c * steps[i] ** t * length**n for c, i, t, n in monomials)
+            for use, monomials in {**uses, **self.uses}.items()
+        }
+
+    def frames_after(self, frames: int) -> int:
+        """Return how many frames the blocks see of a number of input frames."""
+        return self.times(frames)[FRAME]
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector:
+    """Like units, as far as counting them goes.
+
+    Attributes:
+        field: List of the Structure that counts them.
+        index: Position in that list.
+        size: How many there are.
+        least: How many must stay.
+        block: Position of their block, or None in a front end.
+        kind: Kind of unit; a "module" is there or not, and `field` counts its units.
+    """
+
+    field: str
+    index: int
+    size: int
+    least: int = 0
+    block: Optional[int] = None
+    kind: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is a module."""
+        return self.kind == "module"
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """Parameters and MACs that are there as often as all units together.
+
+    Attributes:
+        params: Parameters, times the product of the numbers of units.
+        macs: The same for MACs: how many at each use of a weight.
+        units: Names of the vectors whose numbers are multiplied.
+        part: Part of the model that pays.
+        block: Position of the block that it goes with, or None.
+    """
+
+    params: int
+    macs: Tuple[Tuple[str, int], ...] = ()
+    units: Tuple[str, ...] = ()
+    part: str = "blocks"
+    block: Optional[int] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Price:
+    """The price of one stack at any numbers of units.
+
+    Attributes:
+        vectors: The vectors of units, by name.
+        terms: The polynomial.
+        clock: How often weights are used.
+        kept_blocks: Names of the blocks at the positions that vectors and terms give.
+        named: Lists of the Structure whose units have names.
+    """
+
+    vectors: Mapping[str, Vector]
+    terms: Tuple[Term, ...]
+    clock: Clock = Clock()
+    kept_blocks: Tuple[int, ...] = ()
+    named: Tuple[str, ...] = ()
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data; `from_dict` gives an equal Price back."""
+        return {
+            "clock": _lists(dataclasses.asdict(self.clock)),
+            "kept_blocks": list(self.kept_blocks),
+            "named": list(self.named),
+            "vectors": {
+                name: list(dataclasses.astuple(v)) for name, v in self.vectors.items()
+            },
+            "terms": [_lists(dataclasses.astuple(term)) for term in self.terms],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str) -> "Price":
+        """Build a Price from plain data.
+
+        Raises:
+            UserError: Missing or unknown keys, or values of another type or form.
+        """
+        given = read_as(_Read, data, where)
+        try:
+            clock = {key: _tuples(v) for key, v in given["clock"].items()}
+            clock["uses"] = {k: _tuples(v) for k, v in given["clock"]["uses"].items()}
+            price = cls(
+                vectors={k: Vector(*v) for k, v in given["vectors"].items()},
+                terms=tuple(Term(*map(_tuples, term)) for term in given["terms"]),
+                clock=Clock(**clock),
+                kept_blocks=tuple(given["kept_blocks"]),
+                named=tuple(given["named"]),
+            )
+            price.check()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{where}: not a price as it was written") from error
+        return price
+
+    def check(self) -> None:
+        """Check that terms name vectors, uses and blocks that are there.
+
+        Raises:
+            KeyError: One is not.
+            ValueError: A position that is none.
+        """
+        times = self.clock.times(1000)
+        for term in self.terms:
+            int(term.params), sum(times[use] * n for use, n in term.macs)
+            for name in term.units:
+                self.vectors[name].size + self.vectors[name].least
+                self.vectors[name].field.isidentifier()
+        for item in (*self.terms, *self.vectors.values()):
+            if item.block is not None and not 0 <= item.block < len(self.kept_blocks):
+                raise ValueError(item)
+
+
+@dataclasses.dataclass
+class _Read:
+    """The keys of a written Price and their types."""
+
+    clock: Dict[str, Any]
+    kept_blocks: List[int]
+    named: List[str]
+    vectors: Dict[str, list]
+    terms: List[list]
+
+
+def merged(terms: Sequence[Term]) -> Tuple[Term, ...]:
+    """Return a term for every product of units, in the order of the first ones."""
+    sums: Dict[Tuple, Tuple[int, Dict[str, int]]] = {}
+    for term in terms:
+        key = (tuple(sorted(term.units)), term.part, term.block)
+        params, macs = sums.get(key, (0, {}))
+        macs = dict(macs)
+        for use, number in term.macs:
+            macs[use] = macs.get(use, 0) + number
+        sums[key] = (params + term.params, macs)
+    return tuple(
+        Term(params, tuple((u, n) for u, n in macs.items() if n), units, part, block)
+        for (units, part, block), (params, macs) in sums.items()
+        if params or any(macs.values())
+    )
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return (
+        [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+    )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
