@@ -9,7 +9,7 @@ Of an experiment (--model_config) or of a structure.json (--structure).
 
 import argparse
 import json
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import UserError, command_parser, run_main, write_json
@@ -31,82 +31,6 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", help="write JSON to this file")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
-
-
-# what modules are called in a table, where not as in ESPnet
-MODULES = {
-    "attn": "attention",
-    "cgmlp": "cgMLP",
-    "conv_module": "convolution",
-    "self_attn": "attention",
-}
-
-
-def shares(structure: Any, frames: int) -> List[Dict[str, Any]]:
-    """Price every kind of unit.
-
-    Returns:
-        Rows {kind, units, params, macs, params_of_one, macs_of_one}: what the encoder
-        saves without any unit of the kind, and without one unit of the first vector.
-    """
-    from espnet_prune.measure.cost import CostModel
-
-    model = CostModel(structure, frames)
-    full = model.exact({})
-    kinds: Dict[str, List[str]] = {}
-    for stack in structure.own.values():
-        for name, vector in stack.price.vectors.items():
-            last = name.rpartition(".")[2]
-            label = f"{MODULES.get(last, last)} module" if vector.whole else vector.kind
-            kinds.setdefault(label, []).append(name)
-    rows = []
-    for kind, names in kinds.items():
-        none = model.exact({name: 0 for name in names})
-        present = [name for name in names if model.variables[name] > 0]
-        one = full
-        if present:
-            one = model.exact({present[0]: model.variables[present[0]] - 1})
-        rows.append(
-            {
-                "kind": kind,
-                "units": sum(model.variables[name] for name in names),
-                "params": full.params - none.params,
-                "macs": full.macs - none.macs,
-                "params_of_one": full.params - one.params,
-                "macs_of_one": full.macs - one.macs,
-            }
-        )
-    return rows
-
-
-def table(report: Dict[str, Any]) -> str:
-    """Return the report as a table for people."""
-    first = report["lengths"][0]
-    lines = [
-        f"encoder: {report['encoder_params']:,} parameters",
-        *(
-            f"{entry['frames']:>6} frames: {entry['macs'] / 1e9:.4f} GMACs"
-            for entry in report["lengths"]
-        ),
-        "",
-        f"at {first['frames']} frames:",
-        f"{'kind':<28} {'units':>7} {'params':>8} {'MACs':>8} {'one unit':>22}",
-    ]
-    for row in first["kinds"]:
-        lines.append(
-            f"{row['kind']:<28} {row['units']:>7} "
-            f"{row['params'] / report['encoder_params']:>8.1%} "
-            f"{row['macs'] / first['macs']:>8.1%} "
-            f"{row['params_of_one']:>9,} {row['macs_of_one'] / 1e6:>8.3f} MMACs"
-        )
-    lines.append("")
-    for part, of in first["parts"].items():
-        lines.append(
-            f"{'part ' + part:<28} {'':>7} "
-            f"{of['params'] / report['encoder_params']:>8.1%} "
-            f"{of['macs'] / first['macs']:>8.1%}"
-        )
-    return "\n".join(lines)
 
 
 def main(cmd: Optional[List[str]] = None) -> None:
@@ -131,21 +55,9 @@ def main(cmd: Optional[List[str]] = None) -> None:
         structure = Structure.dense(model.encoder)
         total = sum(p.numel() for p in model.parameters())
         frames = args.frames or [frames_of(config, seconds) for seconds in (10, 30)]
-    from espnet_prune.measure.cost import PARTS, cost
+    from espnet_prune.report.prices import prices, table
 
-    report = {
-        "encoder_params": cost(structure).params,
-        "total_params": total,
-        "lengths": [
-            {
-                "frames": number,
-                "macs": cost(structure, number).macs,
-                "parts": {part: vars(cost(structure, number, part)) for part in PARTS},
-                "kinds": shares(structure, number),
-            }
-            for number in frames
-        ],
-    }
+    report = prices(structure, frames, total)
     if args.output:
         write_json(report, args.output)
     print(json.dumps(report) if args.json else table(report))
