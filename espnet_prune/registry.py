@@ -24,7 +24,8 @@ _NOISY = tuple(
 )
 
 
-def _encoders() -> Dict[str, type]:
+def encoders() -> Dict[str, type]:
+    """Return our encoders by the names that configurations call them."""
     from espnet_prune.encoders.pruned_branchformer import PrunedBranchformerEncoder
     from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
     from espnet_prune.encoders.pruned_e_branchformer import PrunedEBranchformerEncoder
@@ -47,7 +48,7 @@ def _add_to(task: ModuleType) -> None:
             continue
         base = choices.base_type
         if base is not None and base.__module__ == _BASE:
-            for name, encoder in _encoders().items():
+            for name, encoder in encoders().items():
                 if not issubclass(encoder, base):
                     raise TypeError(f"{encoder.__name__} is not an ESPnet encoder")
                 choices.classes[name] = encoder

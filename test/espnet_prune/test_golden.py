@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet_prune import Structure, cost
+from espnet_prune import Structure, UserError, cost
 from espnet_prune.bin import cut
 from espnet_prune.measure.duration import frames_of
 from espnet_prune.models import build_model, load_model
@@ -22,6 +22,7 @@ from espnet_prune.utils import read_json, read_yaml
 from test.espnet_prune.golden.make import HERE, MODELS, SECONDS, dense_state, hears
 
 PARTS = ("cnn", "transformer", "encoder")
+BEFORE = read_json(HERE / "structures.json")
 
 
 def measured(name):
@@ -64,6 +65,49 @@ def test_its_structure_json_is_read(name, path):
     heads = then["widths"].pop("remaining_heads", None)
     widths = structure.widths()
     assert widths.pop("remaining_heads", heads) == heads and widths == then["widths"]
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_structures_of_before_are_priced_without_a_model(name):
+    data, prices = BEFORE[name]["structure"], BEFORE[name]["prices"]
+    structure = Structure.from_dict(data)
+    for part, wanted in zip(PARTS, prices):
+        found = [vars(cost(structure, frames, part)) for frames in (1000, 3000)]
+        assert found == wanted, part
+    widths, own = {**data, "dims": None}, structure.widths()
+    own.pop("remaining_heads", None)  # of heads that all stay
+    assert {**own, "dims": None} == widths
+    again = Structure.from_dict(json.loads(json.dumps(structure.to_dict())))
+    assert again == structure
+    for block in own["kept_blocks"][1:]:
+        less = structure.with_widths({"kept_blocks": [block]})
+        assert cost(less).params < cost(structure).params
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"kept_blocks": None}, "kept_blocks is None"),
+        ({"kept_blocks": [1, 0]}, "rise strictly"),
+        ({"linear_units": [1]}, "linear_units has 1 entries for 2"),
+        ({"linear_units": [1, -1]}, "linear_units.1. is -1"),
+        ({"linear_unit": [1, 1]}, "unknown key 'linear_unit'"),
+        ({"cgmlp_units": [1, 1]}, "unknown key 'cgmlp_units'"),
+        ({"dims": None}, "dims: key 'encoder' is missing"),
+        ({"encoder": "conformr"}, "unknown key 'pruned_conformr'"),
+        ({"attention": "hard"}, "dims are those of no encoder"),
+        ({"convs": [[9, 9]]}, "no front end"),
+        ({"head_dim": 99}, "dims are those of no encoder"),
+        ({"head_dim": -4}, "head_dim is -4, must be 0 or more"),
+        ({"output_size": 0}, "dims are those of no encoder"),
+    ],
+)
+def test_bad_structures_of_before_are_refused(change, words):
+    data = json.loads(json.dumps(BEFORE["latest"]["structure"]))
+    for key, value in change.items():
+        (data["dims"] if key in data["dims"] else data)[key] = value
+    with pytest.raises(UserError, match=words):
+        Structure.from_dict(data)
 
 
 @pytest.mark.parametrize("name", MODELS)
