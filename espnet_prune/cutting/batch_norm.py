@@ -101,7 +101,7 @@ def refresh(model: nn.Module, batches: Iterable[Any]) -> int:
 @torch.no_grad()
 def hand_back(
     small: nn.Module,
-    encoder: nn.Module,
+    root: nn.Module,
     graph: UnitGraph,
     masks: Masks,
     kept_blocks: List[int],
@@ -109,14 +109,17 @@ def hand_back(
     """Give a masked encoder, in place, the batch norm statistics of the cut one.
 
     Args:
-        small: The cut encoder.
-        encoder: The encoder that it was cut from.
-        graph: Units of `encoder`.
+        small: The cut encoder, or a model with it.
+        root: What it was cut from.
+        graph: Units of `root`.
         masks: What it was cut by.
-        kept_blocks: Blocks of `small`, by their numbers in `graph.dense`.
+        kept_blocks: Blocks of its encoder, by their numbers in `graph.dense`.
     """
     masks, present = graph.close(masks), graph.dense["encoder"].kept_blocks
-    source, target = dict(small.named_buffers()), dict(encoder.named_buffers())
+    path = graph.places["encoder"].path
+    own, cut = (module.get_submodule(path) for module in (root, small))
+    source, target = dict(cut.named_buffers()), dict(own.named_buffers())
+    skipped = f"{path}." if path else ""
     for unit in graph.of_kinds(("conv_channel",)):
         kept = masks[unit.name].nonzero().squeeze(1)
         if present[unit.index] not in kept_blocks or not len(kept):
@@ -124,8 +127,9 @@ def hand_back(
         position = kept_blocks.index(present[unit.index])
         for part in unit.producers:
             if part.tensor.endswith(STATISTICS):
-                inner = part.tensor.split(".", 2)[2]
-                target[part.tensor][kept] = source[f"encoders.{position}.{inner}"]
+                name = part.tensor[len(skipped) :]
+                inner = name.split(".", 2)[2]
+                target[name][kept] = source[f"encoders.{position}.{inner}"]
 
 
 @contextlib.contextmanager

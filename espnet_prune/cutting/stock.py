@@ -5,7 +5,7 @@
 
 from typing import Any, Dict, Mapping, Tuple
 
-from espnet_prune.families import family_named
+from espnet_prune.families import FAMILIES, family_named
 from espnet_prune.structure import Structure
 from espnet_prune.utils import UserError
 
@@ -44,3 +44,28 @@ def stack_config(
         if found is not None:
             return family.stock, found
     return family.pruned, family.pruned_conf(conf, own)
+
+
+def stack_configs(
+    config: Mapping[str, Any], dense: Structure, kept: Structure
+) -> Dict[str, Any]:
+    """Return the keys of config.yaml that rebuild all stacks of a Structure.
+
+    Args:
+        config: config.yaml of the dense model.
+        dense: Structure of what was cut, before.
+        kept: Structure of it now.
+
+    Raises:
+        UserError: No family knows a class.
+    """
+    found: Dict[str, Any] = {}
+    for family in FAMILIES:
+        key, stack = family.key, family.stack
+        if stack not in kept.own or f"{key}_conf" in found:
+            continue
+        name, own = config.get(key, family.stock), config.get(f"{key}_conf") or {}
+        name, found[f"{key}_conf"] = stack_config(name, own, dense, kept, stack)
+        if key in config:
+            found[key] = name
+    return found

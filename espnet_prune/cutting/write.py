@@ -17,11 +17,12 @@ import torch
 
 from espnet_prune.cutting import cut
 from espnet_prune.cutting.batch_norm import hand_back, refresh_if_better
-from espnet_prune.cutting.stock import stack_config
+from espnet_prune.cutting.stock import stack_configs
 from espnet_prune.cutting.verify import compare, require_equal
 from espnet_prune.families import unit_graph
 from espnet_prune.measure.summary import costs
 from espnet_prune.models import load_model, save_model
+from espnet_prune.select.plan import root_in
 from espnet_prune.select.selection import (
     STRUCTURE,
     Selection,
@@ -49,12 +50,12 @@ def write_cut(
     compared, and only then put in their places.
 
     Args:
-        model: The model with its cut encoder.
+        model: The model with its cut encoder, or all of whose stacks are cut.
         config: config.yaml of the dense model.
-        dense: Structure of the dense encoder.
-        structure: Structure of the cut encoder.
+        dense: Structure of the encoder, or model, before the cut.
+        structure: Structure of what was cut.
         output_dir: Where config.yaml, model.pth and the JSON files go.
-        prove: Compares an encoder with the masked one; see `verify.compare`.
+        prove: Compares what was cut with the masked one; see `verify.compare`.
         provenance: What structure.json says of its origin.
 
     Returns:
@@ -64,9 +65,7 @@ def write_cut(
         UserError: The two are not equal; nothing was written.
     """
     config = dict(config)
-    config["encoder"], config["encoder_conf"] = stack_config(
-        config["encoder"], config.get("encoder_conf") or {}, dense, structure
-    )
+    config.update(stack_configs(config, dense, structure))
     # what was only for training the dense model must not be repeated by a reader
     config.update(init_param=[], output_dir=str(output_dir))
     new = not output_dir.exists()
@@ -76,7 +75,7 @@ def write_cut(
             files = [Path(folder) / name for name in ("model.pth", "config.yaml")]
             save_model(model, files[0])
             write_yaml(config, files[1])
-            report = prove(load_model(files[1], files[0])[0].encoder)
+            report = prove(root_in(load_model(files[1], files[0])[0], structure))
             require_equal(report)
             report = {"file": files[0].name, "sha256": sha256(files[0]), **report}
             for path in files:
@@ -111,20 +110,24 @@ def run(args: argparse.Namespace) -> None:
     check_output(output_dir, Structure.load(select_dir / STRUCTURE))
     model_file = weights_of(select_dir, args.model_file)
     model, config = load_model(args.model_config, model_file, args.task)
-    encoder, graph = model.encoder, unit_graph(model.encoder)
+    root = root_in(model, Structure.load(select_dir / STRUCTURE))
+    graph = unit_graph(root)
     selection = Selection.load(select_dir, graph)
     masks, structure = selection.masks, selection.structure
-    small = cut(encoder, structure, masks)
+    small = cut(root, structure, masks)
     structure = Structure.dense(small)  # the heads that stay are named now
-    model.encoder, kept = small, structure["encoder"].kept_blocks
+    kept = {name: stack.kept_blocks for name, stack in structure.own.items()}
+    if root is model:
+        model = small
+    else:
+        model.encoder = small
     most = UTTERANCES * args.refresh_batches
     norms = refresh_if_better(model, config, most, args.seed)
-    hand_back(small, encoder, graph, masks, kept)
+    hand_back(small, root, graph, masks, kept["encoder"])
 
     def prove(written: Any) -> Dict[str, Any]:
-        blocks = {"encoder": kept}
         found = compare(
-            encoder, graph, masks, written, args.trials, args.seed, model.ctc, blocks
+            root, graph, masks, written, args.trials, args.seed, model.ctc, kept
         )
         done = args.refresh_batches if norms["refreshed"] else 0
         return {**found, "refreshed_batches": done, "batch_norm": norms}

@@ -11,15 +11,27 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from torch import nn
 
 from espnet_prune.families import unit_graph
+from espnet_prune.measure.cost import PARTS, WHOLE
 from espnet_prune.measure.duration import frames_of
 from espnet_prune.select.budget import Budget, Pricing, unit_kinds, with_frames
 from espnet_prune.select.methods import Method, get_method
+from espnet_prune.structure import Structure
 from espnet_prune.units import UnitGraph
 
 
 def root_of(model: nn.Module, budget: Budget) -> nn.Module:
-    """Return the module whose units a budget bounds; nobody else decides this."""
-    return model.encoder
+    """Return the module whose units a budget bounds; nobody else decides this.
+
+    That is the encoder, unless the budget says anything of more: then the units are
+    those of the whole model, of which those that no target covers stay.
+    """
+    encoder = all(target.part in (WHOLE, *PARTS) for target in budget)
+    return model.encoder if encoder else model
+
+
+def root_in(model: nn.Module, structure: Structure) -> nn.Module:
+    """Return the module that a stored Structure is of."""
+    return model.encoder if set(structure.own) == {WHOLE} else model
 
 
 @dataclasses.dataclass

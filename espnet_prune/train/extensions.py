@@ -56,9 +56,9 @@ class Extension:
 
 @functools.lru_cache(maxsize=None)
 def extensions() -> List[Extension]:
-    """Return all extensions, in a fixed order."""
+    """Return all extensions; those that select come before what adds parameters."""
     package = Path(espnet_prune.__file__).parent
-    paths = sorted(package.glob("*/**/hook.py"))
+    paths = sorted(package.glob("*/**/hook.py"), reverse=True)
     names = [
         ".".join(p.relative_to(package.parent).with_suffix("").parts) for p in paths
     ]

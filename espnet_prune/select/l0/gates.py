@@ -14,6 +14,7 @@ from espnet_prune.select.l0.conf import drop_rates, number
 from espnet_prune.select.l0.controller import Controller, fp32
 from espnet_prune.select.l0.hard_concrete import initial_theta, sample, soft_value
 from espnet_prune.select.l0.log import GateLog
+from espnet_prune.select.plan import root_of
 from espnet_prune.structure import Structure
 from espnet_prune.units import MaskHooks, UnitGraph
 from espnet_prune.utils import PathLike, UserError
@@ -283,3 +284,9 @@ def attach_gates(root: nn.Module, *, budget: Any = None, **conf: Any) -> Gates:
     return Gates(
         root, graph, Budget.from_conf({} if budget is None else budget), **conf
     )
+
+
+def gates_of(model: nn.Module, **conf: Any) -> Gates:
+    """Put gates on that part of a model which a budget is of; see `attach_gates`."""
+    budget = Budget.from_conf(conf.get("budget") or {})
+    return attach_gates(root_of(model, budget), **conf)

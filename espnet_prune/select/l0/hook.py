@@ -12,7 +12,7 @@ import torch
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet_prune.select.l0.conf import check_l0_conf
-from espnet_prune.select.l0.gates import Gates, attach_gates
+from espnet_prune.select.l0.gates import Gates, gates_of
 from espnet_prune.select.l0.lagrangian import HASTE, check_ramp
 from espnet_prune.tensor_names import as_written
 from espnet_prune.train.extensions import Extension
@@ -125,7 +125,7 @@ class Gated(Extension):
         check_l0_conf(args.l0_conf)
 
     def extend(self, args: argparse.Namespace, model: torch.nn.Module) -> None:
-        """Put gates on the encoder.
+        """Put gates on what the budget is of.
 
         Raises:
             UserError: See `Gates`; or parameters are to be sharded.
@@ -135,7 +135,7 @@ class Gated(Extension):
         if args.sharded_ddp:
             raise UserError("sharded_ddp cannot be used with l0_conf")
         conf = {"seed": args.seed, **args.l0_conf}
-        model.add_hook(GateHook(attach_gates(model.encoder, **conf)))
+        model.add_hook(GateHook(gates_of(model, **conf)))
 
 
 EXTENSION = Gated()

@@ -14,7 +14,7 @@ from torch import nn
 
 from espnet_prune.models import read_model_config
 from espnet_prune.select.l0.conf import check_l0_conf
-from espnet_prune.select.l0.gates import Gates, attach_gates
+from espnet_prune.select.l0.gates import Gates, gates_of
 from espnet_prune.select.plan import Plan
 from espnet_prune.select.selection import WEIGHTS, Selection
 from espnet_prune.state_dicts import load_strictly
@@ -76,7 +76,7 @@ def load_gates(exp_dir: PathLike, model: nn.Module) -> Gates:
         model: The plain model that was trained; it takes over the weights.
 
     Returns:
-        The gates, attached to its encoder.
+        The gates, attached to what their budget is of.
 
     Raises:
         UserError: A file is missing or corrupt.
@@ -88,7 +88,7 @@ def load_gates(exp_dir: PathLike, model: nn.Module) -> Gates:
     remedy = f" under {exp_dir}/config.yaml; select again"
     load_strictly(model, weights, str(exp_dir / WEIGHTS), remedy)
     conf = {"seed": args["seed"], **copy.deepcopy(args["l0_conf"])}
-    gates = attach_gates(model.encoder, **conf)
+    gates = gates_of(model, **conf)
     gates.load_state_dict(states, strict=True)
     logging.info(f"Gated training loaded from {exp_dir}")
     model.eval()

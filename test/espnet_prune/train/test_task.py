@@ -114,7 +114,7 @@ def test_cut_student_learns_only_in_blocks_that_exist(tiny, dense, train, matchi
 
 def test_teacher_is_outside_and_untouched(tiny, dense, train):
     task, args, model = build(tiny, dense)
-    teacher = model.hooks[0].teacher.model
+    teacher = model.hooks[1].teacher.model
     own = {id(p) for p in teacher.parameters()}
     (optimizer,) = task.build_optimizers(args, model)
     assert not own & {id(p) for g in optimizer.param_groups for p in g["params"]}
