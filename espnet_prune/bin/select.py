@@ -26,7 +26,8 @@ The YAML of --config:
 Forms of the budget, each an upper bound on what stays; MACs are counted for `frames`
 input frames, by default those that the model makes of 10 s (1000 at a hop of 10 ms):
     {kind: macs, sparsity: 0.5, frames: 1000}      # of the whole encoder
-    {kind: params, cnn: 0.4, transformer: 0.6}     # convolutional front end, the rest
+    {of: model, kind: params, sparsity: 0.5}       # of encoder, decoder and all else
+    {kind: params, front: 0.4, blocks: 0.6}        # convolutional front end, the rest
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    # all at once
 A part that no target covers is left whole. Method layers takes the first form only.
 
