@@ -34,7 +34,7 @@ def _nets(name: str) -> ModuleType:
 
 def _espnet2(module: str, name: str) -> Any:
     with contextlib.redirect_stdout(sys.stderr):
-        return getattr(importlib.import_module(f"espnet2.asr.{module}"), name)
+        return getattr(importlib.import_module(f"espnet2.{module}"), name)
 
 
 _attention = _nets("transformer.attention")
@@ -52,14 +52,17 @@ Conv1dLinear = _conv_feed_forward.Conv1dLinear
 ConvolutionModule = _nets("conformer.convolution").ConvolutionModule
 ConformerEncoderLayer = _nets("conformer.encoder_layer").EncoderLayer
 TransformerEncoderLayer = _nets("transformer.encoder_layer").EncoderLayer
+DecoderLayer = _nets("transformer.decoder_layer").DecoderLayer
+TransformerDecoder = _espnet2("asr.decoder.transformer_decoder", "TransformerDecoder")
+JointNetwork = _espnet2("asr_transducer.joint_network", "JointNetwork")
 BranchformerEncoderLayer = _espnet2(
-    "encoder.branchformer_encoder", "BranchformerEncoderLayer"
+    "asr.encoder.branchformer_encoder", "BranchformerEncoderLayer"
 )
 EBranchformerEncoderLayer = _espnet2(
-    "encoder.e_branchformer_encoder", "EBranchformerEncoderLayer"
+    "asr.encoder.e_branchformer_encoder", "EBranchformerEncoderLayer"
 )
-ConvolutionalGatingMLP = _espnet2("layers.cgmlp", "ConvolutionalGatingMLP")
-FastSelfAttention = _espnet2("layers.fastformer", "FastSelfAttention")
+ConvolutionalGatingMLP = _espnet2("asr.layers.cgmlp", "ConvolutionalGatingMLP")
+FastSelfAttention = _espnet2("asr.layers.fastformer", "FastSelfAttention")
 MultiSequential = _nets("transformer.repeat").MultiSequential
 ConvolutionalPositionalEmbedding = _embedding.ConvolutionalPositionalEmbedding
 

@@ -29,7 +29,7 @@ class Clock:
             speech at 16 kHz comes in, 1 where features do.
         chain: (kernel, stride) of every convolution that shortens time, in order.
         uses: For every use of a weight, how often it takes place: monomials in the
-            number of frames, after some of the convolutions, and of tokens.
+            number of frames, after some of the convolutions (-1: all), and of tokens.
         tokens: Tokens per input frame, for stacks that run once per token.
         beam: Hypotheses that are extended at every token.
     """
@@ -41,14 +41,22 @@ class Clock:
     beam: int = 1
 
     def times(self, frames: int) -> Dict[str, int]:
-        """Return how often each use takes place for a number of input frames."""
+        """Return how often each use takes place for a number of input frames.
+
+        What takes place for every token does so for every hypothesis.
+        """
         steps = [frames * self.samples]
         for kernel, stride in self.chain:
             steps.append((steps[-1] - kernel) // stride + 1)
         length = round(frames * self.tokens)
         uses = {FRAME: ((1, len(self.chain), 1, 0),), ONCE: ((1, 0, 0, 0),)}
         return {
-            use: sum(c * steps[i] ** t * length**n for c, i, t, n in monomials)
+            use: int(
+                sum(
+                    c * steps[i] ** t * length**n * (self.beam if n else 1)
+                    for c, i, t, n in monomials
+                )
+            )
             for use, monomials in {**uses, **self.uses}.items()
         }
 
@@ -119,6 +127,11 @@ class Price:
     clock: Clock = Clock()
     kept_blocks: Tuple[int, ...] = ()
     named: Tuple[str, ...] = ()
+
+    def with_clock(self, **changes: Any) -> "Price":
+        """Return this price with some attributes of its clock changed."""
+        clock = dataclasses.replace(self.clock, **changes)
+        return dataclasses.replace(self, clock=clock)
 
     def to_dict(self) -> Dict[str, Any]:
         """Return plain data; `from_dict` gives an equal Price back."""

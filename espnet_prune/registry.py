@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Make our encoders known to ESPnet, without touching ESPnet."""
+"""Make our encoders and decoders known to ESPnet, without touching ESPnet."""
 
 import contextlib
 import importlib
@@ -13,10 +13,8 @@ from typing import Any, Dict, Optional, Sequence
 
 from espnet_prune.decoders import rnnt_loss
 
-# where tasks keep registries of encoders of their own
+# where tasks keep registries of encoders and decoders of their own
 _TASKS = ("espnet2.tasks.", "espnet3.systems.")
-# the abstract class of the encoders in those that ours belong into
-_BASE = "espnet2.asr.encoder.abs_encoder"
 # the module that greets on stdout, which scoring pipes to files
 _NOISY = tuple(
     f"{package}.pytorch_backend.transformer.attention"
@@ -41,17 +39,30 @@ def encoders() -> Dict[str, type]:
     }
 
 
+def _decoders() -> Dict[str, type]:
+    from espnet_prune.decoders.pruned_transformer import PrunedTransformerDecoder
+
+    return {"pruned_transformer_decoder": PrunedTransformerDecoder}
+
+
+# the abstract classes of those in registries that ours belong into
+_BASES = {
+    "espnet2.asr.encoder.abs_encoder": encoders,
+    "espnet2.asr.decoder.abs_decoder": _decoders,
+}
+
+
 def _add_to(task: ModuleType) -> None:
-    """Add our encoders to every registry of speech encoders in a module. Idempotent."""
+    """Add our classes to every registry of their kind in a module. Idempotent."""
     for choices in list(vars(task).values()):
         if type(choices).__name__ != "ClassChoices":
             continue
         base = choices.base_type
-        if base is not None and base.__module__ == _BASE:
-            for name, encoder in encoders().items():
-                if not issubclass(encoder, base):
-                    raise TypeError(f"{encoder.__name__} is not an ESPnet encoder")
-                choices.classes[name] = encoder
+        if base is not None and base.__module__ in _BASES:
+            for name, kind in _BASES[base.__module__]().items():
+                if not issubclass(kind, base):
+                    raise TypeError(f"{kind.__name__} is not an ESPnet {base.__name__}")
+                choices.classes[name] = kind
 
 
 def register() -> None:

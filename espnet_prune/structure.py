@@ -309,6 +309,21 @@ class Structure:
         changed = {key: own[key].with_widths(value) for key, value in widths.items()}
         return Structure({**self.stacks, **changed})
 
+    def with_tokens(self, tokens: float, beam: int = 1) -> "Structure":
+        """Return this Structure, priced for a rate of tokens and for a beam.
+
+        Args:
+            tokens: Tokens per input frame of 10 ms.
+            beam: Hypotheses that are extended at every token.
+        """
+        stacks = {
+            name: dataclasses.replace(
+                stack, price=stack.price.with_clock(tokens=tokens, beam=beam)
+            )
+            for name, stack in self.stacks.items()
+        }
+        return Structure(stacks)
+
     def to_dict(self) -> Dict[str, Any]:
         """Return plain data; `from_dict` gives an equal Structure back."""
         return {"stacks": {name: s.to_dict() for name, s in self.stacks.items()}}

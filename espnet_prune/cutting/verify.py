@@ -82,7 +82,8 @@ def compare(
             present = graph.dense[name].kept_blocks
             kept = (kept_blocks or {}).get(name, getattr(own, "kept_blocks", present))
             if place.blocks:
-                whole = with_blocks(whole, [present.index(b) for b in kept])
+                positions = [present.index(block) for block in kept]
+                whole = with_blocks(whole, positions, place.blocks)
             for trial in range(trials):
                 inputs, lengths = place.family.draw(whole, place, generator, trial)
                 batches.append(lengths)

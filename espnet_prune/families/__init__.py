@@ -7,6 +7,7 @@ A family says which units a stack has, how often its weights are used, and what 
 leaves behind; see `Family`. A new one is a file here and a line in `FAMILIES`.
 """
 
+import dataclasses
 from typing import Dict, List, Optional, Tuple
 
 from torch import nn
@@ -14,7 +15,9 @@ from torch import nn
 from espnet_prune.families.base import Family
 from espnet_prune.families.branchformer import Branchformer, EBranchformer
 from espnet_prune.families.conformer import Conformer
+from espnet_prune.families.decoder import Decoder
 from espnet_prune.families.frontends import refuse_frontend
+from espnet_prune.families.joint import Joint
 from espnet_prune.families.transformer import Transformer
 from espnet_prune.families.wav2vec2 import Wav2Vec2
 from espnet_prune.structure import OTHERS, Stack, Structure
@@ -29,6 +32,8 @@ FAMILIES: Tuple[Family, ...] = (
     Transformer(),
     EBranchformer(),
     Branchformer(),
+    Decoder(),
+    Joint(),
 )
 
 
@@ -91,6 +96,10 @@ def unit_graph(root: nn.Module) -> UnitGraph:
     for name, (path, family) in stacks_of(root).items():
         module = root.get_submodule(path)
         parts = family.parts(module)
+        if "encoder" in stacks:  # whose time the other stacks of a model share
+            clock = stacks["encoder"].price.clock
+            shared = dict(samples=clock.samples, chain=clock.chain)
+            parts.clock = dataclasses.replace(parts.clock, **shared)
         prefix = f"{path}." if path else ""
         units += [unit.inside(name, prefix) for unit in parts.units]
         places[name] = Place(family, path, parts.blocks_path, parts.input_size)

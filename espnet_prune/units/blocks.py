@@ -191,14 +191,21 @@ def set_blocks(
     )
 
 
-def with_blocks(encoder: nn.Module, kept: Sequence[int]) -> nn.Module:
-    """Return an encoder of some of the blocks that shares the weights of `encoder`.
+def with_blocks(
+    stack: nn.Module, kept: Sequence[int], blocks: str = "encoders"
+) -> nn.Module:
+    """Return a stack of some of the blocks that shares the weights of `stack`.
 
     Args:
-        encoder: The encoder; it is left as it is.
+        stack: The encoder or decoder; it is left as it is.
         kept: Indices of the blocks that run, 0-based.
+        blocks: Its list of blocks.
     """
-    view = copy.copy(encoder)
-    view._modules = dict(encoder._modules)
-    set_blocks(view, list(encoder.encoders), kept)
+    view = copy.copy(stack)
+    view._modules = dict(stack._modules)
+    if blocks != "encoders":  # no intermediate CTC counts the blocks
+        chosen = [getattr(stack, blocks)[i] for i in kept]
+        setattr(view, blocks, MultiSequential(*chosen))
+        return view
+    set_blocks(view, list(stack.encoders), kept)
     return view
