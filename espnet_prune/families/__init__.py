@@ -18,6 +18,7 @@ from espnet_prune.families.conformer import Conformer
 from espnet_prune.families.decoder import Decoder
 from espnet_prune.families.frontends import refuse_frontend
 from espnet_prune.families.joint import Joint
+from espnet_prune.families.multiconv_conformer import MultiConvConformer
 from espnet_prune.families.transformer import Transformer
 from espnet_prune.families.wav2vec2 import Wav2Vec2
 from espnet_prune.structure import OTHERS, Stack, Structure
@@ -28,6 +29,7 @@ from espnet_prune.utils import UserError
 # the first that fits
 FAMILIES: Tuple[Family, ...] = (
     Wav2Vec2(),
+    MultiConvConformer(),
     Conformer(),
     Transformer(),
     EBranchformer(),

@@ -3,7 +3,7 @@
 
 """Conformer encoders: feed-forward, self-attention, convolution, feed-forward."""
 
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from torch import nn
 
@@ -34,15 +34,20 @@ class Conformer(EncoderFamily):
         add_counts(counts, encoder, *macaron, ffn_units)
         if has_heads(encoder, "self_attn"):
             add_counts(counts, encoder, "attention_heads", "self_attn", lambda m: m.h)
-        add_counts(
-            counts,
-            encoder,
-            "conv_channels",
-            "conv_module",
-            lambda m: m.depthwise_conv.weight.size(0),
-        )
+        self.add_channels(counts, encoder)
         add_counts(counts, encoder, "linear_units", "feed_forward", ffn_units)
         return counts
+
+    def add_channels(self, counts: Counts, encoder: nn.Module) -> None:
+        """Add the counts of the channels of convolution modules."""
+        field = ("conv_channels", "conv_module")
+        add_counts(counts, encoder, *field, lambda m: m.depthwise_conv.weight.size(0))
+
+    def convolution_units(
+        self, path: str, module: Any, index: int, norm: Optional[str]
+    ) -> List[Unit]:
+        """Return the units of a convolution module."""
+        return convolution_units(path, module, index, norm)
 
     def block_units(self, path: str, block: nn.Module, index: int) -> List[Unit]:
         """Return the units of a block."""
@@ -68,7 +73,7 @@ class Conformer(EncoderFamily):
                 norm("norm_mha"),
                 removable=not block.concat_after,
             ),
-            *convolution_units(
+            *self.convolution_units(
                 f"{path}.conv_module", block.conv_module, index, norm("norm_conv")
             ),
             *feed_forward("feed_forward", "norm_ff", "linear_units"),

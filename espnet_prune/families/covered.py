@@ -39,18 +39,22 @@ _MODULES = (
 )
 
 
-def check_covered(encoder: nn.Module, parts: Tuple[str, ...]) -> None:
+def check_covered(
+    encoder: nn.Module, parts: Tuple[str, ...], kinds: Tuple[type, ...] = ()
+) -> None:
     """Check that every part with parameters is of a kind that units know.
 
     Args:
         encoder: An encoder.
         parts: Names of the parts that its family knows.
+        kinds: Modules of blocks that only this family knows.
 
     Raises:
         UserError: A part of the encoder, or a module of a block, is of another kind.
     """
     # some are called like the class they go back to
     kind = f"{type(encoder).__name__} of {type(encoder).__module__}"
+    known = (*_MODULES, *kinds)
     for name, part in encoder.named_children():
         if name not in parts and _has_parameters(part):
             raise UserError(
@@ -59,7 +63,7 @@ def check_covered(encoder: nn.Module, parts: Tuple[str, ...]) -> None:
             )
     for i, block in enumerate(encoder.encoders):
         for name, module in block.named_children():
-            if _has_parameters(module) and not isinstance(module, _MODULES):
+            if _has_parameters(module) and not isinstance(module, known):
                 raise UserError(
                     f"{kind} has no pruning adapter: encoders.{i}.{name} is a "
                     f"{type(module).__name__}, which no unit covers; {REMEDY}"

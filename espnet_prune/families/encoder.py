@@ -46,9 +46,11 @@ class EncoderFamily(Family):
         uniform: Arguments of the stock class that give one width to every block, and
             the lists of a Structure that have it.
         equal: Lists that the stock class cannot change.
+        modules: Modules of its blocks that no other family has.
     """
 
     block: Type[nn.Module] = nn.Module
+    modules: Tuple[Type[nn.Module], ...] = ()
     children: Tuple[str, ...] = (
         "embed",
         "encoders",
@@ -82,7 +84,7 @@ class EncoderFamily(Family):
 
     def parts(self, module: nn.Module) -> Parts:
         """Return units, counts and prices of an encoder; see `Family.parts`."""
-        check_covered(module, self.children)
+        check_covered(module, self.children, self.modules)
         blocks = list(module.encoders)
         kept = list(getattr(module, "kept_blocks", range(len(blocks))))
         parts = Parts([], self.block_counts(module), {}, {}, "encoders", kept)

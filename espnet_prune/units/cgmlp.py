@@ -16,7 +16,8 @@ Linear reads zeros for the closed ones; then masked equals cut.
 import dataclasses
 from typing import Any, List, Optional
 
-from espnet_prune.compat import ConvolutionalGatingMLP
+from torch import nn
+
 from espnet_prune.units.graph import MaskPoint, Slice, Unit
 from espnet_prune.units.modules import module_unit
 
@@ -28,11 +29,12 @@ def cgmlp_units(name: str, cgmlp: Any, index: int, norm: Optional[str]) -> List[
 
     Args:
         name: Path of the cgMLP in the encoder.
-        cgmlp: The module; anything but a cgMLP has no units.
+        cgmlp: The module, whose convolutions are depthwise; what has no gate, such as
+            one that was removed, has no units.
         index: Position of its block.
         norm: Path of the norm that goes with it.
     """
-    if not isinstance(cgmlp, ConvolutionalGatingMLP):
+    if not hasattr(cgmlp, "csgu"):
         return []
     channels, csgu = cgmlp.channel_proj2.in_features, f"{name}.csgu"
     producers = []
@@ -42,7 +44,11 @@ def cgmlp_units(name: str, cgmlp: Any, index: int, norm: Optional[str]) -> List[
                 Slice(f"{name}.channel_proj1.0.{tensor}", 0, offset=offset)
             )
         producers.append(Slice(f"{csgu}.norm.{tensor}", 0))
-        producers.append(Slice(f"{csgu}.conv.{tensor}", 0))
+        producers += [
+            Slice(f"{csgu}.{conv}.{tensor}", 0)
+            for conv, layer in cgmlp.csgu.named_modules()
+            if isinstance(layer, nn.Conv1d)  # one, or several that are added
+        ]
     also = [MaskPoint(f"{csgu}.norm", "norm")]
     if cgmlp.csgu.linear is not None:
         producers.append(Slice(f"{csgu}.linear.weight", 0))

@@ -26,6 +26,13 @@ FFN = dict(use_ffn=True, linear_units=24)
 E_BRANCHES = dict(BRANCHES, **FFN, macaron_ffn=True)
 FAST = dict(pos_enc_layer_type="abs_pos", attention_layer_type="fast_selfattn")
 NO_POS = dict(pos_enc_layer_type="abs_pos", attention_layer_type="selfattn")
+MULTICONV = dict(
+    **{key: value for key, value in LATEST.items() if key != "cnn_module_kernel"},
+    cgmlp_linear_units=48,
+    multicgmlp_type="sum",
+    multicgmlp_kernel_sizes="3,5",
+    multicgmlp_merge_conv_kernel=3,
+)
 
 # name -> (class, arguments)
 VARIANTS = {
@@ -96,6 +103,15 @@ VARIANTS = {
     "branchformer_fast": ("branchformer", dict(BRANCHES, **FAST)),
     "branchformer_no_cgmlp": ("branchformer", dict(BRANCHES, use_cgmlp=False)),
     "branchformer_no_attn": ("branchformer", dict(BRANCHES, use_attn=False)),
+    "multiconv": ("multiconv_conformer", dict(MULTICONV, interctc_layer_idx=[1])),
+    "multiconv_linear": (
+        "multiconv_conformer",
+        dict(MULTICONV, use_linear_after_conv=True, multicgmlp_use_non_linear=False),
+    ),
+    "multiconv_mixed": (
+        "multiconv_conformer",
+        dict(MULTICONV, multicgmlp_type="concat_fusion", macaron_style=False),
+    ),
 }
 MEL = 40
 
@@ -123,13 +139,15 @@ CLASSES = {
     "branchformer": "BranchformerEncoder",
     "conformer": "ConformerEncoder",
     "e_branchformer": "EBranchformerEncoder",
+    "multiconv_conformer": "MultiConvConformerEncoder",
     "transformer": "TransformerEncoder",
     "wav2vec2": "Wav2Vec2Encoder",
 }
 
 
 def stock_class(family):
-    module = importlib.import_module(f"espnet2.asr.encoder.{family}_encoder")
+    name = {"multiconv_conformer": "multiconvformer"}.get(family, family)
+    module = importlib.import_module(f"espnet2.asr.encoder.{name}_encoder")
     return getattr(module, CLASSES[family])
 
 
