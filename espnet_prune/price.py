@@ -101,6 +101,7 @@ class Term:
         units: Names of the vectors whose numbers are multiplied.
         part: Part of the model that pays.
         block: Position of the block that it goes with, or None.
+        stored: Bytes of buffers, which a checkpoint has beside the parameters.
     """
 
     params: int
@@ -108,6 +109,7 @@ class Term:
     units: Tuple[str, ...] = ()
     part: str = "blocks"
     block: Optional[int] = None
+    stored: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +179,9 @@ class Price:
         """
         times = self.clock.times(1000)
         for term in self.terms:
-            int(term.params), sum(times[use] * n for use, n in term.macs)
+            int(term.params), int(term.stored), sum(
+                times[use] * n for use, n in term.macs
+            )
             for name in term.units:
                 self.vectors[name].size + self.vectors[name].least
                 self.vectors[name].field.isidentifier()
@@ -199,18 +203,25 @@ class _Read:
 
 def merged(terms: Sequence[Term]) -> Tuple[Term, ...]:
     """Return a term for every product of units, in the order of the first ones."""
-    sums: Dict[Tuple, Tuple[int, Dict[str, int]]] = {}
+    sums: Dict[Tuple, Tuple[int, int, Dict[str, int]]] = {}
     for term in terms:
         key = (tuple(sorted(term.units)), term.part, term.block)
-        params, macs = sums.get(key, (0, {}))
+        params, stored, macs = sums.get(key, (0, 0, {}))
         macs = dict(macs)
         for use, number in term.macs:
             macs[use] = macs.get(use, 0) + number
-        sums[key] = (params + term.params, macs)
+        sums[key] = (params + term.params, stored + term.stored, macs)
     return tuple(
-        Term(params, tuple((u, n) for u, n in macs.items() if n), units, part, block)
-        for (units, part, block), (params, macs) in sums.items()
-        if params or any(macs.values())
+        Term(
+            params,
+            tuple((u, n) for u, n in macs.items() if n),
+            units,
+            part,
+            block,
+            stored,
+        )
+        for (units, part, block), (params, stored, macs) in sums.items()
+        if params or stored or any(macs.values())
     )
 
 

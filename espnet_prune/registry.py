@@ -23,20 +23,18 @@ _NOISY = tuple(
 
 
 def encoders() -> Dict[str, type]:
-    """Return our encoders by the names that configurations call them."""
-    from espnet_prune.encoders.pruned_branchformer import PrunedBranchformerEncoder
-    from espnet_prune.encoders.pruned_conformer import PrunedConformerEncoder
-    from espnet_prune.encoders.pruned_e_branchformer import PrunedEBranchformerEncoder
-    from espnet_prune.encoders.pruned_transformer import PrunedTransformerEncoder
-    from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
+    """Return our class for every family of encoders, by its name."""
+    from espnet_prune.families import FAMILIES
 
-    return {
-        "pruned_branchformer": PrunedBranchformerEncoder,
-        "pruned_e_branchformer": PrunedEBranchformerEncoder,
-        "pruned_conformer": PrunedConformerEncoder,
-        "pruned_transformer": PrunedTransformerEncoder,
-        "pruned_wav2vec2": PrunedWav2Vec2Encoder,
-    }
+    found = {}
+    for name in [f.pruned for f in FAMILIES if f.stack == "encoder"]:
+        module = importlib.import_module(f"espnet_prune.encoders.{name}")
+        (found[name],) = [
+            kind
+            for kind in vars(module).values()
+            if isinstance(kind, type) and kind.__module__ == module.__name__
+        ]
+    return found
 
 
 def _decoders() -> Dict[str, type]:

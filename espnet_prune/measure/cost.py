@@ -21,11 +21,11 @@ from typing import Any, Dict, List, Mapping, Tuple, Union
 
 import torch
 
+from espnet_prune.measure.prices import kinds
 from espnet_prune.price import Vector
 from espnet_prune.structure import Structure
 from espnet_prune.units.pricing import BLOCKS, FRONT
 
-Term = Tuple[int, int, Tuple[str, ...]]  # parameters, MACs, variables multiplied
 PARTS = (FRONT, BLOCKS)  # of an encoder
 WHOLE = "encoder"
 MODEL = "model"
@@ -40,10 +40,15 @@ class Cost:
     Attributes:
         params: Number of parameters, without buffers.
         macs: Multiply-accumulates for the utterance length asked for.
+        stored: Bytes of the buffers, such as running statistics.
     """
 
     params: int
     macs: int
+    stored: int = dataclasses.field(default=0, repr=False)
+
+
+Term = Tuple[Cost, Tuple[str, ...]]  # what is paid, variables multiplied
 
 
 def covers(whole: str, part: str) -> bool:
@@ -63,7 +68,7 @@ class CostModel:
 
     Attributes:
         variables: Full count of every variable, by the name of its unit.
-        terms: The polynomial: parameters, MACs, names of the factors.
+        terms: The polynomial: what is paid, names of the factors.
         parts: Part that every variable belongs to.
     """
 
@@ -82,7 +87,8 @@ class CostModel:
                 if term.block is None or stack.position(term.block) is not None:
                     macs = sum(times[use] * number for use, number in term.macs)
                     terms = self._terms.setdefault(term.part, [])
-                    terms.append((term.params, macs, term.units))
+                    paid = Cost(term.params, macs, term.stored)
+                    terms.append((paid, term.units))
 
     @property
     def terms(self) -> List[Term]:
@@ -97,14 +103,15 @@ class CostModel:
     def exact(self, counts: Mapping[str, int], part: str = MODEL) -> Cost:
         """Price integer counts; a variable without an entry is full."""
         values = {**self.variables, **counts}
-        params = macs = 0
-        for term_params, term_macs, names in self.terms_of(part):
+        params = macs = stored = 0
+        for paid, names in self.terms_of(part):
             product = 1
             for name in names:
                 product *= int(values[name])
-            params += term_params * product
-            macs += term_macs * product
-        return Cost(params, macs)
+            params += paid.params * product
+            macs += paid.macs * product
+            stored += paid.stored * product
+        return Cost(params, macs, stored)
 
 
 def _part(stack: str, vector: Vector) -> str:
@@ -120,7 +127,7 @@ class ExpectedCost:
         model: The cost model.
         names: Names of the variables that the vector holds, in its order; the
             others stay full.
-        kind: "params" or "macs".
+        kind: A kind of cost, see `espnet_prune.measure.prices`.
         part: "front", "blocks", "encoder" for both, another stack, or "model".
 
     Attributes:
@@ -133,8 +140,9 @@ class ExpectedCost:
         position = {name: i for i, name in enumerate(names)}
         one = len(names)  # index of a constant 1 behind the vector
         merged: Dict[Tuple[int, ...], float] = {}
-        for params, macs, factors in model.terms_of(part):
-            coefficient = float(params if kind == "params" else macs)
+        value = kinds()[kind].of
+        for paid, factors in model.terms_of(part):
+            coefficient = float(value(paid))
             index = []
             for name in factors:
                 if name in position:
@@ -147,7 +155,7 @@ class ExpectedCost:
         rows = [key + (one,) * (width - len(key)) for key in merged]
         self._index = torch.tensor(rows)
         self._coefficients = torch.tensor(list(merged.values()), dtype=torch.float64)
-        self.full = float(getattr(model.exact({}, part), kind))
+        self.full = float(value(model.exact({}, part)))
 
     def __call__(self, counts: torch.Tensor) -> torch.Tensor:
         """Return the expected cost; counts (len(names),) -> scalar, float64."""

@@ -30,12 +30,11 @@ from espnet_prune.measure.cost import (
     cost,
     covers,
 )
+from espnet_prune.measure.prices import Kind, kinds
 from espnet_prune.structure import Structure
 from espnet_prune.units import Unit, UnitGraph
 from espnet_prune.utils import UserError, check_keys
 
-KINDS = ("params", "macs")
-TOLERANCE = {"params": 0.005, "macs": 0.01}
 UNIT_KINDS = (
     "head",
     "ffn_unit",
@@ -54,7 +53,7 @@ class Target:
     """How much of one cost has to go.
 
     Attributes:
-        kind: "params" or "macs".
+        kind: "params", "macs" or another of `espnet_prune.measure.prices`.
         sparsity: Share of the dense cost that is removed, 0 to 1.
         frames: Length in input frames at which MACs are counted; see `with_frames`.
             Parameters do not depend on it.
@@ -71,6 +70,11 @@ class Target:
         if self.part == WHOLE:
             return words
         return f"{words} of the {self.part}{' part' * (self.part in PARTS)}"
+
+    @property
+    def price(self) -> Kind:
+        """What its kind says of itself."""
+        return kinds()[self.kind]
 
     def covers(self, part: str) -> bool:
         """Say whether units of a part count."""
@@ -116,7 +120,9 @@ class Budget:
             raise UserError("budget: the list is empty; give at least one target")
         targets = tuple(target for entry in entries for target in _read(entry))
         asked = [dataclasses.replace(t, sparsity=0.0) for t in targets]
-        asked = [dataclasses.replace(t, frames=0) if _fixed(t) else t for t in asked]
+        asked = [
+            t if t.price.by_length else dataclasses.replace(t, frames=0) for t in asked
+        ]
         for target, key in zip(targets, asked):
             if asked.count(key) > 1:
                 raise UserError(
@@ -176,7 +182,7 @@ class Budget:
         shares = []
         for t in self:
             full, left = (cost(s, t.frames, t.part) for s in (dense, kept))
-            shares.append(1.0 - getattr(left, t.kind) / getattr(full, t.kind))
+            shares.append(1.0 - t.price.of(left) / t.price.of(full))
         return shares
 
 
@@ -193,10 +199,6 @@ def with_frames(conf: Any, frames: int) -> Any:
     return {"frames": frames, **conf} if isinstance(conf, Mapping) and conf else conf
 
 
-def _fixed(target: Target) -> bool:
-    return target.kind == "params"
-
-
 def _read(conf: Any) -> List[Target]:
     """Return the targets of one entry."""
     if not isinstance(conf, Mapping):
@@ -205,8 +207,8 @@ def _read(conf: Any) -> List[Target]:
         )
     check_keys(conf, ("kind", "of", "sparsity", "frames", *PARTS, *BEFORE), "budget")
     kind, frames = conf.get("kind", "params"), conf.get("frames", 1000)
-    if kind not in KINDS:
-        raise UserError(f"budget: kind '{kind}' is not one of {KINDS}")
+    if kind not in kinds():
+        raise UserError(f"budget: kind '{kind}' is not one of {tuple(kinds())}")
     if isinstance(frames, bool) or not isinstance(frames, int) or frames < 20:
         raise UserError(f"budget: frames {frames!r} must be at least 20")
     of = conf.get("of", WHOLE)
@@ -278,7 +280,7 @@ class Pricing:
         """Return the cost of integer counts per target; missing counts are full."""
         counts = self.closed(counts)
         return [
-            getattr(model.exact(counts, target.part), target.kind)
+            target.price.of(model.exact(counts, target.part))
             for model, target in zip(self.models, self.budget)
         ]
 
@@ -328,7 +330,7 @@ def loosely_met(
         if not rows:
             continue
         fill, share, target = max(rows, key=lambda row: row[0])
-        if fill >= 1.0 - TOLERANCE[target.kind]:
+        if fill >= 1.0 - target.price.tolerance:
             continue
         what = f"multiple of {round_to} units" if round_to > 1 else "unit"
         remedy = ": lower round_to to come nearer" if round_to > 1 else ""

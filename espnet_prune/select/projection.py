@@ -21,7 +21,7 @@ from typing import (
 import torch
 
 from espnet_prune.measure.cost import MODEL, WHOLE, covers
-from espnet_prune.select.budget import TOLERANCE, Budget, Pricing, least
+from espnet_prune.select.budget import Budget, Pricing, least
 from espnet_prune.units import UnitGraph
 
 # how many vectors about the threshold, and how many groups of each, may be traded
@@ -210,7 +210,7 @@ class _State:
         rows = zip(pricing.budget, pricing.costs(self.counts()), pricing.limits)
         return max(
             (
-                cost / ((1.0 - TOLERANCE[target.kind]) * limit)
+                cost / ((1.0 - target.price.tolerance) * limit)
                 for target, cost, limit in rows
                 if target.covers(part)
             ),

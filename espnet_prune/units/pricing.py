@@ -77,6 +77,13 @@ def price_of(module: nn.Module, parts: Parts, stack: str = "encoder") -> Price:
         if name not in parts.tensors:
             for number, units in entries.products(name, parameter.shape):
                 terms.append(entries.term(name, number, (), units))
+    parameters = dict(module.named_parameters())
+    for name, buffer in module.state_dict().items():
+        if name not in parameters:
+            for number, units in entries.products(name, buffer.shape):
+                term = entries.term(name, 0, (), units)
+                size = number * buffer.element_size()
+                terms.append(dataclasses.replace(term, stored=size))
     for name, layer in module.named_modules():
         use = parts.uses.get(name, FRAME)
         if isinstance(layer, WEIGHED) and use is not None:

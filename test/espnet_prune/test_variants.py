@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune import Structure, cost, cut, unit_graph
 from espnet_prune.cutting.verify import compare
+from espnet_prune.measure.prices import kinds
 from espnet_prune.units import MaskHooks
 from espnet_prune.utils import read_json, write_json
 from test.espnet_prune.encoder_zoo import (
@@ -58,7 +59,8 @@ def test_masked_equals_cut_equals_rebuilt(variant):
         assert report["max_abs_diff"] <= 1e-5, (variant, seed)
         worst = max(worst, report["max_abs_diff"])
         found = Structure.dense(small)
-        assert cost(found).params == cost(structure).params == number(small)
+        assert cost(found) == cost(structure)
+        assert cost(found).params == number(small)
         assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
         assert Structure.from_dict(found.to_dict()) == found
         if seed % 4 == 0:
@@ -85,7 +87,11 @@ def test_the_price_is_what_is_there(variant):
             with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
                 encoder(*batch)
             assert cost(encoder, frames).macs == count.get_total_flops() // 2
-        assert cost(encoder).params == number(encoder)
+        found = cost(encoder)
+        assert found.params == number(encoder)
+        assert kinds()["bytes"].of(found) == sum(
+            t.numel() * t.element_size() for t in encoder.state_dict().values()
+        )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

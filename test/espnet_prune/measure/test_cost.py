@@ -119,7 +119,12 @@ def test_parts_sum_to_the_whole_and_share_nothing(variant):
         if keep is not None:
             encoder = cut(encoder, Structure.random(encoder, 3, keep))
         whole, parts = cost(encoder, 203), [cost(encoder, 203, p) for p in PARTS]
-        assert whole == Cost(sum(p.params for p in parts), sum(p.macs for p in parts))
+        assert whole == Cost(
+            *(
+                sum(getattr(p, key) for p in parts)
+                for key in ("params", "macs", "stored")
+            )
+        )
         # "front" is the convolutions and the Linear behind them, all of it
         model = CostModel(Structure.dense(encoder), 203)
         front = []
@@ -129,7 +134,7 @@ def test_parts_sum_to_the_whole_and_share_nothing(variant):
         numel = sum(p.numel() for module in front for p in module.parameters())
         assert parts[0].params == numel
     for part in PARTS:
-        for _, _, names in model.terms_of(part):
+        for _, names in model.terms_of(part):
             assert {model.parts[name] for name in names} <= {part}
 
 

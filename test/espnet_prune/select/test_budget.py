@@ -4,7 +4,8 @@
 import pytest
 import torch
 
-from espnet_prune import cost, unit_graph
+from espnet_prune import Structure, cost, unit_graph
+from espnet_prune.measure.prices import kinds
 from espnet_prune.select.budget import UNIT_KINDS, Budget
 from espnet_prune.select.projection import project
 from espnet_prune.select.scores import by_quantiles
@@ -19,18 +20,34 @@ def encoder():
     return randomise(stock_class("conformer")(80, **conf))
 
 
-@pytest.mark.parametrize("kind,tolerance", [("params", 0.005), ("macs", 0.01)])
+@pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.7, 0.85])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_projection_meets_the_budget(encoder, kind, tolerance, sparsity, seed):
+def test_projection_meets_the_budget(encoder, kind, sparsity, seed):
     graph = unit_graph(encoder)
     generator = torch.Generator().manual_seed(seed)
     scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
     budget = Budget.of(kind, sparsity, 400)
     structure = graph.structure(project(graph, scores, budget))
-    full, kept = (getattr(cost(s, 400), kind) for s in (graph.dense, structure))
+    price = kinds()[kind]
+    full, kept = (price.of(cost(s, 400)) for s in (graph.dense, structure))
     target = (1 - sparsity) * full
-    assert target * (1 - tolerance) <= kept <= target
+    assert target * (1 - price.tolerance) <= kept <= target
+
+
+def test_bytes_are_those_of_the_checkpoint(encoder, tmp_path):
+    """All but the names of the tensors and what holds them together."""
+    torch.save(encoder.state_dict(), tmp_path / "model.pth")
+    size = (tmp_path / "model.pth").stat().st_size
+    found = kinds()["bytes"].of(cost(encoder))
+    assert 0.9 * size < found < size
+    budget = Budget.from_conf({"kind": "bytes", "front": 0.3})
+    scores = {u.name: torch.ones(u.size) for u in unit_graph(encoder)}
+    structure = unit_graph(encoder).structure(
+        project(unit_graph(encoder), scores, budget)
+    )
+    assert budget.reached(Structure.dense(encoder), structure)[0] >= 0.3
+    assert budget.names == ["front_bytes"]
 
 
 def test_scores_decide(encoder):

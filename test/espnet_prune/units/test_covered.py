@@ -17,7 +17,7 @@ from test.espnet_prune.deep import CONFIG
 from test.espnet_prune.encoder_zoo import MEL, SMALL, VARIANTS, build
 
 CONFS = {
-    "multiconv_conformer": (SMALL, "encoders.0.conv_module is a MultiConvolutional"),
+    "contextual_block_transformer": (SMALL, "ContextualBlockTransformerEncoder has no"),
     "transformer_multispkr": (
         {**SMALL, "num_blocks_sd": 1, "num_inf": 2},
         "transformer_encoder_multispkr .* its encoders_sd is covered by no unit",
@@ -51,7 +51,7 @@ def test_a_part_of_a_subclass_is_named():
 
 
 def test_commands_refuse_at_once(tmp_path):
-    own = {"encoder": "multiconv_conformer", "encoder_conf": dict(SMALL)}
+    own = {"encoder": "contextual_block_transformer", "encoder_conf": dict(SMALL)}
     config = {**CONFIG, **own}
     write_yaml(config, tmp_path / "config.yaml")
     torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
@@ -64,5 +64,7 @@ def test_commands_refuse_at_once(tmp_path):
         (cost_command, words),
         (select, [*pair, *more]),
     ):
-        with pytest.raises(UserError, match="MultiConvConformerEncoder .* no pruning"):
+        with pytest.raises(
+            UserError, match="ContextualBlockTransformerEncoder has no pruning"
+        ):
             command.main(options)
