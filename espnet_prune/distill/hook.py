@@ -33,7 +33,7 @@ class DistillHook(TrainHook):
         student: The model that learns.
         teacher: The `ESPnetASRModel` that it learns from.
         widths: `Structure.widths()` of the student, as in the configuration of a
-            pruned encoder: lists over the kept blocks, 0 where a module is gone.
+            pruned encoder: lists over the kept blocks, 0 where a module is removed.
 
     Attributes:
         kept_blocks: Teacher index of every student block, where blocks were removed.
@@ -41,8 +41,8 @@ class DistillHook(TrainHook):
 
     Raises:
         UserError: `conf.layers` names a block that the teacher does not have, or,
-            matched by number, only blocks that are gone; or `conf.projections` a file
-            that is missing or of another width.
+            matched by number, only blocks that are removed; or `conf.projections` a
+            file that is missing or of another width.
     """
 
     name = "distill"

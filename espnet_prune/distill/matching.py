@@ -34,9 +34,9 @@ def match_fixed(
 
     Returns:
         Pairs: (position in `layers`, student block). A teacher block whose student
-        block is gone has no pair. Where the numbers of student blocks are not known, or
-        not those of the teacher, student blocks are spread evenly over the teacher's,
-        the last one matching the last.
+        block is removed has no pair. Where the numbers of student blocks are not
+        known, or not those of the teacher, student blocks are spread evenly over the
+        teacher's, the last one matching the last.
     """
     num_student, num_teacher = len(exists), len(teacher_blocks)
     if (

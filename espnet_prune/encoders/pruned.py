@@ -6,9 +6,9 @@
 import logging
 from typing import Any, Optional
 
-from espnet_prune.encoders.stochastic_depth import Rate, block_rates, set_rates
 from espnet_prune.families import unit_graph
 from espnet_prune.units import narrow
+from espnet_prune.units.stochastic_depth import Rate, block_rates, set_rates
 from espnet_prune.utils import UserError
 
 

@@ -16,7 +16,6 @@ from espnet_prune.compat import (
     FastSelfAttention,
     MultiHeadedAttention,
 )
-from espnet_prune.encoders.stochastic_depth import block_rates
 from espnet_prune.families.base import Family
 from espnet_prune.families.covered import check_covered
 from espnet_prune.price import Clock
@@ -32,6 +31,7 @@ from espnet_prune.units.modules import (
 )
 from espnet_prune.units.narrow import moved_checkpoints, moved_taps
 from espnet_prune.units.pricing import Parts
+from espnet_prune.units.stochastic_depth import block_rates
 from espnet_prune.utils import UserError
 
 MORE, TAPS = "frame_and_one", "taps"  # uses

@@ -3,7 +3,7 @@
 
 """The merge of two branches, in Branchformer and E-Branchformer.
 
-Attention and cgMLP run side by side and are merged. A closed branch gives zeros, and
+Attention and cgMLP run side by side and are merged. A removed branch gives zeros, and
 the merge may turn zeros into something: that constant stays when the branch is cut.
 
 - E-Branchformer: the depthwise convolution over the 2 d channels leaves its bias; the

@@ -106,7 +106,7 @@ def measure_latency(
 
 
 def as_json(latency: Latency, dense: Latency) -> Dict[str, Any]:
-    """Return plain data, with the ratios to the dense model."""
+    """Return plain data, with the shares of the dense model."""
     return {
         **latency._asdict(),
         "min_ratio": latency.min_ms / dense.min_ms,

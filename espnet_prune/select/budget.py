@@ -178,7 +178,7 @@ class Budget:
         return self.targets[0]
 
     def reached(self, dense: Structure, kept: Structure) -> List[float]:
-        """Return the share that is gone, per target."""
+        """Return the share that is removed, per target."""
         shares = []
         for t in self:
             full, left = (cost(s, t.frames, t.part) for s in (dense, kept))
@@ -278,22 +278,22 @@ class Pricing:
 
     def costs(self, counts: Mapping[str, int]) -> List[int]:
         """Return the cost of integer counts per target; missing counts are full."""
-        counts = self.closed(counts)
+        counts = self.consistent(counts)
         return [
             target.price.of(model.exact(counts, target.part))
             for model, target in zip(self.models, self.budget)
         ]
 
-    def closed(self, counts: Mapping[str, int]) -> Dict[str, int]:
-        """Return counts where modules and their units are there or gone together."""
-        closed = dict(counts)
+    def consistent(self, counts: Mapping[str, int]) -> Dict[str, int]:
+        """Return counts where modules and their units are there or removed together."""
+        found = dict(counts)
         for name, module in self._pairs:
-            if closed.get(name) == 0 or closed.get(module) == 0:
-                closed[name] = closed[module] = 0
-        return closed
+            if found.get(name) == 0 or found.get(module) == 0:
+                found[name] = found[module] = 0
+        return found
 
     def floor(self, kinds: Sequence[str], round_to: int = 1) -> List[int]:
-        """Return the cost per target with every unit of some kinds gone that may go."""
+        """Return the cost per target without any unit of some kinds that may go."""
         units = self.graph.of_kinds(tuple(kinds))
         return self.costs({unit.name: least(unit, round_to) for unit in units})
 
@@ -312,7 +312,7 @@ class Pricing:
 def loosely_met(
     budget: Budget, dense: Structure, kept: Structure, round_to: int = 1
 ) -> List[str]:
-    """Say, in a sentence each, where more is gone than the tolerance accounts for.
+    """Say, in a sentence each, where more is removed than the tolerance accounts for.
 
     Of the targets of a part it is the nearest that counts.
 
@@ -356,8 +356,8 @@ def check_reachable(
 
     Raises:
         UserError: A part that the encoder does not have, `round_to` is no number of
-            units, or with every unit of `kinds` gone the encoder or the part is still
-            too large; the sentence names the floor and what holds it up.
+            units, or without any unit of `kinds` the encoder or the part is still too
+            large; the sentence names the floor and what holds it up.
     """
     check_keys(kinds, UNIT_KINDS, "units")
     if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:

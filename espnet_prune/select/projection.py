@@ -47,9 +47,9 @@ def project(
     they are removed in the order of their scores until the cost fits, then those that
     still fit come back. Where that leaves a part short of its target, a few units about
     the threshold are traded for others, because one channel of a front end can cost
-    more than the tolerance. A module with a negative score starts closed; its units
+    more than the tolerance. A module with a negative score starts removed; its units
     count as removed first, and are the first to return when more than asked for is
-    gone.
+    removed.
 
     The result is maximal: none of the removed units could come back to a module that
     is open. Closed modules open again only where a part would otherwise stay further
@@ -64,25 +64,25 @@ def project(
 
     Returns:
         Masks of 0 and 1 per unit name, for every unit in `scores`, and for every module
-        that has lost all its units: it is closed, so that masked equals cut.
+        that has lost all its units: it is removed, so that masked equals cut.
     """
     pricing = Pricing(graph, budget)
     state = _State(pricing)
     order = _removal_order(graph, scores, round_to)
-    gone: Set[Group] = set()
+    removed: Set[Group] = set()
     for part in dict.fromkeys((*pricing.leaves, WHOLE, MODEL)):
         targets = [i for i, target in enumerate(budget) if target.part == part]
         if targets:
             rest = [g for g in order if covers(part, pricing.parts[g.name])]
-            rest = [group for group in rest if group not in gone]
-            gone.update(rest[: _fewest(state, gone, rest, targets)])
-    left = _use_up(state, [group for group in order if group in gone])
+            rest = [group for group in rest if group not in removed]
+            removed.update(rest[: _fewest(state, removed, rest, targets)])
+    left = _use_up(state, [group for group in order if group in removed])
     left = _use_up(state, _trade(state, order, set(left)))
     masks = {name: torch.ones(graph[name].size) for name in scores}
     for name, units in left:
         masks[name][list(units)] = 0.0
-    closed = graph.close(masks)
-    return {n: mask for n, mask in closed.items() if n in scores or not mask.any()}
+    masks = graph.close(masks)
+    return {n: mask for n, mask in masks.items() if n in scores or not mask.any()}
 
 
 def implied(
@@ -115,8 +115,8 @@ def implied(
             continue
         scores = {}
         for name, shares in saved.items():
-            ratio = shares[i] / (sum(shares[j] for j in others) + 1e-30)
-            scores[name] = torch.full((graph[name].size,), ratio)
+            share = shares[i] / (sum(shares[j] for j in others) + 1e-30)
+            scores[name] = torch.full((graph[name].size,), share)
         rest = Budget(tuple(budget.targets[j] for j in others))
         masks = project(graph, scores, rest, round_to)
         counts = {name: int(mask.sum()) for name, mask in masks.items()}
@@ -135,7 +135,7 @@ def _removal_order(
         if unit.name not in scores or unit.name in by_unit:
             continue
         score = scores[unit.name].double()
-        # a closed module takes its units along: they go before all others
+        # a removed module takes its units along: they go before all others
         if unit.module in scores and float(scores[unit.module]) < 0:
             score = score - 1e6 + float(scores[unit.module]) * 1e3
         ranked, values = score.argsort(stable=True).tolist(), score.tolist()
@@ -154,13 +154,13 @@ def _removal_order(
 
 
 def _fewest(
-    state: "_State", gone: Set[Group], rest: List[Group], targets: List[int]
+    state: "_State", removed: Set[Group], rest: List[Group], targets: List[int]
 ) -> int:
     """Return how many of `rest` must go, in their order, to meet some targets."""
     low, high = 0, len(rest)
     while low < high:
         middle = (low + high) // 2
-        state.remove([*gone, *rest[:middle]])
+        state.remove([*removed, *rest[:middle]])
         if state.met(targets):
             high = middle
         else:
@@ -169,7 +169,7 @@ def _fewest(
 
 
 class _State:
-    """What is gone, and what the rest costs.
+    """What is removed, and what the rest costs.
 
     Args:
         pricing: Prices the targets.
@@ -180,7 +180,7 @@ class _State:
         self.removed: Counter[str] = collections.Counter()
 
     def remove(self, groups: Iterable[Group]) -> None:
-        """Start from these groups gone, all others there."""
+        """Start from these groups removed, all others there."""
         self.removed = collections.Counter()
         for name, units in groups:
             self.removed[name] += len(units)
@@ -218,29 +218,29 @@ class _State:
         )
 
 
-def _use_up(state: _State, gone: List[Group]) -> List[Group]:
+def _use_up(state: _State, removed: List[Group]) -> List[Group]:
     """Bring groups back, the last to go first, while the budget has room.
 
     Args:
         state: Any state; it is left at what is returned.
-        gone: Groups, the first to go first.
+        removed: Groups, the first to go first.
 
     Returns:
-        Those that stay gone.
+        Those that stay removed.
     """
-    state.remove(gone)
+    state.remove(removed)
     graph, parts = state.pricing.graph, state.pricing.parts
-    left = gone[::-1]
+    left = removed[::-1]
     tried: Set[Tuple[str, int]] = set()  # groups of one vector and size cost the same
     while True:
-        counts = state.pricing.closed(state.counts())
+        counts = state.pricing.consistent(state.counts())
         stay: List[Group] = []
-        lost: List[Group] = []  # groups of modules that are closed
+        lost: List[Group] = []  # groups of modules that are removed
         for group in left:
-            closed = counts.get(graph[group.name].module) == 0
+            shut = counts.get(graph[group.name].module) == 0
             key = (group.name, len(group.units))
-            if closed or key in tried:
-                lost += [group] if closed else []
+            if shut or key in tried:
+                lost += [group] if shut else []
             elif state.bring_back(group):
                 continue
             else:
@@ -262,7 +262,7 @@ def _use_up(state: _State, gone: List[Group]) -> List[Group]:
         tried = {key for key in tried if key[0] != group.name}
 
 
-def _trade(state: _State, order: List[Group], gone: Set[Group]) -> List[Group]:
+def _trade(state: _State, order: List[Group], removed: Set[Group]) -> List[Group]:
     """Trade units of two vectors where a part is not within its tolerance.
 
     Some units of one vector return and as few as possible of another go instead; the
@@ -270,27 +270,27 @@ def _trade(state: _State, order: List[Group], gone: Set[Group]) -> List[Group]:
     comes nearest. Only the vectors next to the threshold are tried.
 
     Args:
-        state: The state with `gone` removed.
+        state: The state without the groups of `removed`.
         order: All groups, the first to go first.
-        gone: The groups that are gone.
+        removed: The groups that are removed.
 
     Returns:
-        The groups that are gone now, the first to go first.
+        The groups that are removed now, the first to go first.
     """
     for part in state.pricing.leaves:
         start = min(state.fill(part), 1.0)
         if start >= 1.0:
             continue
         here = [group for group in order if state.pricing.parts[group.name] == part]
-        back = _by_vector(group for group in reversed(here) if group in gone)
-        away = _by_vector(group for group in here if group not in gone)
-        best: Tuple[float, Set[Group]] = (start, gone)
+        back = _by_vector(group for group in reversed(here) if group in removed)
+        away = _by_vector(group for group in here if group not in removed)
+        best: Tuple[float, Set[Group]] = (start, removed)
         most = NEAR  # groups that return
         for returning, going in itertools.product(back, away):
             if returning[0].name == going[0].name:
                 continue
-            state.remove(gone)
-            trial, spare = set(gone), going[::-1]
+            state.remove(removed)
+            trial, spare = set(removed), going[::-1]
             for number, group in enumerate(returning[:most], start=1):
                 state.removed[group.name] -= len(group.units)
                 trial.remove(group)
@@ -306,9 +306,9 @@ def _trade(state: _State, order: List[Group], gone: Set[Group]) -> List[Group]:
                 if fill == 1.0:
                     most = number - 1  # only a smaller trade is better now
                     break
-        gone = best[1]
-        state.remove(gone)
-    return [group for group in order if group in gone]
+        removed = best[1]
+        state.remove(removed)
+    return [group for group in order if group in removed]
 
 
 def _by_vector(groups: Iterable[Group]) -> List[List[Group]]:

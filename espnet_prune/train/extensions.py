@@ -15,7 +15,7 @@ from typing import Any, List, Tuple
 
 import torch
 
-import espnet_prune
+from espnet_prune import utils
 
 
 class Extension:
@@ -57,7 +57,7 @@ class Extension:
 @functools.lru_cache(maxsize=None)
 def extensions() -> List[Extension]:
     """Return all extensions; those that select come before what adds parameters."""
-    package = Path(espnet_prune.__file__).parent
+    package = Path(utils.__file__).parent
     paths = sorted(package.glob("*/**/hook.py"), reverse=True)
     names = [
         ".".join(p.relative_to(package.parent).with_suffix("").parts) for p in paths

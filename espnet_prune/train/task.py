@@ -25,7 +25,6 @@ from espnet2.tasks.asr import ASRTask, model_choices  # noqa: E402
 from espnet2.utils.types import str_or_none  # noqa: E402
 
 from espnet_prune.data.audio import tell_unreadable_audio  # noqa: E402
-from espnet_prune.encoders.stochastic_depth import skips_blocks  # noqa: E402
 from espnet_prune.foreign import told  # noqa: E402
 from espnet_prune.models import load_pretrained  # noqa: E402
 from espnet_prune.patches import replace  # noqa: E402
@@ -37,6 +36,7 @@ from espnet_prune.train.extensions import extensions  # noqa: E402
 from espnet_prune.train.model import PruneASRModel  # noqa: E402
 from espnet_prune.train.optimizer import WithAdam  # noqa: E402
 from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
+from espnet_prune.units.stochastic_depth import skips_blocks  # noqa: E402
 from espnet_prune.utils import UserError, run_main  # noqa: E402
 
 model_choices.classes["prune"] = PruneASRModel

@@ -152,8 +152,8 @@ def check_blocks(blocks: Iterable[int], number: int, where: str) -> List[int]:
 
 def kept_after(removed: Sequence[int], number: int) -> List[int]:
     """Return the blocks that stay, 0-based; `removed` is 1-based."""
-    gone = set(removed)
-    return [i for i in range(number) if i + 1 not in gone]
+    without = set(removed)
+    return [i for i in range(number) if i + 1 not in without]
 
 
 def parse_blocks(text: str) -> List[int]:

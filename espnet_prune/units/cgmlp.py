@@ -10,7 +10,7 @@ espnet2/asr/layers/cgmlp.py.)
 
 The norm and the Linear mix channels before the products are masked. While masks are
 attached, the norm therefore takes its statistics over the open channels only, and the
-Linear reads zeros for the closed ones; then masked equals cut.
+Linear reads zeros for the removed ones; then masked equals cut.
 """
 
 import dataclasses

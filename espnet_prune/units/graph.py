@@ -197,7 +197,7 @@ class UnitGraph:
     def close(self, masks: Masks) -> Dict[str, torch.Tensor]:
         """Make masks consistent, so that a masked encoder equals a cut one.
 
-        A closed module closes its units and a module without units is closed: no
+        A removed module takes its units along, and one without units is removed: no
         lone consumer bias is left behind. Units without a mask are open.
 
         Raises:
@@ -206,18 +206,18 @@ class UnitGraph:
         unknown = [name for name in masks if name not in self.units]
         if unknown:
             raise KeyError(f"no unit named {unknown[0]}")
-        closed = {
+        found = {
             unit.name: masks.get(unit.name, torch.ones(unit.size)).detach().clone()
             for unit in self
         }
         for unit in self:
             if unit.module is None:
                 continue
-            if not closed[unit.name].any():
-                closed[unit.module].zero_()
-            if not closed[unit.module].any():
-                closed[unit.name].zero_()
-        return closed
+            if not found[unit.name].any():
+                found[unit.module].zero_()
+            if not found[unit.module].any():
+                found[unit.name].zero_()
+        return found
 
     def structure(self, masks: Masks) -> Structure:
         """Count what masks keep.
@@ -225,13 +225,13 @@ class UnitGraph:
         Raises:
             UserError: A vector that must keep a unit keeps none.
         """
-        closed, found = self.close(masks), {}
+        masks, found = self.close(masks), {}
         for name, stack in self.dense.own.items():
             widths = stack.widths()
             for unit in self:
                 if unit.stack != name or unit.kind == "module":
                     continue
-                mask = closed[unit.name]
+                mask = masks[unit.name]
                 widths[unit.field][unit.index] = int((mask != 0).sum())
                 if unit.field in stack.names:
                     names = stack.names[unit.field][unit.index]

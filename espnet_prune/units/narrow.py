@@ -44,7 +44,7 @@ def narrow(
                     _replace(root, unit.norm, nn.Identity())
             continue
         if len(kept) in (0, unit.size):
-            continue  # gone with its module, or whole
+            continue  # removed with its module, or whole
         owner = root.get_submodule(unit.point.module.rpartition(".")[0])
         if hasattr(owner, "keep_units"):
             owner.keep_units(kept)

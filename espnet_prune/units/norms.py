@@ -56,7 +56,7 @@ def unit_sums(
 def open_norm(
     norm: nn.LayerNorm, x: torch.Tensor, is_open: torch.Tensor
 ) -> torch.Tensor:
-    """Apply a layer norm as it will be once the closed channels are cut.
+    """Apply a layer norm as it will be once the removed channels are cut.
 
     Args:
         norm: Norm over the last dimension.
@@ -64,7 +64,7 @@ def open_norm(
         is_open: Which channels are open (C,), bool.
 
     Returns:
-        (N, T, C), at least float32; closed channels hold the norm's bias.
+        (N, T, C), at least float32; removed channels hold the norm's bias.
     """
     dtype = torch.promote_types(x.dtype, torch.float32)
     share = is_open.to(device=x.device, dtype=dtype)

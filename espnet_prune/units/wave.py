@@ -212,7 +212,7 @@ def wave_units(name: str, embed: WaveEmbed) -> List[Unit]:
             reader = f"{name}.projection"
             point, consumer = MaskPoint(reader, "pre"), Slice(f"{name}.scale", 0)
             also.append(MaskPoint(f"{reader}.layer_norm", "norm"))
-            # a closed channel leaves the norm as its bias, which is not 0
+            # a removed channel leaves the norm as its bias, which is not 0
             also.append(MaskPoint(f"{reader}.projection", "open"))
             for tensor in ("weight", "bias"):
                 producers.append(Slice(f"{reader}.layer_norm.{tensor}", 0))

@@ -67,7 +67,7 @@ class Controller:
         return values.new_zeros(len(self.sizes)).index_add(0, segments, values)
 
     def sparsity(self, theta: torch.Tensor) -> torch.Tensor:
-        """Return the expected share that is gone of each target's cost.
+        """Return the expected share that is removed of each target's cost.
 
         Args:
             theta: Parameters of the gates (gates,).
@@ -117,7 +117,7 @@ class Controller:
         share = self.lagrangian.share()
         if share <= 0:
             return None
-        # a module's gate is closed when it is more often 0 than not
+        # a module's gate is shut when it is more often 0 than not
         scores = {
             name: value.cpu() + (SHIFT if self.graph[name].kind == "module" else 0)
             for name, value in self.by_name(theta.detach().float()).items()

@@ -140,7 +140,7 @@ class Gates(nn.Module):
         self.hooks.values = self._without_units_closed(z)
 
     def _without_units_closed(self, z: torch.Tensor) -> Dict[str, torch.Tensor]:
-        """Return drawn masks by name; a module without units is closed, as when cut."""
+        """Return drawn masks by name; a module without units is 0, as when cut."""
         values, left = self.controller.by_name(z), self.controller.sums(z.detach())
         for name, some in zip(self.names, (left > 0).to(z).split(1)):
             module = self.graph[name].module
@@ -149,7 +149,7 @@ class Gates(nn.Module):
         return values
 
     def sparsity(self) -> torch.Tensor:
-        """Return the expected share that is gone of each target's cost; (targets,)."""
+        """Return the expected share of each target's cost that goes; (targets,)."""
         return self.controller.sparsity(self.theta)
 
     def regulariser(self) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
@@ -231,7 +231,7 @@ class Gates(nn.Module):
             masks = {name: torch.ones_like(value) for name, value in theta.items()}
         if self.mask == "soft":
             soft = {name: soft_value(value) for name, value in theta.items()}
-            masks = {  # a module without a gate is there only if it is closed
+            masks = {  # a module without a gate is there only if it is removed
                 name: mask.to(self.theta.device) * soft.get(name, 1.0)
                 for name, mask in masks.items()
             }

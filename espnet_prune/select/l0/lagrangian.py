@@ -7,14 +7,14 @@ For every target the penalty is `multiplier * v + penalty / 2 * v**2` with
 v = reached - target, and a multiplier of its own. The quadratic weight is fixed and the
 multiplier integrates slowly by explicit dual ascent. Adam on the multiplier would
 normalise the violation away, and integration alone runs away: a gate needs many steps
-to travel from open to closed, meanwhile the multiplier winds up, and then all gates
+to travel from open to shut, meanwhile the multiplier winds up, and then all gates
 close at once. A large violation therefore counts as `violation_limit`; not to integrate
 it at all leaves the gates where they are when the quadratic term alone is too weak.
 
-A target that others imply is one-sided: it pulls gates shut while too little is gone,
-and leaves them alone when more is gone than it asks for (the augmented Lagrangian of an
-inequality; Bertsekas, 1982, "Constrained Optimization and Lagrange Multiplier
-Methods").
+A target that others imply is one-sided: it pulls gates shut while too little is
+removed, and leaves them alone when more is removed than it asks for (the augmented
+Lagrangian of an inequality; Bertsekas, 1982, "Constrained Optimization and Lagrange
+Multiplier Methods").
 """
 
 import math
@@ -26,7 +26,7 @@ from torch import nn
 from espnet_prune.select.l0.conf import number
 from espnet_prune.utils import UserError
 
-# way of a gate from open (drop 0.01) to closed, in units of its parameter
+# way of a gate from open (drop 0.01) to shut, in units of its parameter
 TRAVEL = 6.2
 RAMP_STEPS = 500
 # by which a share that the gates expect may be short of its target in the end

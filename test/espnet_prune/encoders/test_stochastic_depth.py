@@ -11,7 +11,7 @@ from torch import nn
 
 from espnet_prune import Structure, UserError, cut
 from espnet_prune.cutting.stock import stack_config
-from espnet_prune.encoders.stochastic_depth import block_rates, skips_blocks
+from espnet_prune.units.stochastic_depth import block_rates, skips_blocks
 from test.espnet_prune.encoder_zoo import LATEST, MEL, SMALL, build, pruned_class
 
 CONFS = {"conformer": LATEST, "transformer": SMALL}
