@@ -16,9 +16,9 @@ from typing import Callable, List, Optional, Tuple, Union
 
 import torch
 
-import espnet_prune
+from espnet_prune.registry import register
 
-espnet_prune.register()
+register()
 
 from espnet2.tasks import abs_task  # noqa: E402
 from espnet2.tasks.asr import ASRTask, model_choices  # noqa: E402

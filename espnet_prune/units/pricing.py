@@ -77,9 +77,8 @@ def price_of(module: nn.Module, parts: Parts, stack: str = "encoder") -> Price:
         if name not in parts.tensors:
             for number, units in entries.products(name, parameter.shape):
                 terms.append(entries.term(name, number, (), units))
-    parameters = dict(module.named_parameters())
-    for name, buffer in module.state_dict().items():
-        if name not in parameters:
+    for name, buffer in module.state_dict(keep_vars=True).items():
+        if not isinstance(buffer, nn.Parameter):
             for number, units in entries.products(name, buffer.shape):
                 term = entries.term(name, 0, (), units)
                 size = number * buffer.element_size()
@@ -111,7 +110,7 @@ def price_of(module: nn.Module, parts: Parts, stack: str = "encoder") -> Price:
 
 
 def rest_price(root: nn.Module, places: Sequence[str], part: str) -> Price:
-    """Return the price of what is in no stack of a model: its parameters.
+    """Return the price of what is in no stack of a model: parameters and buffers.
 
     Args:
         root: The model.
@@ -119,10 +118,16 @@ def rest_price(root: nn.Module, places: Sequence[str], part: str) -> Price:
         part: Name of the part that pays.
     """
     inside = tuple(f"{path}." for path in places)
-    number = sum(
-        p.numel() for name, p in root.named_parameters() if not name.startswith(inside)
-    )
-    return Price({}, (Term(number, part=part),))
+    parameters = dict(root.named_parameters())
+    params = stored = 0
+    for name, tensor in root.state_dict(keep_vars=True).items():
+        if name.startswith(inside):
+            continue
+        if name in parameters:
+            params += tensor.numel()
+        elif not isinstance(tensor, nn.Parameter):  # another name of one
+            stored += tensor.numel() * tensor.element_size()
+    return Price({}, (Term(params, part=part, stored=stored),))
 
 
 class _Entries:

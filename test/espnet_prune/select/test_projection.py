@@ -163,7 +163,7 @@ def test_multiples_of_many():
     budget = Budget.from_conf({"kind": "params", "cnn": 0.5, "transformer": 0.5})
     structure = graph.structure(project(graph, random_scores(graph), budget, 8))
     for field in ("linear_units", "conv_channels", "subsampling_channels"):
-        assert all(n % 8 == 0 for n in structure["encoder"].blocks[field])
+        assert all(n % 8 == 0 for n in structure.widths()[field])
     reached = budget.reached(graph.dense, structure)
     assert all(0.5 <= share <= 0.55 for share in reached)
 
