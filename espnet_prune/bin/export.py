@@ -49,7 +49,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     from espnet_prune.cutting.verify import compare
     from espnet_prune.cutting.write import write_cut
     from espnet_prune.deploy.depth_table import DepthTable
-    from espnet_prune.measure.summary import costs
+    from espnet_prune.measure.cost import costs
     from espnet_prune.models import load_model
     from espnet_prune.select.selection import check_output
     from espnet_prune.units.blocks import check_blocks, parse_blocks

@@ -20,7 +20,7 @@ from espnet_prune.cutting.batch_norm import hand_back, refresh_if_better
 from espnet_prune.cutting.stock import stack_configs
 from espnet_prune.cutting.verify import compare, require_equal
 from espnet_prune.families import unit_graph
-from espnet_prune.measure.summary import costs
+from espnet_prune.measure.cost import costs
 from espnet_prune.models import load_model, save_model
 from espnet_prune.select.plan import root_in
 from espnet_prune.select.selection import (

@@ -21,6 +21,7 @@ from typing import Any, Dict, List, Mapping, Tuple, Union
 
 import torch
 
+from espnet_prune.measure.duration import frames_of
 from espnet_prune.measure.prices import kinds
 from espnet_prune.price import Vector
 from espnet_prune.structure import Structure
@@ -186,3 +187,23 @@ def cost(
     if not isinstance(structure, Structure):
         structure = Structure.dense(structure)
     return CostModel(structure, frames).exact({}, part)
+
+
+def costs(
+    structure: Any, config: Mapping[str, Any], model: Any = None
+) -> Dict[str, Any]:
+    """Return the content of cost.json: costs at lengths that people know.
+
+    Args:
+        structure: What is priced.
+        config: config.yaml of its model, for the frames of some seconds.
+        model: The whole model, if there is one.
+    """
+    found: Dict[str, Any] = {"encoder_params": cost(structure).params}
+    for seconds in (10, 30):
+        frames = frames_of(config, seconds)
+        found[f"frames_{seconds}s"] = frames
+        found[f"gmacs_{seconds}s"] = cost(structure, frames).macs / 1e9
+    if model is not None:
+        found["total_params"] = sum(p.numel() for p in model.parameters())
+    return found

@@ -5,6 +5,7 @@
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from espnet_prune.report.plots import drawing
 from espnet_prune.report.tables import headline
 
 AXES = {
@@ -66,10 +67,7 @@ def figure(found: Sequence[Mapping[str, Any]]) -> Any:
     Returns:
         A matplotlib figure.
     """
-    from matplotlib.figure import Figure
-
-    result = Figure(figsize=(3.2 * len(AXES), 3.0), layout="constrained")
-    panels = result.subplots(1, len(AXES), sharey=True)
+    result, panels = drawing(3.2 * len(AXES), 3.0, 1, len(AXES), sharey=True)
     scored = {p["name"]: p for p in found if p["wer"] is not None}
     for panel, (axis, (_, unit, label)) in zip(panels, AXES.items()):
         best = [scored[name] for name in front(found, axis)]

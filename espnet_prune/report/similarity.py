@@ -12,7 +12,7 @@ from espnet_prune import __version__
 from espnet_prune.measure.similarity.matrix_file import save_matrix
 from espnet_prune.measure.similarity.model import measure_model
 from espnet_prune.models import load_model
-from espnet_prune.report.heat_map import heat_map
+from espnet_prune.report.search_plots import heat_map
 from espnet_prune.utils import PathLike, UserError, sha256
 
 

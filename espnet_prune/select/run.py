@@ -77,9 +77,8 @@ def carry_out(plan: Any) -> None:
     import torch
 
     from espnet_prune import __version__
-    from espnet_prune.measure.cost import cost
+    from espnet_prune.measure.cost import cost, costs
     from espnet_prune.measure.duration import SECONDS
-    from espnet_prune.measure.summary import costs
     from espnet_prune.select.budget import loosely_met
 
     args, dense = plan.options, plan.graph.dense

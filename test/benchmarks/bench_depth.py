@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def searches(args: argparse.Namespace) -> Dict[str, Any]:
     """Run the searches, each with an evaluator of its own."""
-    from espnet_prune.measure.similarity import measure_model
+    from espnet_prune.measure.similarity.model import measure_model
     from espnet_prune.models import load_model
     from espnet_prune.select.layers.conf import LayersConf
     from espnet_prune.select.layers.dev_data import load_batches

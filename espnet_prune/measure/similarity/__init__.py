@@ -7,30 +7,3 @@ Hidden states are collected in one pass over unlabelled audio, compared all with
 and the matrix is kept in a file. A block whose input and output are alike changes
 little, and is a candidate for removal (Lee et al. 2021; CoMFLP, Liu et al. 2023).
 """
-
-from espnet_prune.measure.similarity.collect import collect_states
-from espnet_prune.measure.similarity.matrix_file import load_matrix, save_matrix
-from espnet_prune.measure.similarity.metrics import (
-    MEASURES,
-    check_samples,
-    cka,
-    dc,
-    dc2,
-    similarity_matrix,
-    svcca,
-)
-from espnet_prune.measure.similarity.model import measure_model
-
-__all__ = [
-    "MEASURES",
-    "check_samples",
-    "cka",
-    "collect_states",
-    "dc",
-    "dc2",
-    "load_matrix",
-    "measure_model",
-    "save_matrix",
-    "similarity_matrix",
-    "svcca",
-]

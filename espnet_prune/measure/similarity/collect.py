@@ -11,15 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from espnet_prune.distill.capture import first
 from espnet_prune.progress import progress
 from espnet_prune.utils import UserError
 
 MODES = ("utterance", "frame")
-
-
-def _hidden(x: Any) -> torch.Tensor:
-    """Return x (B, T, C) without the positional embedding that may go with it."""
-    return x[0] if isinstance(x, tuple) else x
 
 
 class _Capture:
@@ -47,10 +43,10 @@ class _Capture:
         self.lengths: List[int] = []
 
     def _enter(self, _: nn.Module, args: Any) -> None:
-        self.states.append(_hidden(args[0]))
+        self.states.append(first(args[0]))
 
     def _leave(self, _: nn.Module, __: Any, output: Any) -> None:
-        self.last = _hidden(output[0])
+        self.last = first(output[0])
 
     def _end(self, _: nn.Module, __: Any, output: Any) -> None:
         self.lengths = output[1].tolist()

@@ -8,7 +8,7 @@ all. It is symmetric, between 0 and 1, 1 for a state with itself, and does not c
 when a state is rotated or multiplied by a number.
 """
 
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 import numpy as np
 
@@ -113,7 +113,18 @@ def _main_directions(x: np.ndarray, threshold: float) -> np.ndarray:
     return left[:, : min(k, rank)]
 
 
-def _svcca(states: States, *, threshold: float = 0.99) -> np.ndarray:
+def svcca(states: States, *, threshold: float = 0.99) -> np.ndarray:
+    """Singular vector canonical correlation analysis (Raghu et al. 2017).
+
+    The states are centred and cut to the smallest number of singular directions whose
+    singular values (not their squares) sum up to more than `threshold` of all; 1 keeps
+    every direction: canonical correlation analysis. The score is the mean canonical
+    correlation of what remains, which is the mean of the singular values of the product
+    of both sets of directions.
+
+    Raises:
+        UserError: `threshold` is not in (0, 1].
+    """
     if not 0 < threshold <= 1:
         raise UserError(f"threshold is {threshold}; it must be in (0, 1]")
     kept = [_main_directions(x, threshold) for x in states]
@@ -122,7 +133,11 @@ def _svcca(states: States, *, threshold: float = 0.99) -> np.ndarray:
     )
 
 
-def _cka(states: States) -> np.ndarray:
+def cka(states: States) -> np.ndarray:
+    """Linear centred kernel alignment (Kornblith et al. 2019).
+
+    Large principal components dominate it, and with n below d it is biased upward.
+    """
     # a unit norm of the covariance keeps the products within range
     centred = []
     for x in states:
@@ -174,13 +189,28 @@ def _distance_correlations(states: States) -> np.ndarray:
     return covariances / np.outer(scale, scale)
 
 
-def _dc(states: States, *, normalize: bool = True) -> np.ndarray:
+def dc(states: States, *, normalize: bool = True) -> np.ndarray:
+    """Distance correlation over all samples (Szekely et al. 2007).
+
+    With `normalize` every sample has unit length first.
+    """
     if normalize:
         states = [_unit_rows(x) for x in states]
     return np.sqrt(_distance_correlations(states))
 
 
-def _dc2(states: States, *, batch_size: int = 32, iterations: int = 10) -> np.ndarray:
+def dc2(states: States, *, batch_size: int = 32, iterations: int = 10) -> np.ndarray:
+    """Squared distance correlation, a mean over batches of samples of unit length.
+
+    The form of the public code of CoMFLP (Liu et al. 2023), which takes no square
+    root. It is biased upward for small batches, so only matrices of one batch size can
+    be compared. The code's small constants under its roots, a guard for float32, are
+    left out: they would keep the similarity of a state with itself below 1. What
+    remains after the batches is not used.
+
+    Raises:
+        UserError: There are fewer than `batch_size * iterations` samples.
+    """
     if batch_size < MIN_SAMPLES or iterations < 1:
         raise UserError(
             f"dc2 needs a batch_size of {MIN_SAMPLES} or more and 1 iteration or more"
@@ -200,85 +230,5 @@ def _dc2(states: States, *, batch_size: int = 32, iterations: int = 10) -> np.nd
     return np.mean(every, axis=0)
 
 
-MEASURES: Dict[str, Callable[..., np.ndarray]] = {
-    "svcca": _svcca,
-    "cka": _cka,
-    "dc": _dc,
-    "dc2": _dc2,
-}
-
-
-def _pair(measure: str, a: np.ndarray, b: np.ndarray, **options: Any) -> float:
-    states: List[np.ndarray] = [a, b]
-    return float(similarity_matrix(states, measure, **options)[0, 1])
-
-
-def svcca(a: np.ndarray, b: np.ndarray, *, threshold: float = 0.99) -> float:
-    """Singular vector canonical correlation analysis (Raghu et al. 2017).
-
-    The states are centred and cut to the smallest number of singular directions whose
-    singular values (not their squares) sum up to more than `threshold` of all. The
-    score is the mean canonical correlation of what remains, which is the mean of the
-    singular values of the product of both sets of directions.
-
-    Args:
-        a: (n, d_a).
-        b: (n, d_b).
-        threshold: 1 keeps every direction: canonical correlation analysis.
-
-    Raises:
-        UserError: n is not above d; see `similarity_matrix`.
-    """
-    return _pair("svcca", a, b, threshold=threshold)
-
-
-def cka(a: np.ndarray, b: np.ndarray) -> float:
-    """Linear centred kernel alignment (Kornblith et al. 2019).
-
-    Large principal components dominate it, and with n below d it is biased upward.
-
-    Args:
-        a: (n, d_a).
-        b: (n, d_b).
-
-    Raises:
-        UserError: See `similarity_matrix`.
-    """
-    return _pair("cka", a, b)
-
-
-def dc(a: np.ndarray, b: np.ndarray, *, normalize: bool = True) -> float:
-    """Distance correlation over all samples (Szekely et al. 2007).
-
-    Args:
-        a: (n, d_a).
-        b: (n, d_b).
-        normalize: Give every sample unit length first.
-
-    Raises:
-        UserError: See `similarity_matrix`.
-    """
-    return _pair("dc", a, b, normalize=normalize)
-
-
-def dc2(
-    a: np.ndarray, b: np.ndarray, *, batch_size: int = 32, iterations: int = 10
-) -> float:
-    """Squared distance correlation, a mean over batches of samples of unit length.
-
-    The form of the public code of CoMFLP (Liu et al. 2023), which takes no square
-    root. It is biased upward for small batches, so only matrices of one batch size can
-    be compared. The code's small constants under its roots, a guard for float32, are
-    left out: they would keep the similarity of a state with itself below 1.
-
-    Args:
-        a: (n, d_a).
-        b: (n, d_b).
-        batch_size: Samples in a batch; what remains after the batches is not used.
-        iterations: Number of batches.
-
-    Raises:
-        UserError: There are fewer than `batch_size * iterations` samples; see
-            `similarity_matrix`.
-    """
-    return _pair("dc2", a, b, batch_size=batch_size, iterations=iterations)
+MEASURES: Dict[str, Callable[..., np.ndarray]]
+MEASURES = {"svcca": svcca, "cka": cka, "dc": dc, "dc2": dc2}

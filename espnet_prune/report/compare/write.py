@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from espnet_prune.report import pareto, results
+from espnet_prune.report import pareto, plots, results
 from espnet_prune.report.bootstrap import few
 from espnet_prune.report.compare import rows as row_files
 from espnet_prune.report.compare import tables
@@ -47,11 +47,8 @@ def pair_table(lines: Sequence[Line]) -> str:
 
 def figure(lines: Sequence[Line], depth: bool) -> Any:
     """WER of the first set over MACs or depth, a line per method, effort beside it."""
-    from matplotlib.figure import Figure
-
     s = next(iter(lines[0]["scores"]["wer"]))
-    drawing = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axis = drawing.subplots()
+    drawn, axis = plots.drawing(6.0, 4.0)
     key = "depth" if depth else "gmacs"
     lines = [line for line in lines if line.get(key) is not None]
     names = list(dict.fromkeys(line["name"] for line in lines))
@@ -67,9 +64,9 @@ def figure(lines: Sequence[Line], depth: bool) -> Any:
         # side by side, so that the bars do not hide each other
         aside = 0.004 * max(line[key] for line in lines) * (i - len(names) / 2)
         at = [line[key] + aside for line in own]
-        drawn = axis.errorbar(at, rates, [low, high], marker="o", capsize=3, label=name)
+        bars = axis.errorbar(at, rates, [low, high], marker="o", capsize=3, label=name)
         for x, y, line in zip(at, rates, own):
-            colour = drawn.lines[0].get_color()
+            colour = bars.lines[0].get_color()
             minutes = line.get("core_minutes")
             text = "" if minutes is None else f"{minutes:.3g} core minutes"
             place = {"xytext": (3, 3), "textcoords": "offset points"}
@@ -77,7 +74,7 @@ def figure(lines: Sequence[Line], depth: bool) -> Any:
     axis.set_xlabel("blocks that run" if depth else "GMACs of the encoder, 10 s")
     axis.set_ylabel(f"WER {s}")
     axis.legend(fontsize=8)
-    return drawing
+    return drawn
 
 
 def times(
@@ -88,9 +85,6 @@ def times(
     Raises:
         UserError: Two models were decoded differently.
     """
-    from espnet_prune.report.plots import save_png
-    from espnet_prune.report.remains import remains_figure
-
     chosen: Dict[Any, Point] = {}
     for point in points:
         own = row_files.entry(c, point)
@@ -108,9 +102,10 @@ def times(
     full, *others = found
     kept = [(row["name"], row["structure"]) for row in others]
     kept = [(name, widths) for name, widths in kept if widths != full["structure"]]
-    save_png(remains_figure(full["structure"], kept), images / "remains.png")
+    remains = plots.remains_figure(full["structure"], kept)
+    plots.save_png(remains, images / "remains.png")
     seen = pareto.points(found)
-    save_png(pareto.figure(seen), images / "pareto.png")
+    plots.save_png(pareto.figure(seen), images / "pareto.png")
     fronts = {axis: pareto.front(seen, axis) for axis in pareto.AXES}
     best = [["model", "no other is better in WER and"]]
     for row in found:
@@ -144,8 +139,6 @@ def write(
     Raises:
         UserError: Rows were decoded differently, or on other references.
     """
-    from espnet_prune.report.plots import save_png
-
     if not points:
         return "nothing is finished yet"
     measured = [] if c.table else times(c, points, frames, runs)
@@ -171,7 +164,7 @@ def write(
     drawn = "wer_by_depth" if c.table else "wer_over_macs"
     if c.table or any(line.get("gmacs") for line in lines):
         path = c.exp / "images" / f"{drawn}.png"
-        save_png(figure(lines, bool(c.table)), path)
+        plots.save_png(figure(lines, bool(c.table)), path)
         text += [f"![WER of every method](images/{drawn}.png)", ""]
     with atomic_write(c.exp / "RESULTS.md") as stream:
         stream.write("\n".join(text))

@@ -15,7 +15,7 @@ import numpy as np
 
 from espnet_prune.data.labelled import parse_entries
 from espnet_prune.measure.cost import cost
-from espnet_prune.measure.similarity import load_matrix
+from espnet_prune.measure.similarity.matrix_file import load_matrix
 from espnet_prune.select.budget import Budget
 from espnet_prune.select.layers.coarse import check_number, runs
 from espnet_prune.select.layers.conf import LayersConf
@@ -149,7 +149,8 @@ def get_matrix(
             if _same_matrix(about, model_file, conf, seed):
                 logging.info(f"similarity of layers from {folder / name}")
                 return matrix
-    from espnet_prune.measure.similarity import measure_model, save_matrix
+    from espnet_prune.measure.similarity.matrix_file import save_matrix
+    from espnet_prune.measure.similarity.model import measure_model
 
     matrix, about = measure_model(
         model,
@@ -295,8 +296,7 @@ def _draw(
     number: int,
     output_dir: Path,
 ) -> None:
-    from espnet_prune.report.heat_map import heat_map
-    from espnet_prune.report.search_plot import search_plot
+    from espnet_prune.report.search_plots import heat_map, search_plot
 
     images = output_dir / "images"
     if matrix is not None:

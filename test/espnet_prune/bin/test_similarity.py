@@ -8,7 +8,7 @@ import pytest
 
 from espnet_prune.bin import similarity
 from espnet_prune.data.utterances import Utterances
-from espnet_prune.measure.similarity import load_matrix
+from espnet_prune.measure.similarity.matrix_file import load_matrix
 from espnet_prune.utils import UserError, sha256
 from test.espnet_prune.deep import HYBRID, write_model
 

@@ -9,8 +9,8 @@ import torch
 from espnet_prune import Structure, UserError, cost
 from espnet_prune.bin import cost as cost_command
 from espnet_prune.bin import select
+from espnet_prune.measure.cost import costs
 from espnet_prune.measure.duration import frames_of, rate_of
-from espnet_prune.measure.summary import costs
 from espnet_prune.models import build_model, with_defaults
 from espnet_prune.report.results import seconds_of
 from espnet_prune.select.budget import Budget, with_frames

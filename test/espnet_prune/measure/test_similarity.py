@@ -8,17 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from espnet_prune.measure.similarity import (
-    MEASURES,
-    cka,
-    collect_states,
-    dc,
-    dc2,
-    load_matrix,
-)
 from espnet_prune.measure.similarity import metrics as metrics_module
-from espnet_prune.measure.similarity import save_matrix, similarity_matrix, svcca
-from espnet_prune.report.heat_map import heat_map
+from espnet_prune.measure.similarity.collect import collect_states
+from espnet_prune.measure.similarity.matrix_file import load_matrix, save_matrix
+from espnet_prune.measure.similarity.metrics import MEASURES, similarity_matrix
+from espnet_prune.report.search_plots import heat_map
 from espnet_prune.units.blocks import SkippedBlock
 from espnet_prune.utils import UserError
 from test.espnet_prune.encoder_zoo import MEL, build
@@ -34,6 +28,10 @@ def states(n=200, d=8, number=4, seed=0):
         noise = 0.4 * rng.standard_normal((n, d))
         found.append((found[-1] + noise) @ rotation(rng, d))
     return found
+
+
+def pair(measure, a, b, **options):
+    return similarity_matrix([a, b], measure, **options)[0, 1]
 
 
 def rotation(rng, d):
@@ -58,11 +56,10 @@ def test_properties(measure):
     assert same[1, 2] == pytest.approx(1.0, abs=1e-6)
 
     unrelated = rng.standard_normal((200, 8))
-    pair = {"svcca": svcca, "cka": cka, "dc": dc, "dc2": dc2}[measure]
-    low = pair(xs[0], unrelated, **options)
+    low = pair(measure, xs[0], unrelated, **options)
     # few samples bias distance correlation upward, above all in batches of 20
     bound = {"dc": 0.4, "dc2": 0.6}.get(measure, 0.25)
-    assert low < bound < pair(xs[0], xs[1], **options)
+    assert low < bound < pair(measure, xs[0], xs[1], **options)
 
 
 def test_svcca_of_all_directions_is_cca():
@@ -71,10 +68,14 @@ def test_svcca_of_all_directions_is_cca():
     a, b = rng.standard_normal((50, 6)), rng.standard_normal((50, 4))
     b[:, 0] += a[:, 0]
     angles = linalg.subspace_angles(a - a.mean(0), b - b.mean(0))
-    assert svcca(a, b, threshold=1.0) == pytest.approx(np.cos(angles).mean(), abs=1e-10)
+    assert pair("svcca", a, b, threshold=1.0) == pytest.approx(
+        np.cos(angles).mean(), abs=1e-10
+    )
     # a constant or repeated column adds no direction
     wider = np.concatenate([a, np.ones((50, 1)), a[:, :1]], 1)
-    assert svcca(wider, b, threshold=1.0) == pytest.approx(np.cos(angles).mean())
+    assert pair("svcca", wider, b, threshold=1.0) == pytest.approx(
+        np.cos(angles).mean()
+    )
 
 
 def test_svcca_threshold_is_on_singular_values_not_squares():
@@ -83,8 +84,9 @@ def test_svcca_threshold_is_on_singular_values_not_squares():
     # 90 / 91.5 of the sum is below 0.99; of the squares it is above
     a = q[:, :3] * [90.0, 1.0, 0.5]
     b = q[:, [0, 4, 5]] * [90.0, 1.0, 0.5]
-    assert svcca(a, b) == pytest.approx(0.5)  # two directions, one of them shared
-    assert svcca(a, b, threshold=0.9) == pytest.approx(1.0)
+    # two directions, one of them shared
+    assert pair("svcca", a, b) == pytest.approx(0.5)
+    assert pair("svcca", a, b, threshold=0.9) == pytest.approx(1.0)
 
 
 def centred_distances(x):
@@ -104,14 +106,14 @@ def unit(x):
 def test_distance_correlation_formulas(monkeypatch):
     x, _, y = states(n=50, d=5, number=3)
     plain = np.sqrt(squared(x, y))
-    assert dc(x, y, normalize=False) == pytest.approx(plain, abs=1e-10)
+    assert pair("dc", x, y, normalize=False) == pytest.approx(plain, abs=1e-10)
     want = np.sqrt(squared(unit(x), unit(y)))
-    assert dc(x, y) == pytest.approx(want, abs=1e-10)
+    assert pair("dc", x, y) == pytest.approx(want, abs=1e-10)
     monkeypatch.setattr(metrics_module, "_BLOCK", 700)  # 7 rows at a time
-    assert dc(x, y) == pytest.approx(want, abs=1e-10)
+    assert pair("dc", x, y) == pytest.approx(want, abs=1e-10)
     batches = [squared(unit(x[i : i + 12]), unit(y[i : i + 12])) for i in (0, 12, 24)]
     # the batch of 36 to 48, and the remainder, are not used
-    got = dc2(x, y, batch_size=12, iterations=3)
+    got = pair("dc2", x, y, batch_size=12, iterations=3)
     assert got == pytest.approx(np.mean(batches), abs=1e-10)
 
 

@@ -10,8 +10,12 @@ import pytest
 from espnet_prune.bin import report
 from espnet_prune.report import pareto, results
 from espnet_prune.report.page import page
-from espnet_prune.report.plots import selection_figure, structure_figure, svg
-from espnet_prune.report.remains import remains_figure
+from espnet_prune.report.plots import (
+    remains_figure,
+    selection_figure,
+    structure_figure,
+    svg,
+)
 from espnet_prune.report.tables import headline, in_order, tables
 from espnet_prune.utils import UserError, write_json
 
