@@ -72,8 +72,8 @@ def test_structures_of_before_are_priced_without_a_model(name):
     data, prices = BEFORE[name]["structure"], BEFORE[name]["prices"]
     structure = Structure.from_dict(data)
     for part, wanted in zip(PARTS, prices):
-        prices = [cost(structure, frames, part) for frames in (1000, 3000)]
-        found = [{"params": p.params, "macs": p.macs} for p in prices]
+        costs = [cost(structure, frames, part) for frames in (1000, 3000)]
+        found = [{"params": p.params, "macs": p.macs} for p in costs]
         assert found == wanted, part
     widths, own = {**data, "dims": None}, structure.widths()
     own.pop("remaining_heads", None)  # of heads that all stay
