@@ -43,7 +43,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     setup_logging()
     import torch
 
-    from espnet_prune.data.labelled import parse_entries
+    from espnet_prune.data.speech import parse_entries
     from espnet_prune.models import load_model
     from espnet_prune.select.layers.evaluator import make_evaluator
     from espnet_prune.units.blocks import parse_blocks

@@ -19,8 +19,7 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import TooShortUttError
-from espnet_prune.data.labelled import Labelled, valid_entries
-from espnet_prune.data.utterances import Utterances, data_entries
+from espnet_prune.data.speech import Labelled, Utterances, entries_of, speech_entries
 from espnet_prune.units import Masks, UnitGraph
 from espnet_prune.units.blocks import BlockRunner, State
 from espnet_prune.utils import UserError
@@ -158,7 +157,7 @@ class DevLoss:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         name = "valid_data_path_and_name_and_type"
-        entries = valid_entries(config)
+        entries = entries_of(config, "valid")
         if not entries:
             raise UserError(f"config.yaml: no {name}, so nothing could judge")
         missing = [str(entry[0]) for entry in entries if not Path(entry[0]).exists()]
@@ -203,7 +202,7 @@ def refresh_if_better(
     kept = {k: v.clone() for k, v in model.encoder.named_buffers()}
     try:
         judge = DevLoss(config)
-        entries = data_entries(None, config, "config.yaml")
+        entries = speech_entries(None, config, "config.yaml")
         batches = Utterances(entries, config, most, 1, seed)
         before = judge(model)
         record: Dict[str, Any] = {"utterances": refresh(model, batches)}

@@ -22,8 +22,9 @@ def write_dir(folder: Path, tables: Dict[str, Table]) -> None:
     for utt, spk in sorted(tables["utt2spk"].items()):
         spk2utt[spk].append(utt)
     for name, table in tables.items():
-        write_table(folder / name, table)
-    write_table(folder / "spk2utt", {s: " ".join(u) for s, u in spk2utt.items()})
+        write_table(folder / name, dict(sorted(table.items())))
+    table = {s: " ".join(spk2utt[s]) for s in sorted(spk2utt)}
+    write_table(folder / "spk2utt", table)
     if "segments" not in tables:
         (folder / "segments").unlink(missing_ok=True)
     logging.info("%s: %d utterances", folder, len(tables["text"]))

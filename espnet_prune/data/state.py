@@ -5,7 +5,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Iterator, Sequence, Set
+from typing import Iterator, List, Sequence, Set
 
 from espnet_prune.data.tables import read_table, split_ark
 from espnet_prune.utils import read_mapping, sha256
@@ -32,20 +32,21 @@ def tables_of(path: Path) -> Iterator[Path]:
         yield path
 
 
-def facts(data: Sequence[Path], root: Path, times: bool) -> Iterator[str]:
-    """Yield what the hash is made of.
+def digest(data: Sequence[Path], root: Path, times: bool) -> str:
+    """Return a hash of tables, and of the audio files that they name.
 
     Args:
         data: See `tables_of`.
         root: To which paths in wav.scp are relative.
         times: Whether the time of the last change of an audio file counts.
     """
+    facts: List[str] = []
     known: Set[Path] = set()
     for path in (table for one in data for table in tables_of(one)):
         if not path.is_file():
-            yield f"{path.name} missing"
+            facts.append(f"{path.name} missing")
             continue
-        yield f"{path.name} {sha256(path)}"
+        facts.append(f"{path.name} {sha256(path)}")
         if path.suffix != ".scp" or not path.stat().st_size:
             continue
         for value in read_table(path).values():
@@ -56,14 +57,8 @@ def facts(data: Sequence[Path], root: Path, times: bool) -> Iterator[str]:
             try:
                 state = audio.stat()
             except OSError:
-                yield f"{value} missing"
+                facts.append(f"{value} missing")
                 continue
-            yield f"{value} {state.st_size} {state.st_mtime_ns if times else ''}"
-
-
-def digest(data: Sequence[Path], root: Path, times: bool) -> str:
-    """Return a hash of all facts; see there."""
-    found = hashlib.sha256()
-    for fact in facts(data, root, times):
-        found.update(f"{fact}\n".encode("utf-8"))
-    return found.hexdigest()
+            changed = state.st_mtime_ns if times else ""
+            facts.append(f"{value} {state.st_size} {changed}")
+    return hashlib.sha256("".join(f"{x}\n" for x in facts).encode()).hexdigest()

@@ -76,11 +76,9 @@ def read_table(path: PathLike, remedy: str = "") -> Table:
 
 
 def write_table(path: PathLike, table: Mapping[str, str]) -> None:
-    """Write a table atomically, sorted by key."""
+    """Write a table atomically, in the order given."""
     with atomic_write(path) as stream:
-        stream.writelines(
-            f"{key} {table[key]}".rstrip() + "\n" for key in sorted(table)
-        )
+        stream.writelines(f"{k} {value}".rstrip() + "\n" for k, value in table.items())
 
 
 def split_ark(value: str) -> Tuple[str, bool]:

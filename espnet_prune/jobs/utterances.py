@@ -4,35 +4,22 @@
 """The utterances of several sets, split over parallel jobs, and the jobs' results."""
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 from espnet_prune.data.corpus import whole_set
-from espnet_prune.data.tables import audio_kind, read_table
+from espnet_prune.data.tables import Table, audio_kind, read_table, write_table
 from espnet_prune.report import decoding
-from espnet_prune.utils import UserError, atomic_write, read_mapping
+from espnet_prune.utils import UserError, read_mapping
+
+REMEDY = "run the earlier stages first"
 
 
-def read_keys(path: Path) -> Dict[str, str]:
-    """Read a Kaldi table as {key: line}.
-
-    Raises:
-        UserError: See `read_table`.
-    """
-    table = read_table(path, remedy="run the earlier stages first")
-    return {key: f"{key} {value}".rstrip() for key, value in table.items()}
-
-
-def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Write lines atomically, creating the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as stream:
-        stream.writelines(line + "\n" for line in lines)
-
-
-def parts(lines: List[str], number: int) -> List[List[str]]:
-    """Split a list into `number` contiguous parts of nearly equal length."""
-    edges = [i * len(lines) // number for i in range(number + 1)]
-    return [lines[a:b] for a, b in zip(edges, edges[1:])]
+def parts(table: Table, number: int) -> Iterator[Tuple[int, Table]]:
+    """Yield (number from 1, part): contiguous parts of nearly equal length."""
+    rows = list(table.items())
+    edges = [i * len(rows) // number for i in range(number + 1)]
+    for i, (a, b) in enumerate(zip(edges, edges[1:]), 1):
+        yield i, dict(rows[a:b])
 
 
 def split(
@@ -55,14 +42,14 @@ def split(
         old.unlink()
     # training's copy of a set lacks what training cannot use, decoding takes the whole
     find = Path.joinpath if by_set else whole_set
-    tables = {s: read_keys(find(dumpdir, s) / "wav.scp") for s in sets}
+    tables = {s: read_table(find(dumpdir, s) / "wav.scp", REMEDY) for s in sets}
     if by_set:
         number = min([jobs] + [len(table) for table in tables.values()])
         for name, table in tables.items():
-            for i, part in enumerate(parts(list(table.values()), number), 1):
-                write_lines(logdir / f"{name}.{i}.scp", part)
+            for i, part in parts(table, number):
+                write_table(logdir / f"{name}.{i}.scp", part)
         return number
-    every: Dict[str, str] = {}
+    every: Table = {}
     for name, table in tables.items():
         for key in table:
             if key in every:
@@ -72,9 +59,9 @@ def split(
                 )
         every.update(table)
     number = min(jobs, len(every))
-    write_lines(logdir / "wav.scp", list(every.values()))
-    for i, part in enumerate(parts(list(every.values()), number), 1):
-        write_lines(logdir / f"keys.{i}.scp", part)
+    write_table(logdir / "wav.scp", every)
+    for i, part in parts(every, number):
+        write_table(logdir / f"keys.{i}.scp", part)
     return number
 
 
@@ -93,7 +80,7 @@ def kind(dumpdir: Path, sets: Sequence[str], model_config: Optional[Path]) -> st
     found: Dict[str, str] = {}
     for name in sets:
         path = whole_set(dumpdir, name) / "wav.scp"
-        table = read_table(path, remedy="run the earlier stages first")
+        table = read_table(path, REMEDY)
         for key, value in table.items():
             found.setdefault(audio_kind(value), f"{path}: '{key}'")
     if len(found) > 1:
@@ -130,15 +117,15 @@ def collect(dumpdir: Path, sets: Sequence[str], output: Path) -> None:
     folders = [logdir / f"output.{job}" for job in range(1, number + 1)]
     decoding.collect(folders, output)
     for kind in ("text", "token", "token_int", "score"):
-        found: Dict[str, str] = {}
+        found: Table = {}
         for folder in folders:
-            found.update(read_keys(folder / "1best_recog" / kind))
+            found.update(read_table(folder / "1best_recog" / kind, REMEDY))
         for name in sets:
-            keys = sorted(read_keys(whole_set(dumpdir, name) / "wav.scp"))
+            keys = sorted(read_table(whole_set(dumpdir, name) / "wav.scp", REMEDY))
             missing = [key for key in keys if key not in found]
             if missing:
                 raise UserError(
                     f"{logdir}: no {kind} for {len(missing)} utterances of {name}, "
                     f"the first is '{missing[0]}'"
                 )
-            write_lines(output / name / kind, [found[key] for key in keys])
+            write_table(output / name / kind, {key: found[key] for key in keys})

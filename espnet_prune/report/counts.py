@@ -9,6 +9,7 @@ Without sclite we take jiwer's alignment wherever it provably has sclite's count
 repeat sclite's dynamic programming elsewhere, so that both ways give the same table.
 """
 
+import collections
 import re
 import shutil
 import subprocess
@@ -102,41 +103,23 @@ def align(ref: Tokens, hyp: Tokens) -> Counts:
 
 
 def count_jiwer(refs: Sequence[Tokens], hyps: Sequence[Tokens]) -> List[Counts]:
-    """Count with jiwer, and with `align` where jiwer's counts may not be sclite's.
+    """Count by jiwer's aligner, and by `align` where its counts may not be sclite's.
 
-    jiwer minimises the errors: with N tokens on both sides together they are
-    N - S - 2 C, so it maximises S + 2 C; sclite maximises S + 3 C. If jiwer's C is
+    It minimises the errors: with N tokens on both sides together they are
+    N - S - 2 C, so it maximises S + 2 C; sclite maximises S + 3 C. If its C is
     already the longest common subsequence, no other path can be sclite's best.
     """
-    import jiwer
-    from rapidfuzz.distance import LCSseq
+    # what jiwer calls; itself it would split or drop white space in a token
+    from rapidfuzz.distance import LCSseq, Levenshtein
 
-    result: List[Optional[Counts]] = [None] * len(refs)
-    for i, (ref, hyp) in enumerate(zip(refs, hyps)):
-        if not ref or not hyp:
-            result[i] = Counts(0, 0, len(ref), len(hyp))
-    rest = [i for i, counts in enumerate(result) if counts is None]
-    if rest:
-        # numbers stand for the tokens: jiwer would split or drop white space in one
-        number_of: Dict[str, str] = {}
-        sides = [
-            [
-                " ".join(number_of.setdefault(t, str(len(number_of))) for t in side[i])
-                for i in rest
-            ]
-            for side in (refs, hyps)
-        ]
-        output = jiwer.process_words(*sides)
-        for i, chunks in zip(rest, output.alignments):
-            number = dict.fromkeys(("equal", "substitute", "delete", "insert"), 0)
-            for c in chunks:
-                ref_size = c.ref_end_idx - c.ref_start_idx
-                number[c.type] += max(ref_size, c.hyp_end_idx - c.hyp_start_idx)
-            if number["equal"] == LCSseq.similarity(refs[i], hyps[i]):
-                result[i] = Counts(*number.values())
-            else:
-                result[i] = align(refs[i], hyps[i])
-    return [counts for counts in result if counts is not None]
+    result = []
+    for ref, hyp in zip(refs, hyps):
+        steps = collections.Counter(op.tag for op in Levenshtein.editops(ref, hyp))
+        sub, dele, ins = (steps[tag] for tag in ("replace", "delete", "insert"))
+        counts = Counts(len(ref) - sub - dele, sub, dele, ins)
+        same = counts.corr == LCSseq.similarity(ref, hyp)
+        result.append(counts if same else align(ref, hyp))
+    return result
 
 
 def count_sclite(ref_trn: Path, hyp_trn: Path, result: Path) -> Dict[str, Counts]:

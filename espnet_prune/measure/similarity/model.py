@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 from torch import nn
 
-from espnet_prune.data.utterances import Utterances, data_entries
+from espnet_prune.data.speech import Utterances, speech_entries
 from espnet_prune.measure.similarity.collect import collect_states
 from espnet_prune.measure.similarity.metrics import check_samples, similarity_matrix
 
@@ -48,9 +48,9 @@ def measure_model(
         The matrix (N+1, N+1), and what it was made of.
 
     Raises:
-        UserError: See `data_entries`, `check_samples`, `collect_states`.
+        UserError: See `speech_entries`, `check_samples`, `collect_states`.
     """
-    entries = data_entries(data, config, "config.yaml")
+    entries = speech_entries(data, config, "config.yaml")
     batches = Utterances(entries, config, num_utts, batch_size, seed)
     utterances = len(batches.keys)
     if mode == "utterance":  # before the work, not after it

@@ -16,8 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from espnet_prune.data.cleaning import text_cleaner
-from espnet_prune.data.labelled import Labelled, check_labelled, valid_entries
-from espnet_prune.data.speech import Entries
+from espnet_prune.data.speech import Entries, Labelled, check_labelled, entries_of
 from espnet_prune.data.tables import read_table
 from espnet_prune.tasks import task_of
 from espnet_prune.utils import UserError, check_keys
@@ -175,8 +174,7 @@ def load_batches(
             "cannot judge blocks; choose them by rule: search: truncate, alternate or "
             "random in layers_conf"
         )
-    if entries is None:
-        entries = valid_entries(config)
+    entries = entries or entries_of(config, "valid")
     check_labelled(entries, config)
     paths = {entry[1]: entry[0] for entry in entries}
     texts = read_table(paths["text"])

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from espnet_prune.data.labelled import parse_entries
+from espnet_prune.data.speech import parse_entries
 from espnet_prune.measure.cost import cost
 from espnet_prune.measure.similarity.matrix_file import load_matrix
 from espnet_prune.select.budget import Budget

@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 import torch
 
-from espnet_prune.data.labelled import Labelled, parse_entries
+from espnet_prune.data.speech import Labelled, entries_of, parse_entries
 from espnet_prune.units.norms import unit_sums
 from espnet_prune.utils import UserError
 
@@ -25,9 +25,7 @@ def taylor_scores(plan: Any, max_utts: int) -> Dict[str, torch.Tensor]:
         UserError: There is no labelled data.
     """
     entries = parse_entries(plan.options.eval_data_path_and_name_and_type)
-    if entries is None:
-        given = plan.config.get("train_data_path_and_name_and_type") or []
-        entries = [tuple(entry) for entry in given]
+    entries = entries or entries_of(plan.config, "train")
     if "text" not in [name for _, name, _ in entries]:
         raise UserError(
             "method taylor needs labelled speech, and the model names no training data "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from espnet_prune.bin import similarity
-from espnet_prune.data.utterances import Utterances
+from espnet_prune.data.speech import Utterances
 from espnet_prune.measure.similarity.matrix_file import load_matrix
 from espnet_prune.utils import UserError, sha256
 from test.espnet_prune.deep import HYBRID, write_model

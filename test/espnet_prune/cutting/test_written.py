@@ -126,7 +126,7 @@ def test_without_data_the_statistics_stay(exp, tmp_path, caplog, part):
 
 def test_statistics_are_those_of_utterances_alone(exp):
     model, config = load_model(*[exp / n for n in FILES])
-    entries = batch_norm.data_entries(None, config, "config.yaml")
+    entries = batch_norm.speech_entries(None, config, "config.yaml")
     batches = list(batch_norm.Utterances(entries, config, 5, 1, 0))
     assert len({b["speech"].size(1) for _, b in batches}) > 1
     assert batch_norm.refresh(model, batches) == 5

@@ -5,7 +5,7 @@
 
 import pytest
 
-from espnet_prune.data import labelled
+from espnet_prune.data import speech
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,6 @@ from espnet_prune.data import labelled
 )
 def test_they_are_evenly_spaced(monkeypatch, most, keys, taken):
     data = {key: (key, {}) for key in "abcdefghij"}
-    monkeypatch.setattr(labelled, "open_speech", lambda *args, **labels: (data, None))
-    found = labelled.Labelled([], {}, most, keys)
+    monkeypatch.setattr(speech, "open_speech", lambda *args, **labels: (data, None))
+    found = speech.Labelled([], {}, most, keys)
     assert "".join(key for key, _ in found) == taken and len(found) == len(taken)
