@@ -20,7 +20,7 @@ sweep, prunes one model that is there; the third makes the tables of README.md a
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from espnet_prune.report.compare import conf
 from espnet_prune.utils import UserError, command_parser, run_main, setup_logging
@@ -65,20 +65,34 @@ def comparison(args: argparse.Namespace) -> conf.Comparison:
     return conf.read(args.config, found, args.rows)
 
 
+def numbers(option: str, words: Sequence[str], kind: Callable[[str], Any]) -> List[Any]:
+    """Return the numbers of an option, given as several words or as one.
+
+    Raises:
+        UserError: One is none.
+    """
+    try:
+        return [kind(word) for word in " ".join(words).split()]
+    except ValueError as error:
+        raise UserError(f"{option} {' '.join(words)}: {error}") from error
+
+
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = command_parser(__doc__)
     parser.add_argument("config", nargs="?", help="YAML of the comparison")
     parser.add_argument("--data_dir", help="a Kaldi-style corpus")
-    parser.add_argument("--rows", nargs="*", default=[], help="default all")
+    parser.add_argument(
+        "--rows", "--methods", nargs="*", default=[], help="default all"
+    )
     parser.add_argument(
         "--sizes",
         "--sparsities",
-        type=float,
         nargs="*",
+        default=[],
         help="percents removed, or blocks, instead of those in the YAML",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", help="of all rows")
+    parser.add_argument("--seeds", nargs="+", default=[], help="of all rows")
     parser.add_argument("--expdir", help="where all models go")
     parser.add_argument("--dense_exp", help="sweep: the model that is pruned")
     parser.add_argument("--prune_configs", nargs="+", default=[], help="sweep: YAMLs")
@@ -106,6 +120,9 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     if "--" in words:
         own, common = words[: words.index("--")], words[words.index("--") + 1 :]
     args = get_parser().parse_args(own)
+    args.rows = " ".join(args.rows).split()
+    args.sizes = numbers("--sizes", args.sizes, float)
+    args.seeds = numbers("--seeds", args.seeds, int)
     setup_logging()
     if args.update_readme is not None:
         from espnet_prune.report.compare.tables import update_readme

@@ -183,6 +183,12 @@ def test_dry_run(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "0 rows are finished" and len(lines) == 1 + 1 + 2 + 4
     assert calls() == []
+    # several words in one, and the name that rows had before
+    words = ["--methods", "l0_kd l0", "--sizes", "50 70", "--seeds", "1", "--dry_run"]
+    compare.main(["compare.yaml", *words])
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 1 + 1 + 4
+    with pytest.raises(UserError, match="--sizes 5O: .*'5O'"):
+        compare.main(["compare.yaml", "--sizes", "5O"])
 
 
 @pytest.mark.parametrize(
