@@ -25,6 +25,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from espnet_prune.report.compare import conf
 from espnet_prune.utils import UserError, command_parser, run_main, setup_logging
 
+TIMES = ("frames", "runs")  # of the table's GMACs and milliseconds
+
 
 def sweep(args: argparse.Namespace) -> conf.Comparison:
     """The comparison of a sweep: a row per configuration.
@@ -45,6 +47,7 @@ def sweep(args: argparse.Namespace) -> conf.Comparison:
         "inference_config": args.inference_config or "conf/decode_asr.yaml",
         "inference_asr_model": args.model,
     }
+    data.update({k: getattr(args, k) for k in TIMES if getattr(args, k) is not None})
     if not args.expdir:
         raise UserError("--expdir is missing, where all models of the sweep go")
     return conf.make({**data, "expdir": args.expdir}, "the sweep", "sweep")
@@ -56,7 +59,7 @@ def comparison(args: argparse.Namespace) -> conf.Comparison:
         return sweep(args)
     if not args.config:
         raise UserError("no YAML of a comparison is given, as conf/compare.yaml")
-    changes = {k: getattr(args, k) for k in ("expdir", "run", "sizes", "seeds")}
+    changes = {k: getattr(args, k) for k in ("expdir", "run", "sizes", "seeds", *TIMES)}
     changes.update(inference_config=args.inference_config)
     changes.update(inference_asr_model=args.model)
     found = {k: v for k, v in changes.items() if v}
@@ -105,7 +108,7 @@ def get_parser() -> argparse.ArgumentParser:
         type=int,
         help="input frames for GMACs and time (default: what a model makes of 10 s)",
     )
-    parser.add_argument("--runs", type=int, default=15, help="timed runs per encoder")
+    parser.add_argument("--runs", type=int, help="timed runs per encoder, default 15")
     parser.add_argument("--dry_run", action="store_true", help="only list the jobs")
     parser.add_argument("--only_table", action="store_true", help="train nothing")
     parser.add_argument("--update_readme", nargs="*", help="default README.md")
@@ -138,7 +141,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
 
     c = comparison(args)
     plan = make_plan(c)
-    runner = Runner(c, plan, public(words), common, args.frames)
+    runner = Runner(c, plan, public(words), common)
     if args.dry_run:
         print(runner.told())
         return
@@ -147,7 +150,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         runner.write_rows(runner.pending())
     left = runner.pending()
     done = [point for point in plan.points if point not in left]
-    print(write(c, done, public(words), args.frames, args.runs))
+    print(write(c, done, public(words)))
     print(f"\nwritten: {c.results}/*.json, {c.expdir}/RESULTS.md and its images")
     require_all(failed, c.exp / "log")
 

@@ -3,11 +3,22 @@
 
 """Recordings: read whole, cut into utterances, copied at other speeds."""
 
+import contextlib
 import hashlib
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import (
+    Any,
+    Callable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from espnet_prune.data.tables import file_name, read_table
 from espnet_prune.utils import PathLike, UserError
@@ -40,6 +51,20 @@ def _truncated(log: str) -> bool:
     return "ended unexpectedly" in log
 
 
+@contextlib.contextmanager
+def _opened(path: str, what: str) -> Iterator[Any]:
+    """Open a recording; what libsndfile finds wrong is told."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as stream:
+            yield stream
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"{what} cannot be read ({path}: {error}); copy the file again"
+        ) from error
+
+
 def check_audio(path: str, what: str) -> Tuple[int, int, int]:
     """Read a recording from the first to the last sample.
 
@@ -54,23 +79,15 @@ def check_audio(path: str, what: str) -> Tuple[int, int, int]:
         UserError: It cannot be read, it ends early, or a sample is not finite.
     """
     import numpy as np
-    import soundfile
 
-    try:
-        with soundfile.SoundFile(path) as stream:
-            size, rate, channels = stream.frames, stream.samplerate, stream.channels
-            early = _truncated(stream.extra_info)
-            found, finite = 0, True
-            while True:
-                block = stream.read(BLOCK, dtype="float32")
-                found += len(block)
-                finite = finite and bool(np.isfinite(block).all())
-                if len(block) < BLOCK:
-                    break
-    except (RuntimeError, OSError) as error:
-        raise UserError(
-            f"{what} cannot be read ({path}: {error}); copy the file again"
-        ) from error
+    with _opened(path, what) as stream:
+        size, rate, channels = stream.frames, stream.samplerate, stream.channels
+        early = _truncated(stream.extra_info)
+        found, finite, more = 0, True, True
+        while more:  # `stream.blocks` would believe the header
+            block = stream.read(BLOCK, dtype="float32")
+            found, more = found + len(block), len(block) == BLOCK
+            finite = finite and bool(np.isfinite(block).all())
     if early or found != size:
         raise UserError(f"{what} ends early ({path}); copy the file again")
     if not finite:
@@ -91,26 +108,19 @@ def read_piece(piece: Piece, what: str) -> Tuple[Any, int]:
     Raises:
         UserError: It cannot be read, or lies beyond the end of the recording.
     """
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(piece.path) as stream:
-            rate = stream.samplerate
-            start = round((piece.start or 0.0) * rate)
-            end = stream.frames if piece.end is None else round(piece.end * rate)
-            beyond = max(start + 1, end - round(OVERSHOOT * rate)) > stream.frames
-            if not piece.whole and beyond:
-                raise UserError(
-                    f"{what} ends at {end / rate:g} s, but its recording {piece.path} "
-                    f"has {stream.frames / rate:g} s"
-                )
-            stream.seek(start)
-            wanted = min(end, stream.frames) - start
-            audio = stream.read(wanted, dtype="float64")
-    except (RuntimeError, OSError) as error:
-        raise UserError(
-            f"{what} cannot be read ({piece.path}: {error}); copy the file again"
-        ) from error
+    with _opened(piece.path, what) as stream:
+        rate = stream.samplerate
+        start = round((piece.start or 0.0) * rate)
+        end = stream.frames if piece.end is None else round(piece.end * rate)
+        beyond = max(start + 1, end - round(OVERSHOOT * rate)) > stream.frames
+        if not piece.whole and beyond:
+            raise UserError(
+                f"{what} ends at {end / rate:g} s, but its recording {piece.path} "
+                f"has {stream.frames / rate:g} s"
+            )
+        stream.seek(start)
+        wanted = min(end, stream.frames) - start
+        audio = stream.read(wanted, dtype="float64")
     if len(audio) != wanted:
         raise UserError(f"{what} ends early ({piece.path}); copy the file again")
     return audio, rate
@@ -197,10 +207,6 @@ class _ToldReader(Mapping):
 
     def __iter__(self) -> Any:
         return iter(self.reader)
-
-    def keys(self) -> Any:
-        """Return the utterances, as ESPnet asks for them."""
-        return self.reader.keys()
 
 
 class UnreadableAudio(UserError):

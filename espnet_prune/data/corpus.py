@@ -79,22 +79,6 @@ def pieces(tables: Dict[str, Table], where: PathLike) -> Dict[str, Piece]:
     return found
 
 
-def _check_speakers(path: Path, table: Table) -> None:
-    for utt, speaker in table.items():
-        if len(speaker.split()) != 1:
-            raise UserError(
-                f"{path}: utterance '{utt}' has the speaker '{speaker}', which is not "
-                "one word"
-            )
-
-
-def _check_same(folder: Path, utts: Table, listed: str, other: Table, name: str):
-    for a, b, path in ((utts, other, name), (other, utts, listed)):
-        missing = sorted(set(a) - set(b))
-        if missing:
-            raise UserError(f"{folder / path}: no line for utterance '{missing[0]}'")
-
-
 def read_corpus_set(corpus: Path, name: str, empty: bool = False) -> Dict[str, Table]:
     """Read and check one set of the user's corpus; paths become absolute.
 
@@ -113,19 +97,26 @@ def read_corpus_set(corpus: Path, name: str, empty: bool = False) -> Dict[str, T
     folder = corpus / name
     if not folder.is_dir():
         raise UserError(f"{folder}: no such data directory (--data_dir {corpus})")
-    tables = {n: read_table(folder / n) for n in ("wav.scp", "text")}
-    listed = "wav.scp"
-    if (folder / "segments").is_file():
-        listed = "segments"
-        tables["segments"] = read_table(folder / "segments")
+    tables = read_dir(folder, ("wav.scp", "text"))
+    listed = "segments" if "segments" in tables else "wav.scp"
     utts = tables[listed]
     if (folder / "utt2spk").is_file():
         tables["utt2spk"] = read_table(folder / "utt2spk")
-        _check_speakers(folder / "utt2spk", tables["utt2spk"])
+        for utt, speaker in tables["utt2spk"].items():
+            if len(speaker.split()) != 1:
+                raise UserError(
+                    f"{folder}/utt2spk: utterance '{utt}' has the speaker '{speaker}', "
+                    "which is not one word"
+                )
     else:
         tables["utt2spk"] = {utt: utt for utt in utts}
     for other in ("text", "utt2spk"):
-        _check_same(folder, utts, listed, tables[other], other)
+        for a, b, name in ((utts, tables[other], other), (tables[other], utts, listed)):
+            missing = sorted(a.keys() - b.keys())
+            if missing:
+                raise UserError(
+                    f"{folder / name}: no line for utterance '{missing[0]}'"
+                )
     for key, location in tables["wav.scp"].items():
         what = f"{folder}/wav.scp: '{key}'"
         if location.endswith("|"):

@@ -9,21 +9,12 @@ import math
 import os
 import subprocess
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Protocol, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
 from espnet_prune.progress import progress
 from espnet_prune.utils import UserError, atomic_write
 
-
-class Named(Protocol):
-    """A job, as far as this file is concerned."""
-
-    @property
-    def name(self) -> str:
-        """Name for people and for the log file."""
-
-
-J = TypeVar("J", bound=Named)
+J = TypeVar("J", bound=Any)  # has a name, and the names of what it needs before
 
 
 def _note(logs: Path, name: str) -> Path:
@@ -56,7 +47,6 @@ def _call(command: Sequence[str], logs: Path, name: str) -> bool:
 def run_side_by_side(
     jobs: Sequence[J],
     command: Callable[[J], Sequence[str]],
-    ready: Callable[[J, Sequence[J]], bool],
     max_jobs: int,
     logs: Path,
     finished: Callable[[J, Sequence[J]], None],
@@ -66,7 +56,6 @@ def run_side_by_side(
     Args:
         jobs: In the order of their importance.
         command: The command line of a job; it has gone well if it ends with 0.
-        ready: Whether a job can start, given the jobs that have gone well.
         max_jobs: At most so many at a time.
         logs: Folder of NAME.log, to which the jobs' output is appended, and of
             NAME.minutes.
@@ -88,7 +77,7 @@ def run_side_by_side(
             for job in list(waiting):
                 if len(running) >= max_jobs:
                     break
-                if ready(job, done):
+                if {other.name for other in done}.issuperset(job.needs):
                     waiting.remove(job)
                     logging.info("%s: started", job.name)
                     running[pool.submit(run, job)] = job
@@ -110,7 +99,7 @@ def run_side_by_side(
     return failed
 
 
-def require_all(failed: Sequence[Named], logs: Path) -> None:
+def require_all(failed: Sequence[Any], logs: Path) -> None:
     """Tell which jobs did not finish.
 
     Raises:

@@ -15,6 +15,7 @@ from torch import nn
 from espnet_prune.measure.duration import RATE, rate_of
 
 FLOAT = 4  # bytes
+TOKENS = 4  # in a second of speech
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def measure_step(
         return tensor
 
     samples = int(seconds * rate)
-    length = max(2, int(4 * seconds)) if num_tokens is None else num_tokens
+    length = max(2, int(TOKENS * seconds)) if num_tokens is None else num_tokens
     text = torch.full((1, length), 2)
     text[:, ::2] = 1  # no repetitions, which CTC separates by blanks
     training, rates = model.training, _dropped(model)
@@ -137,9 +138,7 @@ def _dropped(model: nn.Module) -> Any:
     ]
 
 
-def batch_seconds(
-    args: argparse.Namespace, seconds: float, vocab: int, tokens: float = 4.0
-) -> float:
+def batch_seconds(args: argparse.Namespace, seconds: float, vocab: int) -> float:
     """Return how much padded speech a mini-batch holds.
 
     Args:
@@ -148,7 +147,6 @@ def batch_seconds(
             utterances of 5 seconds unless `fold_length` says otherwise.
         seconds: Length of an utterance.
         vocab: Size of the vocabulary.
-        tokens: Tokens in a second of speech.
 
     Returns:
         Seconds of all utterances of the batch, of at least one.
@@ -156,7 +154,7 @@ def batch_seconds(
     rate = rate_of(vars(args))
     if args.batch_type in ("numel", "length"):
         size = vocab if args.batch_type == "numel" else 1
-        number = args.batch_bins // (seconds * (rate + tokens * size))
+        number = args.batch_bins // (seconds * (rate + TOKENS * size))
     else:
         number = args.batch_size
         if args.batch_type == "folded":

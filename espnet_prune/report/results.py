@@ -39,15 +39,11 @@ def entries(dense: Path, pruned: Path, model: str, decode: str) -> List[Entry]:
         UserError: A model is missing.
     """
     cut = pruned / "cut"
+    models = {"dense": (dense, model), "pruned": (cut, "model.pth")}
+    models["pruned + recovered"] = (pruned, model)
     rows = [
-        Entry("dense", dense / "config.yaml", dense / model, dense / decode),
-        Entry("pruned", cut / "config.yaml", cut / "model.pth", cut / decode),
-        Entry(
-            "pruned + recovered",
-            pruned / "config.yaml",
-            pruned / model,
-            pruned / decode,
-        ),
+        Entry(name, exp / "config.yaml", exp / file, exp / decode)
+        for name, (exp, file) in models.items()
     ]
     for row in rows:
         for path in (row.config, row.model):
@@ -81,20 +77,13 @@ def measure(
     from espnet_prune.measure.latency import as_json, input_of, measure_latency
     from espnet_prune.models import load_model
 
-    loaded = {row.name: load_model(row.config, row.model) for row in rows}
-    models = {name: model for name, (model, _) in loaded.items()}
-    lengths = {name: frames or frames_of(conf) for name, (_, conf) in loaded.items()}
-    graphs = {name: unit_graph(model.encoder) for name, model in models.items()}
-    structures = {name: graph.dense for name, graph in graphs.items()}
-    latency = runs and measure_latency(
-        {name: model.encoder for name, model in models.items()},
-        frames=lengths,
-        **input_of(graphs[rows[0].name]),
-        runs=runs,
-    )
-    result = []
+    result, encoders, lengths, inputs = [], {}, {}, {}
     for row in rows:
-        price = cost(structures[row.name], lengths[row.name])
+        model, config = load_model(row.config, row.model)
+        graph, length = unit_graph(model.encoder), frames or frames_of(config)
+        encoders[row.name], lengths[row.name] = model.encoder, length
+        inputs = inputs or input_of(graph)
+        price = cost(graph.dense, length)
         result.append(
             {
                 "name": row.name,
@@ -102,15 +91,18 @@ def measure(
                 "model": str(row.model),
                 "sha256": sha256(row.model),
                 "encoder_params": price.params,
-                "total_params": sum(p.numel() for p in models[row.name].parameters()),
-                "frames": lengths[row.name],
+                "total_params": sum(p.numel() for p in model.parameters()),
+                "frames": length,
                 "gmacs": price.macs / 1e9,
                 "bytes": os.path.getsize(row.model),
-                "latency": latency
-                and as_json(latency[row.name], latency[rows[0].name]),
-                "structure": structures[row.name].widths(),
+                "latency": 0,
+                "structure": graph.dense.widths(),
             }
         )
+    if runs:
+        times = measure_latency(encoders, frames=lengths, **inputs, runs=runs)
+        for row in result:
+            row["latency"] = as_json(times[row["name"]], times[rows[0].name])
     return result
 
 
@@ -137,7 +129,8 @@ def made_by(found: Sequence[Mapping[str, Any]]) -> str:
     return f"Measured by {here}; decoded with {decoding.described(notes[0])}."
 
 
-def _share(value: float, dense: float) -> str:
+def share(value: float, dense: Optional[float]) -> str:
+    """Say in parentheses what remains of the dense model's, if it is another number."""
     return f" ({value / dense:.0%})" if dense and value != dense else ""
 
 
@@ -182,11 +175,11 @@ def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str
                 values = row["scores"].get(s, {}).get(measure_name)
                 line.append(f"{values['rate']:.1f}" if values else "-")
         for key in ("encoder_params", "total_params"):
-            line.append(f"{row[key] / 1e6:.3g} M{_share(row[key], first[key])}")
-        line.append(f"{row['gmacs']:.3g}{_share(row['gmacs'], first['gmacs'])}")
+            line.append(f"{row[key] / 1e6:.3g} M{share(row[key], first[key])}")
+        line.append(f"{row['gmacs']:.3g}{share(row['gmacs'], first['gmacs'])}")
         line.append(f"{row['bytes'] / 1e6:.1f}")
         time, dense = row["latency"]["min_ms"], first["latency"]["min_ms"]
-        line.append(f"{time:.1f}{_share(time, dense)}")
+        line.append(f"{time:.1f}{share(time, dense)}")
         lines.append(line)
     return markdown(lines)
 

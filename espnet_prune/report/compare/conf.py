@@ -62,6 +62,8 @@ class Comparison:
     expdir: str = ""
     results: str = ""
     run: str = "./prune.sh"
+    frames: Optional[int] = None  # of the utterance, by default those that make 10 s
+    runs: int = 15  # timed runs per encoder
 
     @property
     def exp(self) -> Path:

@@ -70,7 +70,7 @@ def sizes(found: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def describe(
-    c: Comparison, point: Point, inputs: str, command: str, frames: Optional[int]
+    c: Comparison, point: Point, inputs: str, command: str
 ) -> Optional[Dict[str, Any]]:
     """A row's JSON, None where its results are not there.
 
@@ -79,7 +79,6 @@ def describe(
         point: The row, of one size and seed.
         inputs: A hash of what it was made from.
         command: The command line.
-        frames: Length of the utterance for GMACs; what makes 10 s by default.
     """
     from espnet_prune import __version__
 
@@ -92,6 +91,9 @@ def describe(
     trained = point.row.kind != "blocks"
     parts = [updates_of(point.exp / name) for name in ("select/train", "")]
     updates = sum(part or 0 for part in parts) if any(parts) and trained else None
+    priced = {}
+    if own.model.is_file() and not c.table:
+        priced = sizes(measure([own], c.frames, runs=0)[0])
     return {
         "name": point.row.name,
         "kind": point.row.kind,
@@ -100,11 +102,7 @@ def describe(
         "draw": point.draw,
         "place": point.row.place,
         "budget": read_json(kept)["provenance"]["budget"] if kept.is_file() else None,
-        **(
-            sizes(measure([own], frames, runs=0)[0])
-            if own.model.is_file() and not c.table
-            else {}
-        ),
+        **priced,
         "updates": updates,
         "core_minutes": minutes_of(c.exp / "log", point.name) if trained else None,
         "scores": scores,

@@ -5,7 +5,7 @@
 
 import logging
 import shlex
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
 from espnet_prune.jobs.side_by_side import run_side_by_side
 from espnet_prune.report.compare import depth, rows
@@ -22,19 +22,12 @@ class Runner:
         plan: Its jobs and points.
         command: The command line, for the record.
         common: Options of every call of the recipe.
-        frames: See `rows.describe`.
     """
 
     def __init__(
-        self,
-        c: Comparison,
-        plan: Plan,
-        command: str,
-        common: Sequence[str] = (),
-        frames: Optional[int] = None,
+        self, c: Comparison, plan: Plan, command: str, common: Sequence[str]
     ) -> None:
-        self.c, self.plan, self.command = c, plan, command
-        self.common, self.frames = common, frames
+        self.c, self.plan, self.command, self.common = c, plan, command, common
 
     def inputs(self, point: Point) -> str:
         """What a point was made from: hashes of its jobs, and how it was decoded."""
@@ -80,7 +73,7 @@ class Runner:
             depth.decode(self.c, group)
         for point in points:
             made = self.inputs(point)
-            row = rows.describe(self.c, point, made, self.command, self.frames)
+            row = rows.describe(self.c, point, made, self.command)
             if row is None:
                 logging.warning("%s: no results", point.name)
             else:
@@ -96,13 +89,10 @@ class Runner:
                 job.late()
             return self.words(job)
 
-        def ready(job: Job, done: Sequence[Job]) -> bool:
-            return {other.name for other in done}.issuperset(job.needs)
-
         def finished(job: Job, done: Sequence[Job]) -> None:
             good = {other.name for other in done}
             own = [p for p in left if job.name in p.needs and good.issuperset(p.needs)]
             self.write_rows(own)
 
         logs = self.c.exp / "log"
-        return run_side_by_side(jobs, command, ready, max_jobs, logs, finished)
+        return run_side_by_side(jobs, command, max_jobs, logs, finished)

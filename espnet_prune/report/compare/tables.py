@@ -24,7 +24,7 @@ from espnet_prune.report.compare.scores import (
     over_seeds,
     rate_text,
 )
-from espnet_prune.report.results import markdown
+from espnet_prune.report.results import markdown, share
 from espnet_prune.utils import UserError, atomic_write, check_keys, read_json, read_utf8
 
 Line = Dict[str, Any]  # a row's JSON, over its seeds; `runs` by seed and draw
@@ -101,16 +101,6 @@ def against(
     return None
 
 
-def share(
-    value: Optional[float], unit: float, form: str, first: Optional[float]
-) -> str:
-    """A cell: the value as text, and its share of the dense model's."""
-    if value is None:
-        return ""
-    more = f" ({value / first:.0%})" if first and value != first else ""
-    return form.format(value * unit) + more
-
-
 def removed(line: Line) -> str:
     """What was asked to be removed and, where it is known, of what."""
     if not line.get("size"):
@@ -151,7 +141,10 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     if name in NUMBERS:
         head, key, unit, form, shared = NUMBERS[name]
         first = lines[0].get(key) if shared else None
-        cells = [share(line.get(key), unit, form, first) for line in lines]
+        found = [line.get(key) for line in lines]
+        cells = [
+            "" if v is None else form.format(v * unit) + share(v, first) for v in found
+        ]
     elif name in TEXTS:
         head = "model" if name == "label" else name
         cells = [TEXTS[name](line) for line in lines]

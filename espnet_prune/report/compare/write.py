@@ -4,7 +4,7 @@
 """RESULTS.md of a comparison: tables from its rows, times in turns, pictures."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 from espnet_prune.report import pareto, plots, results
 from espnet_prune.report.bootstrap import few
@@ -77,9 +77,7 @@ def figure(lines: Sequence[Line], depth: bool) -> Any:
     return drawn
 
 
-def times(
-    c: Comparison, points: Sequence[Point], frames: Optional[int], runs: int
-) -> List[str]:
+def times(c: Comparison, points: Sequence[Point]) -> List[str]:
     """Measure models of the first seed in turns, and say and draw what came out.
 
     Raises:
@@ -93,7 +91,7 @@ def times(
     if not chosen:
         return []
     entries = [row_files.entry(c, point) for point in chosen.values()]
-    found = results.measure(entries, frames, runs)
+    found = results.measure(entries, c.frames, c.runs)
     results.add_scores(found, entries)
     for point, values in zip(chosen.values(), found):
         path = row_files.path_of(c, point)
@@ -111,27 +109,19 @@ def times(
     for row in found:
         of = [pareto.AXES[a][0] for a in fronts if row["name"] in fronts[a]]
         best.append([row["name"], ", ".join(of) or "-"])
-    seconds = results.seconds_of(frames, entries[0].config)
+    seconds = results.seconds_of(c.frames, entries[0].config)
     text = ["Sizes and times of the models of the first seed, measured in turns:", ""]
     text += [results.compression_table(found, seconds), "", results.markdown(best), ""]
     return [*text, "![Error rate against size, cost and time](images/pareto.png)", ""]
 
 
-def write(
-    c: Comparison,
-    points: Sequence[Point],
-    command: str,
-    frames: Optional[int] = None,
-    runs: int = 15,
-) -> str:
+def write(c: Comparison, points: Sequence[Point], command: str) -> str:
     """Write EXPDIR/RESULTS.md and its pictures from the rows that are there.
 
     Args:
         c: The comparison.
         points: Those that are finished.
         command: The command, for the record.
-        frames: See `results.measure`.
-        runs: See `results.measure`.
 
     Returns:
         str: The tables.
@@ -141,7 +131,7 @@ def write(
     """
     if not points:
         return "nothing is finished yet"
-    measured = [] if c.table else times(c, points, frames, runs)
+    measured = [] if c.table else times(c, points)
     lines = tables.read_rows(Path(c.results), [point.name for point in points])
     sets = list(lines[0]["scores"][MEASURES[0]])
     parts = []
