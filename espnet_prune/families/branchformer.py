@@ -12,17 +12,9 @@ from espnet_prune.compat import (
     BranchformerEncoderLayer,
     EBranchformerEncoderLayer,
 )
-from espnet_prune.families.encoder import EncoderFamily, add_counts, has_heads
+from espnet_prune.families.encoder import EncoderFamily
 from espnet_prune.families.merge import add_merge, close_merge
-from espnet_prune.families.transformer import ffn_units
-from espnet_prune.structure import Counts, Stack
-from espnet_prune.units.cgmlp import cgmlp_units
-from espnet_prune.units.graph import Unit
-from espnet_prune.units.modules import (
-    attention_units,
-    attention_uses,
-    feed_forward_units,
-)
+from espnet_prune.structure import Stack
 from espnet_prune.units.pricing import Parts, extra
 
 
@@ -37,45 +29,16 @@ class EBranchformer(EncoderFamily):
     }
     # whose `layer_drop_rate` is an argument of the whole encoder
     has_rates = False
-
-    def block_counts(self, encoder: nn.Module) -> Counts:
-        """Return the counts of units, heads and channels after the gating."""
-        counts: Counts = {}
-        macaron = ("macaron_linear_units", "feed_forward_macaron")
-        add_counts(counts, encoder, *macaron, ffn_units)
-        if has_heads(encoder, "attn"):
-            add_counts(counts, encoder, "attention_heads", "attn", lambda m: m.h)
-        add_counts(
-            counts,
-            encoder,
-            "cgmlp_units",
-            "cgmlp",
-            lambda m: m.channel_proj2.in_features,
-        )
-        add_counts(counts, encoder, "linear_units", "feed_forward", ffn_units)
-        return counts
-
-    def block_units(self, path: str, block: nn.Module, index: int) -> List[Unit]:
-        """Return the units of a block."""
-
-        def feed_forward(name: str, norm: str, field: str) -> List[Unit]:
-            module = getattr(block, name, None)
-            return feed_forward_units(
-                f"{path}.{name}", module, field, index, f"{path}.{norm}"
-            )
-
-        return [
-            *feed_forward(
-                "feed_forward_macaron", "norm_ff_macaron", "macaron_linear_units"
-            ),
-            *attention_units(f"{path}.attn", block.attn, index, f"{path}.norm_mha"),
-            *cgmlp_units(f"{path}.cgmlp", block.cgmlp, index, f"{path}.norm_mlp"),
-            *feed_forward("feed_forward", "norm_ff", "linear_units"),
-        ]
+    modules = (
+        ("macaron_linear_units", "feed_forward_macaron", "norm_ff_macaron"),
+        ("attention_heads", "attn", "norm_mha"),
+        ("cgmlp_units", "cgmlp", "norm_mlp"),
+        ("linear_units", "feed_forward", "norm_ff"),
+    )
 
     def more(self, parts: Parts, path: str, block: nn.Module, index: int) -> None:
         """Add what the merge costs, and Fastformer's attention."""
-        parts.uses.update(attention_uses(f"{path}.attn", block.attn))
+        super().more(parts, path, block, index)
         if hasattr(block.attn, "attention_head_size"):
             # products with its global query and key
             width = block.attn.num_attention_heads * block.attn.attention_head_size

@@ -10,7 +10,6 @@ ESPnet's own search keeps the outputs of layers alone, and makes all keys and va
 anew at every step; `ANEW` instead of `USES` in a clock counts that.
 """
 
-import dataclasses
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -25,11 +24,11 @@ from espnet_prune.compat import (
 from espnet_prune.decoders.attention import replace_attentions
 from espnet_prune.families.base import Family
 from espnet_prune.price import Clock
-from espnet_prune.structure import Counts, Stack
+from espnet_prune.structure import Stack
 from espnet_prune.units.graph import Place, Unit
-from espnet_prune.units.modules import Removed, attention_units, feed_forward_units
+from espnet_prune.units.modules import Removed, counts_of, module_units
 from espnet_prune.units.narrow import moved_checkpoints
-from espnet_prune.units.pricing import Parts, extra
+from espnet_prune.units.pricing import Parts
 
 TOKENS = 0.05  # tokens per frame of 10 ms: five a second
 # uses: once per token; keys and values of tokens and of the memory; products of both
@@ -45,10 +44,12 @@ USES = {
 }
 ANEW = {**USES, KEPT: ((0.5, 0, 0, 2), (0.5, 0, 0, 1)), MEMORY: ((1, -1, 1, 1),)}
 
-# of a block: field of the Structure, module, its norm
-_ATTENTIONS = (
-    ("self_attention_heads", "self_attn", "norm1"),
-    ("source_attention_heads", "src_attn", "norm2"),
+# of a block: list of the Structure, module, its norm; of an attention, how often a
+# dimension of a head makes products
+_MODULES = (
+    ("self_attention_heads", "self_attn", "norm1", SELF_PAIRS, 1),
+    ("source_attention_heads", "src_attn", "norm2", SOURCE_PAIRS, 2),
+    ("linear_units", "feed_forward", "norm3", "", 0),
 )
 _KINDS = (MultiHeadedAttention, PositionwiseFeedForward, nn.LayerNorm, nn.Linear)
 
@@ -76,7 +77,7 @@ class Decoder(Family):
         blocks = list(module.decoders)
         parts = Parts(
             units=[],
-            blocks=_counts(blocks),
+            blocks={},
             blocks_path="decoders",
             kept_blocks=list(getattr(module, "kept_blocks", range(len(blocks)))),
             input_size=module._output_size_bf_softmax,
@@ -93,6 +94,8 @@ class Decoder(Family):
                 parts.uses[name] = special.get(last, TOKEN)
         for i, block in enumerate(blocks):
             parts.units += _block_units(f"decoders.{i}", block, i)
+        fields = [field for field, *_ in _MODULES]
+        parts.blocks = counts_of(parts.units, fields, len(blocks))
         return parts
 
     def after_cut(self, block: nn.Module) -> None:
@@ -152,7 +155,7 @@ class Decoder(Family):
         """
         position = [dense.kept_blocks.index(block) for block in kept.kept_blocks]
         units = set(kept.blocks["linear_units"])
-        heads = [field for field, _, _ in _ATTENTIONS]
+        heads = [field for field, _, _, pairs, _ in _MODULES if pairs]
         whole = all(
             kept.blocks[field] == [dense.blocks[field][i] for i in position]
             for field in heads
@@ -167,43 +170,21 @@ class Decoder(Family):
         return conf
 
 
-def _counts(blocks: List[nn.Module]) -> Counts:
-    """Return the counts of every kind of unit, one per block."""
-
-    def count(name: str, width: Any) -> List[int]:
-        modules = [getattr(block, name) for block in blocks]
-        return [0 if isinstance(m, Removed) else width(m) for m in modules]
-
-    counts = {field: count(name, lambda m: m.h) for field, name, _ in _ATTENTIONS}
-    counts["linear_units"] = count("feed_forward", lambda m: m.w_1.out_features)
-    return counts
-
-
 def _block_units(path: str, block: nn.Module, index: int) -> List[Unit]:
     """Return the units of a block, in the order in which it runs them."""
     units = []
-
-    def norm(name: str) -> Optional[str]:
-        # a norm before a module goes with it, one after it stays
-        return f"{path}.{name}" if block.normalize_before else None
-
-    for (field, name, normed), pairs in zip(_ATTENTIONS, (SELF_PAIRS, SOURCE_PAIRS)):
-        attention = getattr(block, name)
-        for unit in attention_units(
+    for field, name, norm, pairs, times in _MODULES:
+        module = getattr(block, name)
+        attention = pairs and isinstance(module, MultiHeadedAttention)
+        units += module_units(
             f"{path}.{name}",
-            attention,
+            module,
+            field,
             index,
-            norm(normed),
-            removable=not block.concat_after,
-            field=field,
-        ):
-            if unit.kind == "head":
-                # scores and weighted values
-                macs = {pairs: attention.d_k * (1 if pairs == SELF_PAIRS else 2)}
-                whole = (unit.module,) if unit.module else ()
-                products = extra((*whole, unit.name), **macs)
-                unit = dataclasses.replace(unit, extra=(products,))
-            units.append(unit)
-    return units + feed_forward_units(
-        f"{path}.feed_forward", block.feed_forward, "linear_units", index, norm("norm3")
-    )
+            # a norm before a module goes with it, one after it stays
+            f"{path}.{norm}" if block.normalize_before else None,
+            removable=not (pairs and block.concat_after),
+            # scores and weighted values
+            products={pairs: times * module.d_k} if attention else None,
+        )
+    return units

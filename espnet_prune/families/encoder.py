@@ -14,18 +14,19 @@ from espnet_prune.compat import (
     CONV2D_SUBSAMPLINGS,
     ConvolutionalPositionalEmbedding,
     FastSelfAttention,
-    MultiHeadedAttention,
 )
 from espnet_prune.families.base import Family
 from espnet_prune.families.covered import check_covered
 from espnet_prune.price import Clock
-from espnet_prune.structure import Counts, Stack
+from espnet_prune.structure import Stack
 from espnet_prune.units.graph import Place, Unit
 from espnet_prune.units.modules import (
     PAIRS,
     PAIRS_OF_STEPS,
     STEPS,
-    Removed,
+    attention_uses,
+    counts_of,
+    module_units,
     subsampling_out,
     subsampling_units,
 )
@@ -35,6 +36,8 @@ from espnet_prune.units.stochastic_depth import block_rates
 from espnet_prune.utils import UserError
 
 MORE, TAPS = "frame_and_one", "taps"  # uses
+# of a block: list of the Structure, module, its norm
+Modules = Tuple[Tuple[str, str, str], ...]
 
 
 class EncoderFamily(Family):
@@ -42,15 +45,17 @@ class EncoderFamily(Family):
 
     Attributes:
         block: Class of its blocks.
+        modules: What has units in a block, in the order in which it runs.
         children: Its parts; others with parameters are refused.
         uniform: Arguments of the stock class that give one width to every block, and
             the lists of a Structure that have it.
         equal: Lists that the stock class cannot change.
-        modules: Modules of its blocks that no other family has.
+        kinds: Modules of its blocks that no other family has.
     """
 
     block: Type[nn.Module] = nn.Module
-    modules: Tuple[Type[nn.Module], ...] = ()
+    modules: Modules = ()
+    kinds: Tuple[Type[nn.Module], ...] = ()
     children: Tuple[str, ...] = (
         "embed",
         "encoders",
@@ -71,28 +76,46 @@ class EncoderFamily(Family):
         blocks = getattr(module, "encoders", None)
         return bool(blocks) and isinstance(blocks[0], self.block)
 
+    def modules_of(self, block: nn.Module) -> Modules:
+        """Return the modules of a block."""
+        return self.modules
+
     def block_units(self, path: str, block: nn.Module, index: int) -> List[Unit]:
         """Return the units of a block, in the order in which they run."""
-        raise NotImplementedError
-
-    def block_counts(self, encoder: nn.Module) -> Counts:
-        """Return the counts of every kind of unit, one per block, in that order."""
-        raise NotImplementedError
+        units = []
+        # a norm before a module goes with it, one after it stays
+        before = getattr(block, "normalize_before", True)
+        for field, name, norm in self.modules_of(block):
+            units += module_units(
+                f"{path}.{name}",
+                getattr(block, name, None),
+                field,
+                index,
+                f"{path}.{norm}" if before else None,
+                field != "attention_heads" or not getattr(block, "concat_after", False),
+            )
+        return units
 
     def more(self, parts: Parts, path: str, block: nn.Module, index: int) -> None:
         """Add to `parts` what a block costs beside its units."""
+        for _, name, _ in self.modules_of(block):
+            module = getattr(block, name, None)
+            parts.uses.update(attention_uses(f"{path}.{name}", module))
 
     def parts(self, module: nn.Module) -> Parts:
         """Return units, counts and prices of an encoder; see `Family.parts`."""
-        check_covered(module, self.children, self.modules)
+        check_covered(module, self.children, self.kinds)
         blocks = list(module.encoders)
         kept = list(getattr(module, "kept_blocks", range(len(blocks))))
-        parts = Parts([], self.block_counts(module), {}, {}, "encoders", kept)
+        parts = Parts([], {}, {}, {}, "encoders", kept)
         self._add_embed(parts, module)
         last = len(parts.clock.chain)
         for i, block in enumerate(blocks):
             parts.units += self.block_units(f"encoders.{i}", block, i)
             self.more(parts, f"encoders.{i}", block, i)
+        table = self.modules_of(blocks[0])
+        fields = [field for field, name, _ in table if _has(module, field, name)]
+        parts.blocks = counts_of(parts.units, fields, len(blocks))
         times = 2 * len(getattr(module, "interctc_layer_idx", []))
         uses = {
             MORE: ((1, last, 1, 0), (1, 0, 0, 0)),
@@ -279,29 +302,16 @@ def random_batch(encoder: nn.Module, size: int, lengths: List[int], seed: int) -
     return x, torch.tensor(lengths)
 
 
-def has_heads(encoder: nn.Module, name: str) -> bool:
-    """Say whether attention has heads that can go: not Fastformer's, nor none."""
+def _has(encoder: nn.Module, field: str, name: str) -> bool:
+    """Say whether an encoder has, or ever had, a module with units.
+
+    Fastformer's attention has no heads that can go.
+    """
     modules = [getattr(block, name, None) for block in encoder.encoders]
     if any(isinstance(module, FastSelfAttention) for module in modules):
         return False
-    there = any(isinstance(m, (MultiHeadedAttention, Removed)) for m in modules)
-    return there or "attention_heads" in getattr(encoder, "dense_fields", ())
-
-
-def counts_of(blocks: Sequence[nn.Module], name: str, width: Any) -> List[int]:
-    """Return the width of a module in every block; 0 where there is none."""
-    modules = [getattr(block, name, None) for block in blocks]
-    return [0 if m is None or isinstance(m, Removed) else width(m) for m in modules]
-
-
-def add_counts(
-    counts: Counts, encoder: nn.Module, field: str, name: str, width: Any
-) -> None:
-    """Add the counts of a module, if this encoder ever had it."""
-    blocks = list(encoder.encoders)
-    there = any(getattr(block, name, None) is not None for block in blocks)
-    if there or field in getattr(encoder, "dense_fields", ()):
-        counts[field] = counts_of(blocks, name, width)
+    there = any(module is not None for module in modules)
+    return there or field in getattr(encoder, "dense_fields", ())
 
 
 def _input_size(encoder: nn.Module, convs: Sequence[Tuple[int, int]]) -> int:

@@ -7,7 +7,7 @@ Where their outputs are added (`multicgmlp_type: sum`), a channel is one of each
 The other types mix channels: their cgMLP stays, or goes with its block.
 """
 
-from typing import Any, List, Mapping, Optional
+from typing import Any, Mapping
 
 from espnet2.asr.encoder.multiconvformer_encoder import MultiConvConformerEncoder
 from espnet2.asr.layers.multiconv_cgmlp import MultiConvolutionalGatingMLP
@@ -15,17 +15,20 @@ from torch import nn
 
 from espnet_prune.families.branchformer import EBranchformer
 from espnet_prune.families.conformer import Conformer
-from espnet_prune.families.encoder import add_counts
-from espnet_prune.structure import Counts, Stack
-from espnet_prune.units.cgmlp import cgmlp_units
-from espnet_prune.units.graph import Unit
+from espnet_prune.families.encoder import Modules
+from espnet_prune.structure import Stack
 
 
 class MultiConvConformer(Conformer):
     """ESPnet's `multiconv_conformer`."""
 
     stock, pruned = "multiconv_conformer", "pruned_multiconv_conformer"
-    modules = (MultiConvolutionalGatingMLP,)
+    kinds = (MultiConvolutionalGatingMLP,)
+    modules = (
+        *Conformer.modules[:2],
+        ("cgmlp_units", "conv_module", "norm_conv"),
+        *Conformer.modules[3:],
+    )
     uniform = EBranchformer.uniform
     argument = staticmethod(EBranchformer.argument)
 
@@ -33,17 +36,13 @@ class MultiConvConformer(Conformer):
         """Say whether this is the class, stock or ours."""
         return isinstance(module, MultiConvConformerEncoder)
 
-    def add_channels(self, counts: Counts, encoder: nn.Module) -> None:
-        """Add the counts of channels after the gating, where they can go."""
-        if not any(_is_mixed(block.conv_module) for block in encoder.encoders):
-            field = ("cgmlp_units", "conv_module")
-            add_counts(counts, encoder, *field, lambda m: m.channel_proj2.in_features)
-
-    def convolution_units(
-        self, path: str, module: Any, index: int, norm: Optional[str]
-    ) -> List[Unit]:
-        """Return the units of a cgMLP."""
-        return [] if _is_mixed(module) else cgmlp_units(path, module, index, norm)
+    def modules_of(self, block: nn.Module) -> Modules:
+        """Return the modules of a block, without one whose channels are mixed."""
+        gate = getattr(block.conv_module, "csgu", None)
+        mixed = gate is not None and gate.arch_type != "sum"
+        return tuple(
+            row for row in self.modules if row[1] != "conv_module" or not mixed
+        )
 
     def is_stock_shaped(
         self, conf: Mapping[str, Any], dense: Stack, kept: Stack
@@ -52,8 +51,3 @@ class MultiConvConformer(Conformer):
         kernels = str(conf.get("multicgmlp_kernel_sizes", "7,15,23,31")).split(",")
         divided = [n % len(kernels) == 0 for n in kept.blocks.get("cgmlp_units", [])]
         return all(divided) and super().is_stock_shaped(conf, dense, kept)
-
-
-def _is_mixed(module: Any) -> bool:
-    """Say whether the channels of a convolution module depend on each other."""
-    return hasattr(module, "csgu") and module.csgu.arch_type != "sum"

@@ -3,18 +3,17 @@
 
 """wav2vec 2.0, HuBERT and WavLM: convolutions over raw speech, Transformer blocks."""
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from torch import nn
 
 from espnet_prune.compat import ConformerEncoderLayer
 from espnet_prune.families.conformer import Conformer
-from espnet_prune.families.encoder import EncoderFamily
+from espnet_prune.families.encoder import EncoderFamily, Modules
 from espnet_prune.families.transformer import Transformer
 from espnet_prune.price import Clock
-from espnet_prune.structure import Counts, Stack
+from espnet_prune.structure import Stack
 from espnet_prune.units.gated import GatedAttention
-from espnet_prune.units.graph import Unit
 from espnet_prune.units.pricing import Parts
 from espnet_prune.units.wave import WaveEmbed, wave_units
 
@@ -30,24 +29,16 @@ class Wav2Vec2(EncoderFamily):
         """Say whether an encoder takes raw speech."""
         return isinstance(getattr(module, "embed", None), WaveEmbed)
 
-    @staticmethod
-    def _blocks(block: nn.Module) -> EncoderFamily:
-        """Return the family whose blocks these are; WavLM's hand positions on."""
-        return (
-            Conformer() if isinstance(block, ConformerEncoderLayer) else Transformer()
-        )
-
-    def block_counts(self, encoder: nn.Module) -> Counts:
-        """Return the counts of heads and feed-forward units."""
-        return self._blocks(encoder.encoders[0]).block_counts(encoder)
-
-    def block_units(self, path: str, block: nn.Module, index: int) -> List[Unit]:
-        """Return the units of a block."""
-        return self._blocks(block).block_units(path, block, index)
+    def modules_of(self, block: nn.Module) -> Modules:
+        """Return the modules of a block; WavLM's blocks, which hand positions on, are
+        a Conformer's.
+        """
+        kind = Conformer if isinstance(block, ConformerEncoderLayer) else Transformer
+        return kind.modules
 
     def more(self, parts: Parts, path: str, block: nn.Module, index: int) -> None:
         """Name the heads of a WavLM."""
-        self._blocks(block).more(parts, path, block, index)
+        super().more(parts, path, block, index)
         attention = block.self_attn
         if isinstance(block, ConformerEncoderLayer):
             names = parts.names.setdefault("attention_heads", [])

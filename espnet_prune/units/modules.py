@@ -3,13 +3,15 @@
 
 """Units of every kind of module that ESPnet encoders are made of."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
+from espnet2.asr.layers.multiconv_cgmlp import MultiConvolutionalGatingMLP
 from torch import nn
 
 from espnet_prune.compat import (
     Conv1dLinear,
+    ConvolutionalGatingMLP,
     ConvolutionModule,
     LegacyRelPositionMultiHeadedAttention,
     MultiHeadedAttention,
@@ -18,6 +20,7 @@ from espnet_prune.compat import (
     RelPositionMultiHeadedAttention,
 )
 from espnet_prune.price import FRAME
+from espnet_prune.structure import Counts
 from espnet_prune.units.gated import GatedAttention
 from espnet_prune.units.graph import MaskPoint, Slice, Unit
 from espnet_prune.units.pricing import extra
@@ -36,64 +39,94 @@ class Removed(nn.Module):
         return x.new_zeros(())
 
 
-def module_unit(
-    name: str, field: str, index: int, out: str, norm: Optional[str]
-) -> Unit:
-    """Return the unit of a whole module whose last layer is `out`."""
-    return Unit(
-        name=name,
-        kind="module",
-        size=1,
-        point=MaskPoint(name, "post"),
-        field=field,
-        index=index,
-        block=index,
-        scaled=(f"{name}.{out}.weight", f"{name}.{out}.bias"),
-        norm=norm,
-        path=name,
-    )
+class _Inner(NamedTuple):
+    """What can be removed inside a module; paths are those in the module."""
+
+    name: str
+    kind: str
+    size: int
+    out: str  # the last layer, which reads them
+    producers: Sequence[Slice]
+    dim: int = -1  # of the input of `out`
+    group: int = 1
+    also: Tuple[MaskPoint, ...] = ()
 
 
-def attention_units(
-    name: str,
-    attention: nn.Module,
+def module_units(
+    path: str,
+    module: Optional[nn.Module],
+    field: str,
     index: int,
     norm: Optional[str],
     removable: bool = True,
-    field: str = "attention_heads",
+    products: Optional[Dict[str, int]] = None,
 ) -> List[Unit]:
-    """Return the units of an attention: itself, and its heads."""
-    if not isinstance(attention, MultiHeadedAttention):
+    """Return the units of a module of a block: itself, and what is inside it.
+
+    Args:
+        path: Its path in the stack.
+        module: An attention, a feed-forward, a convolution or a cgMLP; anything else
+            has no units.
+        field: List of the Structure that counts them.
+        index: Position of the block.
+        norm: Path of the norm that goes with it.
+        removable: Whether the whole module can go.
+        products: MACs of one head's products, by use; by default those that attention
+            takes in an encoder.
+    """
+    make = next((make for kinds, make in _MAKERS if isinstance(module, kinds)), None)
+    if make is None:
         return []
-    k = attention.d_k
-    producers = []
-    for linear in ("linear_q", "linear_k", "linear_v"):
-        producers.append(Slice(f"{name}.{linear}.weight", 0, k))
-        producers.append(Slice(f"{name}.{linear}.bias", 0, k))
-    if hasattr(attention, "linear_pos"):
-        producers.append(Slice(f"{name}.linear_pos.weight", 0, k))
-        producers.append(Slice(f"{name}.pos_bias_u", 0))
-        producers.append(Slice(f"{name}.pos_bias_v", 0))
-    if isinstance(attention, GatedAttention):
-        producers.append(Slice(f"{name}.gate_scale", 0))
-    present = (name, f"{name}.heads") if removable else (f"{name}.heads",)
-    products = extra(present, **_products(attention))
-    heads = Unit(
-        name=f"{name}.heads",
-        kind="head",
-        size=attention.h,
-        point=MaskPoint(f"{name}.linear_out", "pre", -1, k),
+    own = make(module)
+    name, out = f"{path}.{own.name}", f"{path}.{own.out}"
+    costs = ()
+    if own.kind == "head":
+        products = _products(module) if products is None else products
+        costs = (extra((path, name) if removable else (name,), **products),)
+    units = Unit(
+        name=name,
+        kind=own.kind,
+        size=own.size,
+        point=MaskPoint(own.out, "pre", own.dim, own.group),
         field=field,
         index=index,
         block=index,
-        producers=tuple(producers),
-        consumers=(Slice(f"{name}.linear_out.weight", 1, k),),
-        module=name if removable else None,
-        extra=(products,),
-    )
+        producers=tuple(own.producers),
+        consumers=(Slice(f"{own.out}.weight", 1, own.group),),
+        module=path if removable else None,
+        also=own.also,
+        extra=costs,
+    ).inside("encoder", f"{path}.")
     if not removable:
-        return [heads]
-    return [module_unit(name, field, index, "linear_out", norm), heads]
+        return [units]
+    # a cgMLP itself returns a tuple where there are positions
+    masked = out if own.kind == "cgmlp_channel" else path
+    whole = Unit(
+        name=path,
+        kind="module",
+        size=1,
+        point=MaskPoint(masked, "post"),
+        field=field,
+        index=index,
+        block=index,
+        scaled=(f"{out}.weight", f"{out}.bias"),
+        norm=norm,
+        path=path,
+    )
+    return [whole, units]
+
+
+def _heads(attention: nn.Module) -> _Inner:
+    k, producers = attention.d_k, []
+    for linear in ("linear_q", "linear_k", "linear_v"):
+        producers.append(Slice(f"{linear}.weight", 0, k))
+        producers.append(Slice(f"{linear}.bias", 0, k))
+    if hasattr(attention, "linear_pos"):
+        producers.append(Slice("linear_pos.weight", 0, k))
+        producers += [Slice("pos_bias_u", 0), Slice("pos_bias_v", 0)]
+    if isinstance(attention, GatedAttention):
+        producers.append(Slice("gate_scale", 0))
+    return _Inner("heads", "head", attention.h, "linear_out", producers, group=k)
 
 
 def _products(attention: nn.Module) -> Dict[str, int]:
@@ -119,65 +152,87 @@ def attention_uses(name: str, attention: nn.Module) -> Dict[str, Optional[str]]:
     return {}
 
 
-def feed_forward_units(
-    name: str, feed_forward: nn.Module, field: str, index: int, norm: Optional[str]
-) -> List[Unit]:
-    """Return the units of a feed-forward: itself, and its hidden units."""
-    if not isinstance(feed_forward, FEED_FORWARDS):
-        return []
+def _hidden_units(feed_forward: nn.Module) -> _Inner:
     # a Conv1d consumer takes (N, C, T), a Linear one (N, T, C)
     dim = 1 if isinstance(feed_forward.w_2, nn.Conv1d) else -1
-    units = Unit(
-        name=f"{name}.units",
-        kind="ffn_unit",
-        size=feed_forward.w_1.weight.size(0),
-        point=MaskPoint(f"{name}.w_2", "pre", dim),
-        field=field,
-        index=index,
-        block=index,
-        producers=(Slice(f"{name}.w_1.weight", 0), Slice(f"{name}.w_1.bias", 0)),
-        consumers=(Slice(f"{name}.w_2.weight", 1),),
-        module=name,
-    )
-    return [module_unit(name, field, index, "w_2", norm), units]
+    producers = [Slice("w_1.weight", 0), Slice("w_1.bias", 0)]
+    size = feed_forward.w_1.weight.size(0)
+    return _Inner("units", "ffn_unit", size, "w_2", producers, dim)
 
 
-def convolution_units(
-    name: str, convolution: Optional[nn.Module], index: int, norm: Optional[str]
-) -> List[Unit]:
-    """Return the units of a convolution module: itself, and its inner channels.
+def _channels(convolution: nn.Module) -> _Inner:
+    """Return the inner channels of a convolution module.
 
     A channel owns two rows of the first pointwise convolution, because the GLU pairs
     row j with row j + channels.
     """
-    if not isinstance(convolution, ConvolutionModule):
-        return []
-    channels = convolution.depthwise_conv.weight.size(0)
-    producers = []
+    channels, producers = convolution.depthwise_conv.weight.size(0), []
     for tensor in ("weight", "bias"):
         if getattr(convolution.pointwise_conv1, tensor) is None:
             continue
         for offset in (0, channels):
-            producers.append(
-                Slice(f"{name}.pointwise_conv1.{tensor}", 0, offset=offset)
-            )
-        producers.append(Slice(f"{name}.depthwise_conv.{tensor}", 0))
+            producers.append(Slice(f"pointwise_conv1.{tensor}", 0, offset=offset))
+        producers.append(Slice(f"depthwise_conv.{tensor}", 0))
     for tensor in ("weight", "bias", "running_mean", "running_var"):
-        producers.append(Slice(f"{name}.norm.{tensor}", 0))
-    units = Unit(
-        name=f"{name}.channels",
-        kind="conv_channel",
-        size=channels,
-        point=MaskPoint(f"{name}.pointwise_conv2", "pre", 1),
-        field="conv_channels",
-        index=index,
-        block=index,
-        producers=tuple(producers),
-        consumers=(Slice(f"{name}.pointwise_conv2.weight", 1),),
-        module=name,
-    )
-    whole = module_unit(name, "conv_channels", index, "pointwise_conv2", norm)
-    return [whole, units]
+        producers.append(Slice(f"norm.{tensor}", 0))
+    out = "pointwise_conv2"
+    return _Inner("channels", "conv_channel", channels, out, producers, dim=1)
+
+
+def _gated_channels(cgmlp: nn.Module) -> _Inner:
+    """Return the channels of a convolutional gating MLP (cgMLP) after the gating.
+
+    `channel_proj1` makes 2 C channels out of d. The second half, the gate, passes a
+    layer norm over its C channels, a depthwise convolution or several that are added,
+    maybe a Linear, and multiplies the first half; `channel_proj2` takes the C products
+    back to d. (ESPnet: espnet2/asr/layers/cgmlp.py.) So channel j owns rows j and j + C
+    of the first projection.
+
+    The norm and the Linear mix channels before the products are masked. While masks
+    are attached, the norm therefore takes its statistics over the open channels only,
+    and the Linear reads zeros for the closed ones; then masked equals cut.
+    """
+    channels, producers = cgmlp.channel_proj2.in_features, []
+    for tensor in ("weight", "bias"):
+        for offset in (0, channels):
+            producers.append(Slice(f"channel_proj1.0.{tensor}", 0, offset=offset))
+        producers.append(Slice(f"csgu.norm.{tensor}", 0))
+        producers += [
+            Slice(f"csgu.{conv}.{tensor}", 0)
+            for conv, layer in cgmlp.csgu.named_modules()
+            if isinstance(layer, nn.Conv1d)
+        ]
+    also = [MaskPoint("csgu.norm", "norm")]
+    if cgmlp.csgu.linear is not None:
+        producers.append(Slice("csgu.linear.weight", 0))
+        producers.append(Slice("csgu.linear.bias", 0))
+        producers.append(Slice("csgu.linear.weight", 1))
+        also.append(MaskPoint("csgu.linear", "open"))
+    out, also = "channel_proj2", tuple(also)
+    return _Inner("channels", "cgmlp_channel", channels, out, producers, also=also)
+
+
+_MAKERS: Tuple[Tuple[Any, Callable[[nn.Module], _Inner]], ...] = (
+    (MultiHeadedAttention, _heads),
+    (FEED_FORWARDS, _hidden_units),
+    (ConvolutionModule, _channels),
+    ((ConvolutionalGatingMLP, MultiConvolutionalGatingMLP), _gated_channels),
+)
+
+
+def counts_of(units: Sequence[Unit], fields: Sequence[str], blocks: int) -> Counts:
+    """Return how many units every block has, by the list that counts them.
+
+    Args:
+        units: Units of a stack.
+        fields: Lists over blocks; where a block has no such units it has 0.
+        blocks: Number of blocks.
+    """
+    counts = {field: [0] * blocks for field in fields}
+    for unit in units:
+        if unit.kind != "module" and unit.field in counts:
+            counts[unit.field][unit.index] = unit.size
+    return counts
 
 
 def subsampling_out(embed: nn.Module) -> str:
