@@ -178,7 +178,7 @@ def _note_frontend(model: nn.Module) -> None:
     Raises:
         UserError: There is no encoder but that frontend.
     """
-    from espnet_prune.families.frontends import SSL_FRONTENDS, refuse_frontend
+    from espnet_prune.families.base import SSL_FRONTENDS, refuse_frontend
 
     if getattr(model, "encoder", None) is None:
         refuse_frontend(model)

@@ -60,10 +60,6 @@ class Clock:
             for use, monomials in {**uses, **self.uses}.items()
         }
 
-    def frames_after(self, frames: int) -> int:
-        """Return how many frames the blocks see of a number of input frames."""
-        return self.times(frames)[FRAME]
-
 
 @dataclasses.dataclass(frozen=True)
 class Vector:
@@ -156,11 +152,11 @@ class Price:
         """
         given = read_as(_Read, data, where)
         try:
-            clock = {key: _tuples(v) for key, v in given["clock"].items()}
-            clock["uses"] = {k: _tuples(v) for k, v in given["clock"]["uses"].items()}
+            clock = {key: tuples(v) for key, v in given["clock"].items()}
+            clock["uses"] = {k: tuples(v) for k, v in given["clock"]["uses"].items()}
             price = cls(
                 vectors={k: Vector(*v) for k, v in given["vectors"].items()},
-                terms=tuple(Term(*map(_tuples, term)) for term in given["terms"]),
+                terms=tuple(Term(*map(tuples, term)) for term in given["terms"]),
                 clock=Clock(**clock),
                 kept_blocks=tuple(given["kept_blocks"]),
                 named=tuple(given["named"]),
@@ -233,5 +229,6 @@ def _lists(value: Any) -> Any:
     )
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+def tuples(value: Any) -> Any:
+    """Return tuples for all lists in nested lists."""
+    return tuple(tuples(item) for item in value) if isinstance(value, list) else value

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
-from espnet_prune.price import FRAME, ONCE, Term
+from espnet_prune.price import FRAME, ONCE, Term, tuples
 from espnet_prune.reader import read_as
 from espnet_prune.structure import Structure, block_lists
 from espnet_prune.units.pricing import BLOCKS
@@ -138,7 +138,7 @@ def read_before(data: Mapping[str, Any]) -> Structure:
     for key, value in given.items():
         if min(_numbers(value), default=0) < 0:
             raise UserError(f"structure: dims: {key} is {value}, must be 0 or more")
-    dims = Dims(**{key: _tuples(value) for key, value in given.items()})
+    dims = Dims(**{key: tuples(value) for key, value in given.items()})
     widths = {key: value for key, value in lists.items() if value is not None}
     kept = widths["kept_blocks"]
     for key, counts in block_lists(widths).items():
@@ -254,10 +254,6 @@ def _speech(dims: Dims, channels: Optional[List[int]]) -> Dict[str, Any]:
         "pos_conv_kernel": 1,  # in `other_params`
         "pos_conv_groups": 1,
     }
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _numbers(value: Any) -> List[float]:

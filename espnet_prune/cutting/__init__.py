@@ -3,39 +3,15 @@
 
 """Cut a model to a Structure: fold masks into weights, slice, check equality."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import torch
 from torch import nn
 
-from espnet_prune.cutting.fold import fold
 from espnet_prune.families import unit_graph
 from espnet_prune.structure import Structure
-from espnet_prune.units import UnitGraph, narrow, unit_norms, without_masks
+from espnet_prune.units import Masks, UnitGraph, narrow, unit_norms, without_masks
 from espnet_prune.utils import UserError
-
-__all__ = ["cut", "largest"]
-
-
-def largest(
-    root: nn.Module, graph: UnitGraph, structure: Structure
-) -> Dict[str, torch.Tensor]:
-    """Return masks that keep, per vector, the units with the largest L2 norm.
-
-    Units that the structure names are kept by name.
-    """
-    norms = unit_norms(root, graph)
-    masks = {}
-    for unit in graph:
-        mask, count = torch.zeros(unit.size), graph.count(structure, unit)
-        if unit.kind == "module":
-            mask[:] = float(count > 0)
-        else:
-            named = graph.named(structure, unit)
-            largest = norms[unit.name].topk(count).indices
-            mask[largest if named is None else named] = 1.0
-        masks[unit.name] = mask
-    return masks
 
 
 def cut(
@@ -62,7 +38,7 @@ def cut(
     graph = unit_graph(small)
     structure = graph.dense.with_widths(structure.widths())
     if gates is None:
-        masks = largest(small, graph, structure)
+        masks = graph.first(structure, unit_norms(small, graph))
     else:
         masks = graph.close(gates.masks() if hasattr(gates, "masks") else gates)
         blocks = {
@@ -78,3 +54,24 @@ def cut(
     fold(small, graph, masks)
     narrow(small, graph, masks, structure)
     return small
+
+
+@torch.no_grad()
+def fold(root: nn.Module, graph: UnitGraph, masks: Masks) -> None:
+    """Scale, in place, every consumer column by its unit's mask.
+
+    A module's mask scales weight and bias of its last layer. Afterwards the encoder or
+    model gives without masks what it gave with them (0 included).
+    """
+    state = {**dict(root.named_parameters()), **dict(root.named_buffers())}
+    for unit in graph:
+        mask = masks[unit.name].to(next(iter(state.values())).device)
+        if bool((mask == 1).all()):
+            continue
+        for name in unit.scaled:
+            state[name].mul_(mask)
+        for part in unit.consumers:
+            weight = state[part.tensor]
+            shape = [1] * weight.dim()
+            shape[part.dim] = -1
+            weight.mul_(mask.repeat_interleave(part.group).view(shape))

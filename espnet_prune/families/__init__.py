@@ -12,11 +12,10 @@ from typing import Dict, List, Optional, Tuple
 
 from torch import nn
 
-from espnet_prune.families.base import Family
+from espnet_prune.families.base import Family, refuse_frontend
 from espnet_prune.families.branchformer import Branchformer, EBranchformer
 from espnet_prune.families.conformer import Conformer
 from espnet_prune.families.decoder import Decoder
-from espnet_prune.families.frontends import refuse_frontend
 from espnet_prune.families.joint import Joint
 from espnet_prune.families.multiconv_conformer import MultiConvConformer
 from espnet_prune.families.transformer import Transformer

@@ -11,6 +11,10 @@ from torch import nn
 from espnet_prune.structure import Stack
 from espnet_prune.units.graph import Place
 from espnet_prune.units.pricing import Parts
+from espnet_prune.utils import UserError
+
+# frontends of ESPnet that are whole self-supervised models: no part of an encoder
+SSL_FRONTENDS = ("S3prlFrontend", "HuggingFaceFrontend", "ESPnetSSLFrontend")
 
 
 class Family:
@@ -80,3 +84,22 @@ class Family:
     def pruned_conf(self, conf: Mapping[str, Any], kept: Stack) -> Dict[str, Any]:
         """Return the arguments with which our class rebuilds a cut module."""
         return {**conf, "structure": kept.widths()}
+
+
+def refuse_frontend(model: Any) -> None:
+    """Say how to prune a self-supervised model that ESPnet runs as frontend.
+
+    Args:
+        model: An encoder, a frontend, or a model with a frontend.
+
+    Raises:
+        UserError: The frontend is of that kind.
+    """
+    kind = type(getattr(model, "frontend", model)).__name__
+    if kind in SSL_FRONTENDS:
+        raise UserError(
+            f"{kind} cannot be pruned where it is; make its model the encoder: set "
+            "frontend: null, input_size: 1, encoder: pruned_wav2vec2 and in "
+            "encoder_conf model and weights, and train once more (README, "
+            "Self-supervised encoders)"
+        )

@@ -107,11 +107,8 @@ class TrainHook:
     def step(self, run: Run) -> None:
         """After every real optimiser step (not after a skipped one)."""
 
-    def validation(self, run: Run) -> None:
-        """After the validation of an epoch."""
-
     def epoch_end(self, run: Run) -> None:
-        """Before the checkpoint of an epoch is written."""
+        """After the validation of an epoch, before its checkpoint is written."""
 
     def unfinished(self, run: Run) -> str:
         """Say, after the last epoch, why the training has to go on.

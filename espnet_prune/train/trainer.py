@@ -79,15 +79,7 @@ class PruneTrainer(Trainer):
 
     @classmethod
     def run(
-        cls,
-        model,
-        optimizers,
-        schedulers,
-        train_iter_factory,
-        valid_iter_factory,
-        plot_attention_iter_factory,
-        trainer_options,
-        distributed_option,
+        cls, model, optimizers, schedulers, trainer_options, distributed_option, **data
     ) -> None:
         """Train, from the checkpoint if there is one and `resume` is set.
 
@@ -119,7 +111,7 @@ class PruneTrainer(Trainer):
             str(output_dir),
             "cuda" if distributed_option.ngpu > 0 else "cpu",
         )
-        run.planned = _planned_steps(train_iter_factory, trainer_options)
+        run.planned = _planned_steps(data["train_iter_factory"], trainer_options)
         handle = optimizers[0].register_step_post_hook(_count_step)
         PruneTrainer.began = True
         PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()
@@ -128,11 +120,9 @@ class PruneTrainer(Trainer):
             super().run,
             model=model,
             optimizers=optimizers,
-            train_iter_factory=train_iter_factory,
-            valid_iter_factory=valid_iter_factory,
-            plot_attention_iter_factory=plot_attention_iter_factory,
             trainer_options=trainer_options,
             distributed_option=distributed_option,
+            **data,
         )
         try:
             saves = atomic_saves(model, cls._hook_states)
@@ -156,14 +146,7 @@ class PruneTrainer(Trainer):
 
     @staticmethod
     def resume(
-        checkpoint,
-        model,
-        reporter,
-        optimizers,
-        schedulers,
-        scaler,
-        ngpu: int = 0,
-        strict: bool = True,
+        checkpoint, model, reporter, optimizers, schedulers, scaler, strict=True, **_
     ) -> None:
         """Restore the states that `run` has loaded."""
         run = PruneTrainer._run
@@ -186,18 +169,7 @@ class PruneTrainer(Trainer):
         logging.info(f"The training was resumed using {checkpoint}")
 
     @classmethod
-    def train_one_epoch(
-        cls,
-        model,
-        iterator,
-        optimizers,
-        schedulers,
-        scaler,
-        reporter,
-        summary_writer,
-        options,
-        distributed_option,
-    ) -> bool:
+    def train_one_epoch(cls, iterator, optimizers, reporter, options, **others) -> bool:
         """Train one epoch, each from clean gradients.
 
         The stock loop leaves the gradients of unfinished accumulation to the next
@@ -210,15 +182,11 @@ class PruneTrainer(Trainer):
             optimizer.zero_grad()
         cls._add_eta(reporter, iterator, options.max_epoch)
         return super().train_one_epoch(
-            model=model,
             iterator=Watched(iterator, run),
             optimizers=optimizers,
-            schedulers=schedulers,
-            scaler=scaler,
             reporter=reporter,
-            summary_writer=summary_writer,
             options=options,
-            distributed_option=distributed_option,
+            **others,
         )
 
     @classmethod
@@ -239,18 +207,9 @@ class PruneTrainer(Trainer):
 
     @classmethod
     @torch.no_grad()
-    def validate_one_epoch(
-        cls, model, iterator, reporter, options, distributed_option
-    ) -> None:
+    def validate_one_epoch(cls, **given) -> None:
         """Validate, then tell the hooks that the epoch is over."""
-        super().validate_one_epoch(
-            model=model,
-            iterator=iterator,
-            reporter=reporter,
-            options=options,
-            distributed_option=distributed_option,
-        )
-        PruneTrainer._run.call("validation")
+        super().validate_one_epoch(**given)
         PruneTrainer._run.call("epoch_end")
 
 

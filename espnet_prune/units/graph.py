@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from espnet_prune.price import Term, Vector
-from espnet_prune.structure import REMAINING, Structure
+from espnet_prune.structure import REMAINING, Stack, Structure
 
 Masks = Mapping[str, torch.Tensor]
 
@@ -240,50 +240,44 @@ class UnitGraph:
             found[name] = stack.with_widths(widths)
         return Structure({**self.dense.stacks, **found})
 
-    def first(self, structure: Structure) -> Dict[str, torch.Tensor]:
+    def first(
+        self, structure: Structure, scores: Optional[Masks] = None
+    ) -> Dict[str, torch.Tensor]:
         """Return masks that keep the first units of every vector.
 
         Units that the Structure names are kept by name.
+
+        Args:
+            structure: `dense` at other widths.
+            scores: Values (size,) by unit, of which the largest come first then; those
+                of whole modules are not needed.
         """
         masks = {}
         for unit in self:
-            count = self.count(structure, unit)
+            stack, mask = structure[unit.stack], torch.zeros(unit.size)
+            count, kept = stack.count(unit.name), self._named(stack, unit)
             if unit.kind == "module":
                 count = int(count > 0)
-            mask, named = torch.zeros(unit.size), self.named(structure, unit)
-            mask[named if named is not None else slice(count)] = 1.0
+            elif kept is None and scores is not None:
+                kept = scores[unit.name].topk(count).indices
+            mask[slice(count) if kept is None else kept] = 1.0
             masks[unit.name] = mask
         return masks
 
-    def named(self, structure: Structure, unit: Unit) -> Optional[List[int]]:
-        """Return the positions of the units that a Structure names, if it does.
+    def _named(self, stack: Stack, unit: Unit) -> Any:
+        """Return the positions of the units that a Stack names, if it does.
 
         Only WavLM's heads have names, see `Stack`.
         """
-        own, dense = structure[unit.stack], self.dense[unit.stack]
-        if unit.kind == "module" or unit.field not in own.names:
+        dense = self.dense[unit.stack]
+        named = unit.field in stack.names and unit.field in dense.names
+        if unit.kind == "module" or not named:
             return None
-        if unit.field not in dense.names:
-            return None
-        position = self._position(structure, unit)
+        position, before = stack.position(unit.block), dense.names[unit.field]
         if position is None:
             return []
-        before = dense.names[unit.field][unit.index]
-        return [before.index(name) for name in own.names[unit.field][position]]
-
-    def count(self, structure: Structure, unit: Unit) -> int:
-        """Return how many units of a vector a Structure keeps; 0 in a lost block."""
-        own = structure[unit.stack]
-        if unit.block is None:
-            return own.front[unit.field][unit.index]
-        position = self._position(structure, unit)
-        return 0 if position is None else own.blocks[unit.field][position]
-
-    def _position(self, structure: Structure, unit: Unit) -> Optional[int]:
-        """Return where a unit's block stands in a Structure; None if it is lost."""
-        name = self.dense[unit.stack].kept_blocks[unit.block]
-        kept = structure[unit.stack].kept_blocks
-        return kept.index(name) if name in kept else None
+        names = stack.names[unit.field][position]
+        return [before[unit.index].index(name) for name in names]
 
     def summary(self) -> str:
         """Return a table for people: kind, vectors, units."""
