@@ -47,11 +47,10 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         raise UserError("--frames must be at least 20 and --runs at least 1")
     from espnet_prune.report.run import write_report
 
-    given, out = (args.model, args.decode), args.output_dir or args.prune_exp
+    args.output_dir = args.output_dir or args.prune_exp
     command = shlex.join(["python3", "-m", "espnet_prune.bin.report", *words])
-    exps = (args.dense_exp, args.prune_exp)
-    print(write_report(*exps, *given, out, command, args.frames, args.runs))
-    print(f"\nwritten: {out}/RESULTS.md, report.json, report.html, images/")
+    print(write_report(**vars(args), command=command))
+    print(f"\nwritten: {args.output_dir}/RESULTS.md, report.json, report.html, images/")
 
 
 if __name__ == "__main__":

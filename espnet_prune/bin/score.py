@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from espnet_prune.report.counts import BACKENDS
-from espnet_prune.report.score import score
+from espnet_prune.report.scoring import score
 from espnet_prune.report.tables import tables
 from espnet_prune.utils import command_parser, run_main
 

@@ -4,7 +4,7 @@
 """The utterances of several sets, split over parallel jobs, and the jobs' results."""
 
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence
 
 from espnet_prune.data.corpus import whole_set
 from espnet_prune.data.tables import Table, audio_kind, read_table, write_table
@@ -12,14 +12,6 @@ from espnet_prune.report import decoding
 from espnet_prune.utils import UserError, read_mapping
 
 REMEDY = "run the earlier stages first"
-
-
-def parts(table: Table, number: int) -> Iterator[Tuple[int, Table]]:
-    """Yield (number from 1, part): contiguous parts of nearly equal length."""
-    rows = list(table.items())
-    edges = [i * len(rows) // number for i in range(number + 1)]
-    for i, (a, b) in enumerate(zip(edges, edges[1:]), 1):
-        yield i, dict(rows[a:b])
 
 
 def split(
@@ -43,25 +35,23 @@ def split(
     # training's copy of a set lacks what training cannot use, decoding takes the whole
     find = Path.joinpath if by_set else whole_set
     tables = {s: read_table(find(dumpdir, s) / "wav.scp", REMEDY) for s in sets}
-    if by_set:
-        number = min([jobs] + [len(table) for table in tables.values()])
+    if not by_set:
+        every: Table = {}
         for name, table in tables.items():
-            for i, part in parts(table, number):
-                write_table(logdir / f"{name}.{i}.scp", part)
-        return number
-    every: Table = {}
-    for name, table in tables.items():
-        for key in table:
-            if key in every:
+            for key in sorted(table.keys() & every.keys()):
                 raise UserError(
                     f"{whole_set(dumpdir, name)}/wav.scp: the utterance '{key}' "
                     "is in another set, too; decode the two in separate runs"
                 )
-        every.update(table)
-    number = min(jobs, len(every))
-    write_table(logdir / "wav.scp", every)
-    for i, part in parts(every, number):
-        write_table(logdir / f"keys.{i}.scp", part)
+            every.update(table)
+        write_table(logdir / "wav.scp", every)
+        tables = {"keys": every}
+    number = min([jobs, *map(len, tables.values())])
+    for name, table in tables.items():
+        rows = list(table.items())
+        edges = [i * len(rows) // number for i in range(number + 1)]
+        for i, (a, b) in enumerate(zip(edges, edges[1:]), 1):
+            write_table(logdir / f"{name}.{i}.scp", dict(rows[a:b]))
     return number
 
 

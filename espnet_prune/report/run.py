@@ -1,30 +1,56 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""The report of a pruning run: tables, pictures, and a page that shows both."""
+"""The report of a pruning run: tables, pictures, and an HTML page that shows both.
+
+The page needs no other file and no network.
+"""
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from espnet_prune.report import plots
-from espnet_prune.report.page import page
-from espnet_prune.report.results import (
-    add_scores,
-    compression_table,
-    entries,
-    environment,
-    made_by,
-    measure,
-    results_md,
-    seconds_of,
-)
+from espnet_prune.report import plots, results
 from espnet_prune.utils import atomic_write, read_json, write_json
 
 SEARCH_PICTURES = {
     "search": "The search over blocks",
     "similarity": "Similarity of the layers, and the runs of blocks removed",
 }
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem;
+       padding: 0 1rem; color: #1d2733; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; } th { font-weight: 600; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #dde2e8; }
+th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; } svg, img { max-width: 100%; height: auto; }
+code { font-size: .9em; } dt { font-weight: 600; } dd { margin: 0 0 .3rem 1rem; }
+</style></head><body>
+<h1>{{ title }}</h1>
+<div class="wide"><table>
+{% for cells in rows %}
+{% set tag = "th" if loop.first else "td" %}
+<tr>{% for cell in cells %}<{{ tag }}>{{ cell }}</{{ tag }}>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+<p>Rates in percent; in parentheses what remains of the dense model; encoder time on one
+thread of this machine, the fastest run of several in turns.</p>
+{% for caption, picture in pictures %}
+<h2>{{ caption }}</h2>
+{{ picture | safe }}
+{% endfor %}
+<h2>How it was made</h2>
+<dl>
+{% for key, value in facts.items() %}
+<dt>{{ key }}</dt><dd><code>{{ value }}</code></dd>
+{% endfor %}
+</dl>
+</body></html>
+"""
 
 
 def read_log(path: Path) -> List[Dict[str, Any]]:
@@ -65,27 +91,47 @@ def pictures(found: List[Dict[str, Any]], select: Path, out: Path) -> Any:
     return drawn
 
 
+def table_cells(markdown: str) -> List[List[str]]:
+    """Return the cells of a Markdown table, as `results.markdown` writes it."""
+    lines = [line.strip() for line in markdown.splitlines() if line.strip()]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return rows[:1] + rows[2:]  # without the rule under the head
+
+
+def page(
+    title: str,
+    table: str,
+    pictures: Sequence[Tuple[str, str]],
+    facts: Mapping[str, Any],
+) -> str:
+    """The page.
+
+    Args:
+        title: Heading.
+        table: The compression table in Markdown.
+        pictures: (caption, SVG or image element) pairs.
+        facts: What is listed at the end: method, budget, versions, hashes.
+    """
+    from jinja2 import Template
+
+    template = Template(PAGE, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    rows = table_cells(table)
+    return template.render(title=title, rows=rows, pictures=pictures, facts=facts)
+
+
 def write_report(
-    dense: Path,
-    pruned: Path,
+    dense_exp: Path,
+    prune_exp: Path,
     model: str,
     decode: str,
-    out: Path,
+    output_dir: Path,
+    frames: Optional[int],
+    runs: int,
     command: str,
-    frames: Optional[int] = None,
-    runs: int = 15,
 ) -> str:
     """Measure the models of a run and write what there is to say of them.
 
-    Args:
-        dense: Experiment directory of the dense model.
-        pruned: That of the pruned model, with select/ and cut/.
-        model: File name of the checkpoints in both.
-        decode: Name of the decoding directories.
-        out: Where RESULTS.md, report.json, report.html and images/ go.
-        command: The command, for the record.
-        frames: See `results.measure`.
-        runs: See there.
+    The options are `report`'s; the command is for the record.
 
     Returns:
         The table, and how it was made.
@@ -93,29 +139,29 @@ def write_report(
     Raises:
         UserError: A model is missing, or models were decoded differently.
     """
-    rows = entries(dense, pruned, model, decode)
-    found = measure(rows, frames, runs)
-    add_scores(found, rows)
-    seconds = seconds_of(frames, rows[0].config)
-    table = compression_table(found, seconds)
-    structure = pruned / "cut" / "structure.json"
+    out, rows = output_dir, results.entries(dense_exp, prune_exp, model, decode)
+    found = results.measure(rows, frames, runs)
+    results.add_scores(found, rows)
+    seconds = results.seconds_of(frames, rows[0].config)
+    table = results.compression_table(found, seconds)
+    structure = prune_exp / "cut" / "structure.json"
     provenance = {}
     if structure.is_file():
         provenance = read_json(structure).get("provenance", {})
-    facts = {**provenance, "command": command, **dict(environment())}
-    images = pictures(found, pruned / "select", out)
+    facts = {**provenance, "command": command, **dict(results.environment())}
+    images = pictures(found, prune_exp / "select", out)
     with atomic_write(out / "report.html") as stream:
         stream.write(page(f"Pruning report: {out.name}", table, images, facts))
     with atomic_write(out / "RESULTS.md") as stream:
-        stream.write(results_md(found, rows, table, provenance, command))
+        stream.write(results.results_md(found, rows, table, provenance, command))
     record = {
         "models": found,
         "frames": found[0]["frames"],
         "seconds": seconds,
         "provenance": provenance,
         "command": command,
-        "environment": dict(environment()),
-        "made_by": made_by(found),
+        "environment": dict(results.environment()),
+        "made_by": results.made_by(found),
     }
     write_json(record, out / "report.json")
-    return f"{table}\n\n{made_by(found)}"
+    return f"{table}\n\n{results.made_by(found)}"

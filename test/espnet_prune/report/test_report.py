@@ -9,13 +9,13 @@ import pytest
 
 from espnet_prune.bin import report
 from espnet_prune.report import pareto, results
-from espnet_prune.report.page import page
 from espnet_prune.report.plots import (
     remains_figure,
     selection_figure,
     structure_figure,
     svg,
 )
+from espnet_prune.report.run import page
 from espnet_prune.report.tables import headline, in_order, tables
 from espnet_prune.utils import UserError, write_json
 
