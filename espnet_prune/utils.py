@@ -345,6 +345,13 @@ def write_yaml(obj: Any, path: PathLike) -> None:
         yaml.dump(obj, stream, _yaml_forms()[1], **form)
 
 
+def write_changed(obj: Any, path: Path) -> str:
+    """Write YAML unless it is there; returns its path."""
+    if not path.is_file() or read_yaml(path) != obj:
+        write_yaml(obj, path)
+    return str(path)
+
+
 def sha256(path: PathLike) -> str:
     """Return the hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()

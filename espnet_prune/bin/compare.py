@@ -117,7 +117,11 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: Optional[Sequence[str]] = None) -> None:
-    """Run the command."""
+    """Run the command.
+
+    Raises:
+        UserError: A bad comparison; or, at the end, jobs that did not finish.
+    """
     words = sys.argv[1:] if cmd is None else list(cmd)
     own, common = words, []
     if "--" in words:
@@ -133,7 +137,6 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
         for path in map(Path, args.update_readme or ["README.md"]):
             print(f"{path}: {'written' if update_readme(path) else 'is as its rows'}")
         return
-    from espnet_prune.jobs.side_by_side import require_all
     from espnet_prune.report.compare.plan import make_plan
     from espnet_prune.report.compare.rows import public
     from espnet_prune.report.compare.run import Runner
@@ -152,7 +155,11 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     done = [point for point in plan.points if point not in left]
     print(write(c, done, public(words)))
     print(f"\nwritten: {c.results}/*.json, {c.expdir}/RESULTS.md and its images")
-    require_all(failed, c.exp / "log")
+    if failed:
+        raise UserError(
+            f"{len(failed)} jobs did not finish: {', '.join(j.name for j in failed)}; "
+            f"their logs are in {c.exp / 'log'}"
+        )
 
 
 if __name__ == "__main__":

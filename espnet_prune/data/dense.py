@@ -11,13 +11,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from espnet_prune.data.tables import audio_kind, read_rows
 from espnet_prune.model_files import DEFAULT, find_checkpoint, home_of, own_files, same
-from espnet_prune.utils import (
-    UserError,
-    atomic_link,
-    atomic_write,
-    read_yaml,
-    write_yaml,
-)
+from espnet_prune.utils import UserError, atomic_link, atomic_write, write_changed
 
 _FILES = ("data_path_and_name_and_type", "shape_file")
 
@@ -208,10 +202,7 @@ def view(
         config.update(own_data(data, config, path))
         with atomic_write(folder / "tokens.txt") as stream:
             stream.writelines(f"{token}\n" for token in config["token_list"])
-    if not (folder / "config.yaml").is_file() or (
-        read_yaml(folder / "config.yaml") != config
-    ):
-        write_yaml(config, folder / "config.yaml")
+    write_changed(config, folder / "config.yaml")
     atomic_link(os.path.abspath(model), target)
     print(f"{folder}: what is written about {model}", file=sys.stderr)
     return folder

@@ -36,6 +36,12 @@ def speeds(factors: str) -> Dict[str, Fraction]:
     return found
 
 
+def write_dump(folder: Path, tables: Dict[str, Table]) -> None:
+    """Write a formatted set."""
+    write_dir(folder, tables)
+    (folder / "feats_type").write_text("raw\n", encoding="utf-8")
+
+
 @dataclasses.dataclass
 class Preparation:
     """Stages 1-5 for the sets of one corpus.
@@ -170,8 +176,7 @@ class Preparation:
             folders = [raw / "org" / name] if name in trained else []
             folders += [raw / name] if name in self.tests else []
             for folder in folders:
-                write_dir(folder, tables)
-                (folder / "feats_type").write_text("raw\n", encoding="utf-8")
+                write_dump(folder, tables)
 
     def stage4(self) -> None:
         """Drop what is too short, too long or empty from training's copies."""
@@ -186,7 +191,6 @@ class Preparation:
             }
             if not kept:
                 raise UserError(f"{org}: no utterance is left to use")
-            folder = self.training_dir(name)
             dropped = len(tables["wav.scp"]) - len(kept)
             if dropped:
                 logging.warning(
@@ -194,8 +198,7 @@ class Preparation:
                 )
             for file, table in tables.items():
                 tables[file] = {u: v for u, v in table.items() if u in kept}
-            write_dir(folder, tables)
-            (folder / "feats_type").write_text("raw\n", encoding="utf-8")
+            write_dump(self.training_dir(name), tables)
 
     def stage5(self) -> None:
         """Write the token list of the training texts; see `write_tokens`."""

@@ -91,12 +91,7 @@ def measure_depths(
         views[str(depth)] = _WithCtc(with_blocks(encoder, place), ctc)
         names = [dense["encoder"].kept_blocks[i] for i in place]
         macs[depth] = cost(dense.with_widths({"kept_blocks": names}), frames).macs
-    times = measure_latency(
-        views,
-        frames=frames,
-        **input_of(graph),
-        runs=runs,
-    )
+    times = measure_latency(views, frames=frames, **input_of(graph), runs=runs)
     return [
         Depth(depth, list(kept), error, macs[depth], times[str(depth)].min_ms)
         for depth, (kept, error) in sorted(errors.items(), reverse=True)

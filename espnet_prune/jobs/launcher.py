@@ -112,14 +112,14 @@ def launch(argv: List[str]) -> int:
         return 2
     if nodes > 1:
         command = on_nodes(command, Path(log), int(options.get("gpu", 0)))
+    keep = int(options.pop("keep_logs", 0))
     numbers = [""] if jobs is None else [str(n) for n in jobs]
     commands = [[numbered(w, n) for w in command] if n else command for n in numbers]
     lines = [shell_line(words) for words in commands]
     logs = [Path(numbered(log, n) if n else log) for n in numbers]
     for path in logs:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rotate(path, int(options.get("keep_logs", 0)))
-    options.pop("keep_logs", None)
+        rotate(path, keep)
     watcher = Watcher(logs, **watched)
     run = run_local if backend == "local" else run_slurm
     codes = run(lines, logs, options, watcher.poll)

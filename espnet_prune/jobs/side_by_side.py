@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
 from espnet_prune.progress import progress
-from espnet_prune.utils import UserError, atomic_write
+from espnet_prune.utils import atomic_write
 
 J = TypeVar("J", bound=Any)  # has a name, and the names of what it needs before
 
@@ -97,16 +97,3 @@ def run_side_by_side(
                 logging.info("%s: %s", job.name, end)
                 bar.update()
     return failed
-
-
-def require_all(failed: Sequence[Any], logs: Path) -> None:
-    """Tell which jobs did not finish.
-
-    Raises:
-        UserError: There are some.
-    """
-    if failed:
-        raise UserError(
-            f"{len(failed)} jobs did not finish: {', '.join(j.name for j in failed)}; "
-            f"their logs are in {logs}"
-        )

@@ -222,17 +222,12 @@ def summary(counts: Sequence[Counts]) -> str:
     """sclite's two Sum lines, percentages and numbers, for tools that look for them."""
     total = Counts(*map(sum, zip(*counts)))
     wrong = sum(c.errors > 0 for c in counts)
-    values = [percent(x, total.words) for x in (*total, total.errors)]
-    values.append(percent(wrong, len(counts)))
-    head = "| SPKR   | # Snt   # Wrd  | Corr    Sub    Del    Ins    Err  S.Err |"
+    numbers = (*total, total.errors)
+    shares = [percent(x, total.words) for x in numbers] + [percent(wrong, len(counts))]
     size = f"|{len(counts):6d} {total.words:7d}  |"
-    return "\n".join(
-        [
-            head,
-            "| Sum/Avg" + size + "".join(f" {v:>5} " for v in values) + "|",
-            "| Sum    "
-            + size
-            + "".join(f" {v:5d} " for v in (*total, total.errors))
-            + f" {wrong:5d} |",
-        ]
-    )
+    lines = ["| SPKR   | # Snt   # Wrd  | Corr    Sub    Del    Ins    Err  S.Err |"]
+    lines += ["| Sum/Avg" + size + "".join(f" {v:>5} " for v in shares) + "|"]
+    lines += [
+        "| Sum    " + size + "".join(f" {v:5d} " for v in (*numbers, wrong)) + "|"
+    ]
+    return "\n".join(lines)

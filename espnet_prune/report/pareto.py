@@ -30,9 +30,9 @@ def points(found: Sequence[Mapping[str, Any]]) -> List[Dict[str, Any]]:
         sets = row["scores"]
         name = headline(sets) if sets else None
         wer: Optional[float] = sets[name]["wer"]["rate"] if name else None
-        point = {"name": row["name"], "set": name, "wer": wer}
-        point["ms"] = row["latency"]["min_ms"]
-        result.append({**point, **{k: row[k] for k in ("encoder_params", "gmacs")}})
+        prices = {k: row[k] for k in ("encoder_params", "gmacs")}
+        prices["ms"] = row["latency"]["min_ms"]
+        result.append({"name": row["name"], "set": name, "wer": wer, **prices})
     return result
 
 

@@ -67,30 +67,23 @@ def tables(name: str, sets: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
             lines += [f"### {measure.upper()}", "", HEAD]
             lines += [row(f"{name}/{s}", values[measure]) for s, values in sets.items()]
         lines.append("")
-    rows = []
+    rows, said = [], []
     for s, values in sets.items():
-        for measure in measures:
-            v = values[measure]
+        for measure, v in values.items():
             if "interval" not in v:
                 continue
             label = "intent accuracy" if measure == INTENT else measure.upper()
-            text = f"|{name}/{s}|{label}|{v['rate']:.2f}|"
-            text += f"{v['interval'][0]:.2f} - {v['interval'][1]:.2f}|"
-            text += f"{v.get('drawn', '-')}|"
+            (low, high), by = v["interval"], v.get("drawn", "-")
+            text = f"|{name}/{s}|{label}|{v['rate']:.2f}|{low:.2f} - {high:.2f}|{by}|"
             if "against" in v:
-                a = v["against"]
-                text += f"{a['difference']:+.2f} ({a['interval'][0]:+.2f} - "
-                text += f"{a['interval'][1]:+.2f})|"
+                (low, high), a = v["against"]["interval"], v["against"]["difference"]
+                text += f"{a:+.2f} ({low:+.2f} - {high:+.2f})|"
             rows.append(text)
+            said.append(by)
     if rows:
         more = any("against" in v for values in sets.values() for v in values.values())
-        lines += ["### 95 % intervals (bootstrap)", ""]
-        lines += ["|dataset|measure|rate|interval|drawn by|"]
-        lines[-1] += "difference|" if more else ""
-        lines += ["|---|---|---|---|---|" + ("---|" if more else "")]
-        lines += rows + [""]
-        said = few(
-            v.get("drawn", "") for values in sets.values() for v in values.values()
-        )
-        lines += [said, ""] if said else []
+        head = "|dataset|measure|rate|interval|drawn by|" + "difference|" * more
+        lines += ["### 95 % intervals (bootstrap)", "", head]
+        lines += ["|---|---|---|---|---|" + "---|" * more, *rows, ""]
+        lines += [few(said), ""] if few(said) else []
     return "\n".join(lines)

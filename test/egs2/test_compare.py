@@ -312,7 +312,7 @@ def test_intervals_are_drawn_by_speaker(tmp_path):
 
     def interval():
         raw, sets = tmp_path / "dump/raw", ["test"]
-        values = scores.read_scores(tmp_path / "x/beam", sets, raw, 400)["wer"]["test"]
+        values = scores.read_scores(tmp_path / "x/beam", sets, raw)["wer"]["test"]
         return values["interval"], values["drawn"]
 
     (low, high), drawn = interval()

@@ -53,7 +53,7 @@ def test_rows(path):
 
 
 def row(name, seed, errors, **more):
-    made = figures(errors, [10] * len(errors), f"{len(errors)} speakers", 100)
+    made = figures(errors, [10] * len(errors), f"{len(errors)} speakers")
     scores = {"wer": {"test": made}}
     base = {
         "budget": {"kind": "params"},

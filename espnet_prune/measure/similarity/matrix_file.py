@@ -13,6 +13,7 @@ import numpy as np
 from espnet_prune.utils import PathLike, UserError, atomic_write
 
 SYMMETRY = 1e-6
+_UNREADABLE = (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def save_matrix(path: PathLike, matrix: np.ndarray, **provenance: Any) -> None:
@@ -65,14 +66,7 @@ def load_matrix(
                 if "provenance" in content.files:
                     provenance = json.loads(content["provenance"].item())
         matrix = matrix.astype(np.float64)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-    ) as e:
+    except (OSError, *_UNREADABLE) as e:
         raise UserError(
             f"{path}: not a readable similarity matrix ({type(e).__name__}); give an "
             ".npz file of espnet_prune.bin.similarity or an .npy file of numbers"

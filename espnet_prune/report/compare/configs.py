@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from espnet_prune.report.compare.conf import Comparison, Row
-from espnet_prune.utils import UserError, read_mapping, write_yaml
+from espnet_prune.utils import UserError, read_mapping
 
 Conf = Dict[str, Any]
 Effort = collections.Counter  # of updates or of epochs
@@ -191,10 +191,3 @@ def train_conf(c: Comparison, row: Row, size: float, cut: Path) -> Conf:
     elif row.kind != "dense_one":
         dense = uniform_config(dense, size / 100)
     return stretch(dense, goal, path)
-
-
-def write_changed(conf: Conf, path: Path) -> str:
-    """Write a configuration unless it is there; returns its path."""
-    if not path.exists() or read_mapping(path) != conf:
-        write_yaml(conf, path)
-    return str(path)

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from espnet_prune.report.compare import configs
 from espnet_prune.report.compare.conf import Comparison, Row
-from espnet_prune.utils import UserError, read_mapping
+from espnet_prune.utils import UserError, read_mapping, write_changed
 
 DRAWS = 5  # of random blocks
 
@@ -139,13 +139,11 @@ def pruning(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
         more = f"--sparsity {size / 100:g}" if size else ""
     else:
         conf, path = configs.select_conf(c, row, size), named(row, size, None)
-        own["prune_config"] = configs.write_changed(conf, confs / f"{path}.yaml")
+        own["prune_config"] = write_changed(conf, confs / f"{path}.yaml")
         own["decode_cut"] = "false"
     if row.recover:
         path = confs / f"recover_{row.name}.yaml"
-        own["recover_config"] = configs.write_changed(
-            configs.recover_conf(c, row), path
-        )
+        own["recover_config"] = write_changed(configs.recover_conf(c, row), path)
     own["prune_args"], own["recover_args"] = seed_args(seed, more), seed_args(seed)
     return Job(key, c.exp / key, stages(first, last, **own), (dense,))
 
@@ -163,7 +161,7 @@ def training(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
         path, cut = path.with_name(f"{key}.yaml"), c.exp / needs[0]
 
     def write() -> None:
-        configs.write_changed(configs.train_conf(c, row, size, cut), path)
+        write_changed(configs.train_conf(c, row, size, cut), path)
 
     if not late:
         write()

@@ -18,7 +18,7 @@ from espnet_prune.report.tables import in_order
 from espnet_prune.utils import UserError
 
 MEASURES = ("wer", "cer")
-SAMPLES = 10000
+SAMPLES = 10000  # resamplings of an interval
 Figures = Dict[str, Any]  # rate, interval, drawn; errors and words by cluster
 
 
@@ -32,28 +32,23 @@ def read_speakers(raw: Path, sets: Sequence[str]) -> Dict[str, str]:
     return found
 
 
-def figures(
-    errors: Sequence[int], words: Sequence[int], said: str, samples: int = SAMPLES
-) -> Figures:
+def figures(errors: Sequence[int], words: Sequence[int], said: str) -> Figures:
     """Rate and interval of clusters; the lists are text, one line of JSON each."""
     return {
         "rate": 100.0 * sum(errors) / max(sum(words), 1),
-        "interval": list(interval(errors, words, None, samples)),
+        "interval": list(interval(errors, words, None, SAMPLES)),
         "drawn": said,
         "errors": " ".join(map(str, errors)),
         "words": " ".join(map(str, words)),
     }
 
 
-def clustered(
-    found: Mapping[str, Counts], speakers: Mapping[str, str], samples: int
-) -> Figures:
+def clustered(found: Mapping[str, Counts], speakers: Mapping[str, str]) -> Figures:
     """The figures of one measure on one set.
 
     Args:
         found: Counts by set and utterance.
         speakers: See `read_speakers`; where not all are known, utterances are drawn.
-        samples: Resamplings of the interval.
     """
     keys = sorted(found)
     known = all(key in speakers for key in keys)
@@ -64,11 +59,11 @@ def clustered(
         own[0] += found[key].errors
         own[1] += found[key].words
     errors, words = zip(*sums.values())
-    return figures(errors, words, drawn(groups, len(keys)), samples)
+    return figures(errors, words, drawn(groups, len(keys)))
 
 
 def read_scores(
-    decoded: Path, sets: Sequence[str], raw: Path, samples: int = SAMPLES
+    decoded: Path, sets: Sequence[str], raw: Path
 ) -> Dict[str, Dict[str, Figures]]:
     """Results of one model, {} if it is not finished.
 
@@ -76,7 +71,6 @@ def read_scores(
         decoded: Directory with SET/score_MEASURE/result.txt.
         sets: Their names; all that are there by default.
         raw: Directory of the formatted sets, for utt2spk.
-        samples: Resamplings of the intervals.
 
     Returns:
         {measure: {set: figures}}; the set "dev+test" is all sets together.
@@ -95,9 +89,7 @@ def read_scores(
             own = {f"{s}/{key}".lower(): c for key, c in parse_result(text).items()}
             counts["+".join(sets)].update(own)
             counts[s] = own
-        result[measure] = {
-            s: clustered(counts[s], speakers, samples) for s in in_order(counts)
-        }
+        result[measure] = {s: clustered(counts[s], speakers) for s in in_order(counts)}
     return result
 
 
