@@ -69,16 +69,12 @@ class DistillConf:
                 raise UserError(f"distill_conf: {name} must be above 0")
         if not 0 <= self.momentum < 1:
             raise UserError("distill_conf: momentum must be in [0, 1)")
-        if self.matching not in MATCHINGS:
-            raise UserError(
-                f"distill_conf: matching is '{self.matching}', must be one of "
-                f"{', '.join(MATCHINGS)}"
-            )
-        if self.distance not in DISTANCES:
-            raise UserError(
-                f"distill_conf: distance is '{self.distance}', must be one of "
-                f"{', '.join(DISTANCES)}"
-            )
+        for name, known in (("matching", MATCHINGS), ("distance", DISTANCES)):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"distill_conf: {name} is '{getattr(self, name)}', must be one of "
+                    f"{', '.join(known)}"
+                )
         if not self.w_layer and (self.block_input or self.projections):
             raise UserError(
                 "distill_conf: block_input and projections belong to the loss on "

@@ -268,7 +268,8 @@ class Distilled(Extension):
         DistillConf.from_dict(args.distill_conf)
 
     def files(self, args: argparse.Namespace) -> List[Tuple[str, Any]]:
-        return [(name, getattr(args, name)) for name in _FILES]
+        names = ("teacher_model", "teacher_config")
+        return [(name, getattr(args, name)) for name in names]
 
     def labels(self, args: argparse.Namespace) -> bool:
         return (args.distill_conf or {}).get("labels", True)
@@ -299,5 +300,4 @@ def _widths(args: argparse.Namespace) -> Mapping[str, Any]:
     return widths or {}
 
 
-_FILES = ("teacher_model", "teacher_config")
 EXTENSION = Distilled()

@@ -6,7 +6,7 @@
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import torch
 
@@ -180,7 +180,9 @@ def load_teacher(
             raise UserError(f"{option} {path}: no such file")
     args = read_model_config(config)
     state = read_weights(model_file)
-    model = _build(args)
+    args.update(specaug=None, normalize=None, init=None)
+    with torch.random.fork_rng(devices=[]):  # the random state stays as it was
+        model = build_model(args)
     _check_fit(model, state, student, config)
     state = {k: v for k, v in state.items() if not k.startswith("normalize.")}
     state = {k: v for k, v in state.items() if not k.startswith("gates.")}
@@ -190,39 +192,27 @@ def load_teacher(
     return model
 
 
-def _build(args: Mapping[str, Any]) -> torch.nn.Module:
-    """Build a model as its config.yaml says, without disturbing the random state."""
-    args = dict(args, specaug=None, normalize=None, init=None)
-    with torch.random.fork_rng(devices=[]):
-        return build_model(args)
-
-
 def _check_fit(model, state, student, config) -> None:
     """Refuse a teacher whose tokens, features or width differ from the student's."""
     if list(model.token_list) != list(student.token_list):
         raise UserError(
             f"--teacher_config {config}: its token list differs from the student's"
         )
-    width = model.encoder.output_size()
-    if width != student.encoder.output_size():
-        raise UserError(
-            f"--teacher_config {config}: encoder width {width}, but the student has "
-            f"{student.encoder.output_size()}"
-        )
+    both = (model, student)
+    width, own = (m.encoder.output_size() for m in both)
+    rows = [(f"encoder width {width}", width, own, "")]
     for name in ("preencoder", "postencoder"):
-        kinds = [type(getattr(m, name, None)).__name__ for m in (model, student)]
-        if kinds[0] != kinds[1]:
+        kinds = [type(getattr(m, name, None)).__name__ for m in both]
+        rows.append((f"{name} {kinds[0]}", *kinds, "; both need the same"))
+    frontends = [getattr(m, "frontend", None) for m in both]
+    if None not in frontends:
+        size, own = (frontend.output_size() for frontend in frontends)
+        rows.append((f"{size} features a frame", size, own, ""))
+    for what, theirs, ours, remedy in rows:
+        if theirs != ours:
             raise UserError(
-                f"--teacher_config {config}: {name} {kinds[0]}, but the student has "
-                f"{kinds[1]}; both need the same"
+                f"--teacher_config {config}: {what}, but the student has {ours}{remedy}"
             )
-    frontends = [getattr(m, "frontend", None) for m in (model, student)]
-    sizes = [f.output_size() if f is not None else None for f in frontends]
-    if None not in sizes and sizes[0] != sizes[1]:
-        raise UserError(
-            f"--teacher_config {config}: {sizes[0]} features a frame, but the student "
-            f"has {sizes[1]}"
-        )
     for name in ("mean", "std"):
         theirs = state.get(f"normalize.{name}")
         ours = getattr(getattr(student, "normalize", None), name, None)

@@ -245,12 +245,9 @@ def _check_directory(path: Path, conf: SpeechModel) -> None:
 
 
 def _read_directory(path: Path) -> State:
-    single = path / "model.safetensors"
-    if single.is_file():
-        return read_weights(single)
-    pickled = path / "pytorch_model.bin"
-    if pickled.is_file():
-        return read_weights(pickled)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return read_weights(path / name)
     raise UserError(
         f"weights: {path} holds neither model.safetensors nor pytorch_model.bin; "
         "download the whole model, in one file"

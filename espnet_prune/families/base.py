@@ -10,6 +10,7 @@ from torch import nn
 
 from espnet_prune.structure import Stack
 from espnet_prune.units.graph import Place
+from espnet_prune.units.narrow import moved_checkpoints
 from espnet_prune.units.pricing import Parts
 from espnet_prune.utils import UserError
 
@@ -80,6 +81,16 @@ class Family:
             The arguments, or None if the stock class cannot have this shape.
         """
         return None
+
+    @staticmethod
+    def fewer_blocks(conf: Mapping[str, Any], position: List[int]) -> Dict[str, Any]:
+        """Return arguments of the stock class for some blocks, by their positions."""
+        found = {key: value for key, value in conf.items() if key != "structure"}
+        found["num_blocks"] = len(position)
+        if conf.get("gradient_checkpoint_layers"):
+            layers = conf["gradient_checkpoint_layers"]
+            found["gradient_checkpoint_layers"] = moved_checkpoints(layers, position)
+        return found
 
     def pruned_conf(self, conf: Mapping[str, Any], kept: Stack) -> Dict[str, Any]:
         """Return the arguments with which our class rebuilds a cut module."""

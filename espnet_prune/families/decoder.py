@@ -27,7 +27,6 @@ from espnet_prune.price import Clock
 from espnet_prune.structure import Stack
 from espnet_prune.units.graph import Place, Unit
 from espnet_prune.units.modules import Removed, counts_of, module_units
-from espnet_prune.units.narrow import moved_checkpoints
 from espnet_prune.units.pricing import Parts
 
 TOKENS = 0.05  # tokens per frame of 10 ms: five a second
@@ -162,11 +161,8 @@ class Decoder(Family):
         )
         if conf.get("structure") or len(units) > 1 or 0 in units or not whole:
             return None
-        conf = {key: value for key, value in conf.items() if key != "structure"}
-        conf.update(linear_units=units.pop(), num_blocks=len(position))
-        if conf.get("gradient_checkpoint_layers"):
-            layers = conf["gradient_checkpoint_layers"]
-            conf["gradient_checkpoint_layers"] = moved_checkpoints(layers, position)
+        conf = self.fewer_blocks(conf, position)
+        conf["linear_units"] = units.pop()
         return conf
 
 

@@ -30,7 +30,7 @@ from espnet_prune.units.modules import (
     subsampling_out,
     subsampling_units,
 )
-from espnet_prune.units.narrow import moved_checkpoints, moved_taps
+from espnet_prune.units.narrow import moved_taps
 from espnet_prune.units.pricing import Parts
 from espnet_prune.units.stochastic_depth import block_rates
 from espnet_prune.utils import UserError
@@ -217,22 +217,17 @@ class EncoderFamily(Family):
         """
         if conf.get("structure") or not self.is_stock_shaped(conf, dense, kept):
             return None
-        conf = {key: value for key, value in conf.items() if key != "structure"}
         position = [dense.kept_blocks.index(block) for block in kept.kept_blocks]
+        conf = self.fewer_blocks(conf, position)
         for key, fields in self.uniform.items():
             widths = [n for field in fields for n in kept.blocks.get(field, []) if n]
             if widths:
                 conf[key] = self.argument(key, max(widths))
-        conf["num_blocks"] = len(position)
         if conf.get("interctc_layer_idx"):
             conf["interctc_layer_idx"] = moved_taps(
                 conf["interctc_layer_idx"],
                 position,
                 conf.get("interctc_use_conditioning", False),
-            )
-        if conf.get("gradient_checkpoint_layers"):
-            conf["gradient_checkpoint_layers"] = moved_checkpoints(
-                conf["gradient_checkpoint_layers"], position
             )
         self.write_rates(conf, len(dense.kept_blocks), position)
         return conf

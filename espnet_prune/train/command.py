@@ -102,10 +102,6 @@ def get_parser(description: Optional[str] = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _known_keys(parser: argparse.ArgumentParser) -> List[str]:
-    return sorted(a.dest for a in parser._actions if a.dest not in ("help", "config"))
-
-
 def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Namespace:
     """Parse the command, with the YAML completed from `--base_config`.
 
@@ -119,7 +115,8 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
         early.add_argument(name)
     args, rest = early.parse_known_args(cmd)
     own: Dict[str, Any] = {}
-    known = _known_keys(parser)
+    dests = {action.dest for action in parser._actions}
+    known = sorted(dests - {"help", "config"})
     if args.config is not None:
         own = read_mapping(args.config)
         for key in own:

@@ -12,7 +12,7 @@ import functools
 import logging
 import multiprocessing
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple, Union
+from typing import Callable, List, Tuple
 
 import torch
 
@@ -28,6 +28,7 @@ from espnet_prune.data.audio import tell_unreadable_audio  # noqa: E402
 from espnet_prune.foreign import told  # noqa: E402
 from espnet_prune.models import load_pretrained  # noqa: E402
 from espnet_prune.patches import replace  # noqa: E402
+from espnet_prune.strict import build_from_file  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
@@ -50,6 +51,7 @@ class PruneASRTask(ASRTask):
     """
 
     trainer = PruneTrainer
+    build_model_from_file = classmethod(build_from_file)
 
     @classmethod
     def get_parser(cls):
@@ -164,22 +166,6 @@ class PruneASRTask(ASRTask):
             for hook in own
         ]
         return [WithAdam(optimizer, groups)]
-
-    @classmethod
-    def build_model_from_file(
-        cls,
-        config_file: Optional[Union[Path, str]] = None,
-        model_file: Optional[Union[Path, str]] = None,
-        device: str = "cpu",
-    ) -> Tuple[torch.nn.Module, argparse.Namespace]:
-        """Build the plain model for inference, and load every tensor of it.
-
-        Raises:
-            UserError: The file does not fit the config.
-        """
-        from espnet_prune.strict import build_from_file
-
-        return build_from_file(cls, config_file, model_file, device)
 
 
 def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:

@@ -77,7 +77,7 @@ def drop_rates(drop: Any) -> Mapping[str, float]:
     return rates
 
 
-def check_l0_conf(conf: Any, where: str = "l0_conf") -> Mapping[str, Any]:
+def check_l0_conf(conf: Any) -> Mapping[str, Any]:
     """Return `l0_conf` if it is a mapping of known keys; see `Gates` for the values.
 
     Raises:
@@ -87,9 +87,9 @@ def check_l0_conf(conf: Any, where: str = "l0_conf") -> Mapping[str, Any]:
         return {}
     if not isinstance(conf, Mapping):
         raise UserError(
-            f"{where}: {conf!r} is not a mapping such as {{ramp_steps: 500}}"
+            f"l0_conf: {conf!r} is not a mapping such as {{ramp_steps: 500}}"
         )
-    check_keys(conf, gate_keys(), where)
+    check_keys(conf, gate_keys(), "l0_conf")
     return conf
 
 

@@ -43,6 +43,9 @@ class Gates(nn.Module):
             expect the targets; None: twice as many as the ramp has.
         **lagrangian: See `Lagrangian`.
 
+    Attributes:
+        names: Vectors that have gates, in the order of theta.
+
     Raises:
         UserError: See `check_reachable` and `Lagrangian`; or a bad value, such as a
             `clamp` within which the gates cannot close far enough.
@@ -76,6 +79,8 @@ class Gates(nn.Module):
         self.mask, self.clamp, self.seed = mask, clamp, seed
         self.log_interval = log_interval
         self.controller = Controller(graph, budget, units, round_to, **lagrangian)
+        self.graph, self.budget = graph, budget
+        self.names = self.controller.names
         # a submodule, so that its state is moved and saved with the gates
         self.lagrangian = self.controller.lagrangian
         self.extra_steps = extra_steps
@@ -88,21 +93,6 @@ class Gates(nn.Module):
         self._log: Optional[GateLog] = None
         self.hooks = MaskHooks(root, graph)
         self._before = root.register_forward_pre_hook(self._before_root)
-
-    @property
-    def graph(self) -> UnitGraph:
-        """The units."""
-        return self.controller.graph
-
-    @property
-    def budget(self) -> Budget:
-        """What may stay in the end."""
-        return self.controller.budget
-
-    @property
-    def names(self) -> List[str]:
-        """Vectors that have gates, in the order of theta."""
-        return self.controller.names
 
     def _initial(self, drop: Union[float, Mapping[str, float]]) -> torch.Tensor:
         generator = torch.Generator().manual_seed(self.seed)
