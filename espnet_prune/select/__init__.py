@@ -3,28 +3,8 @@
 
 """Selectors: each decides what stays, within a budget. A method is a folder here.
 
-To add a method, add a folder and nothing else. Its `__init__.py` registers it:
-
-    from typing import Optional
-
-    from espnet_prune.select.methods import register_method
-
-    def run(plan):  # Plan -> Selection
-        from espnet_prune.select.scores import by_quantiles
-        from espnet_prune.select.selection import Selection
-        from espnet_prune.select.taylor.gradients import taylor
-
-        masks = by_quantiles(
-            taylor(plan), plan.graph, plan.budget, plan.kinds, plan.round_to
-        )
-        return Selection(plan.graph, masks)
-
-    register_method(
-        "taylor",
-        keys={"units": Optional[list], "round_to": int, "taylor_conf": Optional[dict]},
-        run=run,
-        help="units by first-order Taylor score",
-    )
+To add a method, add a folder and nothing else. Its `__init__.py` has a function that
+makes a `Selection` of a `Plan`, and registers it; see `taylor/__init__.py`.
 
 Folders are found by looking, so `method: taylor` in a configuration then works
 everywhere, and is listed by `select --help`; a name that nobody has registered is
