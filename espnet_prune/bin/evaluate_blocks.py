@@ -29,7 +29,13 @@ def get_parser() -> argparse.ArgumentParser:
         help="as in ESPnet; default: the validation data of the model's config",
     )
     parser.add_argument(
-        "--metric", choices=("wer", "cer"), default="wer", help="of greedy CTC"
+        "--metric", choices=("wer", "cer"), default="wer", help="of greedy decoding"
+    )
+    parser.add_argument(
+        "--of",
+        choices=("encoder", "decoder"),
+        default="encoder",
+        help="whose blocks: judged by greedy CTC, or by the attention decoder alone",
     )
     parser.add_argument(
         "--max_utts", type=int, default=320, help="utterances, evenly spaced"
@@ -45,7 +51,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
 
     from espnet_prune.data.speech import parse_entries
     from espnet_prune.models import load_model
-    from espnet_prune.select.layers.evaluator import make_evaluator
+    from espnet_prune.select.layers.attention import make_evaluator
     from espnet_prune.units.blocks import parse_blocks
 
     torch.set_flush_denormal(True)
@@ -59,6 +65,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         parse_entries(args.eval_data_path_and_name_and_type),
         metric=args.metric,
         max_utts=args.max_utts,
+        of=args.of,
     )
     evaluator.evaluate(sets)
     logging.info(

@@ -29,7 +29,8 @@ input frames, by default those that the model makes of 10 s (1000 at a hop of 10
     {of: model, kind: params, sparsity: 0.5}       # of encoder, decoder and all else
     {kind: params, front: 0.4, blocks: 0.6}        # convolutional front end, the rest
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    # all at once
-A part that no target covers is left whole. Method layers takes the first form only.
+A part that no target covers is left whole. Method layers takes the first form only, of
+the encoder or, with {of: decoder}, of the decoder; num_remove goes with it, too.
 
 A training of gates whose ramp would not be over at its end is refused. One whose gates
 are more than 0.01 short of the budget in the end goes on until they are there, for at

@@ -2,12 +2,12 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Prove that masking and cutting a model's encoder are the same function.
+"""Prove that masking and cutting a model are the same function.
 
-Draws random structures with random soft masks, runs masked and cut encoder on random
-lengths and paddings, and compares formula and counted parameters. Exits with 2 if any
-of them differ. Both encoders run in float64; the difference is relative to the largest
-output.
+Draws random structures with random soft masks, runs every stack of the masked and of
+the cut model (encoder, decoder, joint network) on random lengths and paddings, and
+compares formula and counted parameters. Exits with 2 if any of them differ. Both run in
+float64; the difference is relative to the largest output.
 """
 
 import argparse

@@ -19,32 +19,33 @@ from espnet_prune.utils import UserError, write_json
 
 
 def check(
-    encoder: Any, seed: int, keep: float, trials: int, ctc: Any = None
+    root: Any, seed: int, keep: float, trials: int, ctc: Any = None
 ) -> Dict[str, Any]:
-    """Cut an encoder to one random Structure and compare.
+    """Cut a model, or a stack, to one random Structure and compare.
 
     Args:
-        encoder: The encoder.
+        root: An encoder, decoder or joint network, or a model with some.
         seed: Seed of all that is drawn.
         keep: Mean share of the units that stay.
-        trials: Batches that are compared.
+        trials: Batches that are compared, per stack.
         ctc: CTC module of the model, for self-conditioned intermediate CTC.
 
     Returns:
-        The report of `compare`, plus "params_match".
+        The report of `compare`, plus "stacks" and "params_match".
     """
-    graph = unit_graph(encoder)
-    structure = Structure.random(encoder, seed, keep)
+    graph = unit_graph(root)
+    structure = Structure.random(root, seed, keep)
     generator = torch.Generator().manual_seed(seed)
     masks = {}
     for name, mask in graph.first(structure).items():
         order = torch.randperm(len(mask), generator=generator)
         soft = 0.2 + 0.8 * torch.rand(len(mask), generator=generator)
         masks[name] = mask[order] * soft
-    small = cut(encoder, structure, masks)
-    report = compare(encoder, graph, masks, small, trials, seed, ctc)
+    small = cut(root, structure, masks)
+    report = compare(root, graph, masks, small, trials, seed, ctc)
     numel = sum(p.numel() for p in small.parameters())
     report["params_match"] = numel == cost(structure).params
+    report["stacks"] = list(graph.places)
     return report
 
 
@@ -62,10 +63,11 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--keep must be between 0 and 1")
     model, _ = load_model(args.model_config, args.model_file, args.task)
     reports = [
-        check(model.encoder, args.seed + i, args.keep, args.trials, model.ctc)
+        check(model, args.seed + i, args.keep, args.trials, getattr(model, "ctc", None))
         for i in range(args.structures)
     ]
     result = {
+        "stacks": reports[0]["stacks"],
         "structures": len(reports),
         "file": str(args.model_file),
         "max_abs_diff": max(report["max_abs_diff"] for report in reports),
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     print(json.dumps(result))
     if not all(report["finite"] for report in reports):
         raise UserError(
-            f"{args.model_file}: its encoder gives values that are not finite"
+            f"{args.model_file}: the model gives values that are not finite"
         )
     if not (result["equal"] and result["params_match"]):
-        raise UserError("masked and cut encoder are not the same function")
+        raise UserError("masked and cut model are not the same function")

@@ -161,19 +161,20 @@ class Budget:
             tuple(dataclasses.replace(t, sparsity=share * t.sparsity) for t in self)
         )
 
-    def whole(self, user: str) -> Target:
-        """Return the one target, of the whole encoder.
+    def whole(self, user: str, of: Sequence[str] = (WHOLE,)) -> Target:
+        """Return the one target, of a whole stack.
 
         Args:
             user: What can honour no other, for the message.
+            of: What it may be of.
 
         Raises:
-            UserError: There are several, or one of a part.
+            UserError: There are several, or one of something else.
         """
-        if len(self) > 1 or self.targets[0].part != WHOLE:
+        if len(self) > 1 or self.targets[0].part not in of:
             raise UserError(
-                f"budget: {user} goes with one sparsity of the whole encoder, not with "
-                "parts or a list; write {kind: ..., sparsity: ...}"
+                f"budget: {user} goes with one sparsity of the whole {' or '.join(of)}"
+                ", not with parts or a list; write {kind: ..., sparsity: ...}"
             )
         return self.targets[0]
 
@@ -207,7 +208,7 @@ def _read(conf: Any) -> List[Target]:
         )
     check_keys(conf, ("kind", "of", "sparsity", "frames", *PARTS, *BEFORE), "budget")
     kind, frames = conf.get("kind", "params"), conf.get("frames", 1000)
-    if kind not in kinds():
+    if kind not in tuple(kinds()):
         raise UserError(f"budget: kind '{kind}' is not one of {tuple(kinds())}")
     if isinstance(frames, bool) or not isinstance(frames, int) or frames < 20:
         raise UserError(f"budget: frames {frames!r} must be at least 20")

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sparsity",
         type=float,
-        help="overrides that of the YAML's budget of the whole encoder",
+        help="overrides that of the YAML's budget, if it has only one",
     )
     parser.set_defaults(alone=None)
     for method in methods():
@@ -49,9 +49,9 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
     if conf.get("budget") is None:
         conf["budget"] = {}
     if args.sparsity is not None:
-        from espnet_prune.select.budget import Budget
+        from espnet_prune.select.budget import OF, Budget
 
-        Budget.from_conf(conf["budget"]).whole("--sparsity")
+        Budget.from_conf(conf["budget"]).whole("--sparsity", OF)
         conf["budget"] = {**conf["budget"], "sparsity": args.sparsity}
     if args.seed is not None:
         conf["seed"] = args.seed

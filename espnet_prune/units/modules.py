@@ -190,7 +190,7 @@ def _gated_channels(cgmlp: nn.Module) -> _Inner:
 
     The norm and the Linear mix channels before the products are masked. While masks
     are attached, the norm therefore takes its statistics over the open channels only,
-    and the Linear reads zeros for the closed ones; then masked equals cut.
+    and the Linear reads zeros for the removed ones; then masked equals cut.
     """
     channels, producers = cgmlp.channel_proj2.in_features, []
     for tensor in ("weight", "bias"):

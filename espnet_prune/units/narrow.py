@@ -132,27 +132,27 @@ def moved_taps(
     return moved
 
 
-def can_drop(encoder: nn.Module, removed: Sequence[int]) -> bool:
-    """Say whether some blocks, 1-based, can be cut out of an encoder.
+def can_drop(
+    stack: nn.Module, removed: Sequence[int], blocks: str = "encoders"
+) -> bool:
+    """Say whether some blocks, 1-based, can be cut out of an encoder or a decoder.
 
     Where they can, so can any part of them.
     """
-    positions = kept_after(removed, len(encoder.encoders))
-    taps = getattr(encoder, "interctc_layer_idx", [])
+    positions = kept_after(removed, len(getattr(stack, blocks)))
+    taps = getattr(stack, "interctc_layer_idx", [])
     try:
-        moved_taps(
-            taps, positions, getattr(encoder, "interctc_use_conditioning", False)
-        )
+        moved_taps(taps, positions, getattr(stack, "interctc_use_conditioning", False))
     except UserError:
         return False
     return bool(positions)
 
 
-def most_removable(encoder: nn.Module) -> int:
+def most_removable(stack: nn.Module, blocks: str = "encoders") -> int:
     """Return how many blocks can be cut out: one stays, or one beside every tap."""
-    number = len(encoder.encoders)
-    if getattr(encoder, "interctc_use_conditioning", False):
-        return number - 1 - len(set(encoder.interctc_layer_idx))
+    number = len(getattr(stack, blocks))
+    if getattr(stack, "interctc_use_conditioning", False):
+        return number - 1 - len(set(stack.interctc_layer_idx))
     return number - 1
 
 

@@ -70,7 +70,7 @@ def test_config_builds(path):
     from espnet_prune.models import build_model
     from espnet_prune.select.budget import UNIT_KINDS, Budget, check_reachable
     from espnet_prune.select.conf import read_conf
-    from espnet_prune.select.layers.run import number_to_remove
+    from espnet_prune.select.layers.asked import number_to_remove
 
     assert path.read_text().startswith("# ")  # says what it is
     args = read_training(["--config", str(path)])

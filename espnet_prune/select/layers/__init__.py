@@ -46,32 +46,34 @@ def _read(conf: Dict[str, Any], args: argparse.Namespace) -> None:
     if args.sparsity is not None:
         conf.pop("num_remove", None)
     if args.num_remove is not None:
-        conf["num_remove"], conf["budget"] = args.num_remove, {}
+        given = conf["budget"] if isinstance(conf["budget"], dict) else {}
+        of = {key: value for key, value in given.items() if key == "of"}
+        conf["num_remove"], conf["budget"] = args.num_remove, of
 
 
 def _check(plan: Any) -> None:
     """Refuse more blocks than can go.
 
     Raises:
-        UserError: See `number_to_remove`, or `layers_conf` says what it cannot.
+        UserError: See `asked`.
     """
-    from espnet_prune.select.layers.conf import LayersConf
-    from espnet_prune.select.layers.run import planned_number
+    from espnet_prune.select.layers.asked import asked
 
-    LayersConf.from_dict(plan.conf["layers_conf"])
-    planned_number(plan)
+    asked(plan)
 
 
 def _outlook(plan: Any) -> Dict[str, Any]:
     """Say how many blocks could go."""
-    from espnet_prune.select.layers.run import planned_number
-    from espnet_prune.units.narrow import most_removable
+    from espnet_prune.select.layers.asked import asked
 
-    most, why = most_removable(plan.root), "one block has to stay"
-    if most < len(plan.graph.dense["encoder"].kept_blocks) - 1:
+    found, why = asked(plan), "one block has to stay"
+    if found.most < found.number - 1:
         why += " beside every tap of self-conditioning"
-    asked = {"blocks": planned_number(plan)}
-    return {"asked": asked, "at_most": {"blocks": most}, "held_up_by": why}
+    return {
+        "asked": {"blocks": found.num_remove},
+        "at_most": {"blocks": found.most},
+        "held_up_by": why,
+    }
 
 
 def _run(plan: Any) -> Any:

@@ -40,7 +40,7 @@ class LayersConf:
         measure: How layers are compared: "svcca", "cka", "dc" or "dc2".
         mode: Samples are means over an "utterance", or every "frame".
         num_utts: Training utterances that are compared.
-        metric: "wer" or "cer" of greedy CTC.
+        metric: "wer" or "cer" of greedy CTC, or of a greedy attention decoder.
         max_utts: Development utterances that judge.
         cache_gb: Memory for hidden states.
     """

@@ -76,6 +76,15 @@ class Batch:
             found.append(self.to_text([i for i in ids if i]))
         return found
 
+    def distance(self, heard: Sequence[str]) -> int:
+        """Return the edit distance of texts to the references, over all utterances."""
+        from rapidfuzz.distance import Levenshtein
+
+        return sum(
+            Levenshtein.distance(self.split(text), ref)
+            for text, ref in zip(heard, self.refs)
+        )
+
     @torch.no_grad()
     def errors(
         self, ctc: Any, hidden: torch.Tensor, lengths: torch.Tensor
@@ -90,14 +99,8 @@ class Batch:
         Returns:
             Edit distance to the references, and CTC loss, summed over utterances.
         """
-        from rapidfuzz.distance import Levenshtein
-
         logp = ctc.log_softmax(hidden)
-        heard = self.texts(ctc, hidden, lengths)
-        wrong = sum(
-            Levenshtein.distance(self.split(text), ref)
-            for text, ref in zip(heard, self.refs)
-        )
+        wrong = self.distance(self.texts(ctc, hidden, lengths))
         loss = torch.nn.functional.ctc_loss(
             logp.transpose(0, 1),
             torch.cat(self.targets),

@@ -8,24 +8,21 @@ states are kept by the blocks that led to them: a set of blocks is run only from
 it first differs from what is there.
 """
 
-import hashlib
 from collections import OrderedDict
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
-from espnet_prune.data.speech import Entries
 from espnet_prune.progress import progress
 from espnet_prune.select.layers.coarse import Removed
-from espnet_prune.select.layers.dev_data import Batch, load_batches
+from espnet_prune.select.layers.dev_data import Batch
 from espnet_prune.select.layers.fan_out import FanOut
 from espnet_prune.select.layers.tried import Tried
 from espnet_prune.units.blocks import BlockRunner, State, check_blocks, kept_after
-from espnet_prune.utils import PathLike, sha256
 
 
 class Result(NamedTuple):
-    """Error rate (a fraction) and CTC loss per utterance; the loss breaks ties."""
+    """Error rate (a fraction) and loss per utterance; the loss breaks ties."""
 
     error: float
     loss: float
@@ -57,23 +54,27 @@ class Evaluator:
         fan_out: Optional[FanOut] = None,
     ) -> None:
         self.model = model.eval()
-        self.runner = BlockRunner(model.encoder, model.ctc)
         device = next(model.parameters()).device
         self.batches = [batch.to(device) for batch in batches]
         self.tried = Tried() if tried is None else tried
         self.fan_out = fan_out
+        self.blocks_run = self.blocks_naive = 0
+        self._prepare(cache_bytes)
+        self.restart()
+
+    def _prepare(self, cache_bytes: int) -> None:
+        """Make what runs the blocks, and room for what is kept."""
+        self.runner = BlockRunner(self.model.encoder, self.model.ctc)
         # every batch gets memory by its size
         samples = [batch.speech.numel() for batch in self.batches]
         self.limits = [cache_bytes * n // sum(samples) for n in samples]
         self.caches: List["OrderedDict[Tuple[int, ...], State]"] = [
             OrderedDict() for _ in self.batches
         ]
-        self.blocks_run = self.blocks_naive = 0
-        self.restart()
 
     @property
     def number(self) -> int:
-        """Number of blocks of the model."""
+        """Number of blocks."""
         return len(self.runner)
 
     @property
@@ -119,14 +120,17 @@ class Evaluator:
         return [Result(*self.tried[removed]) for removed in wanted]
 
     def _measure(self, kept: List[int]) -> Result:
-        errors, loss = 0, 0.0
-        for batch, cache, limit in zip(self.batches, self.caches, self.limits):
-            state = self._state(batch, cache, limit, tuple(kept))
-            hidden, lengths = self.runner.finish(state)
-            wrong, cost = batch.errors(self.model.ctc, hidden, lengths)
-            errors, loss = errors + wrong, loss + cost
+        found = [self._judge(i, tuple(kept)) for i in range(len(self.batches))]
+        errors, losses = map(sum, zip(*found))
         tokens = sum(batch.num_tokens for batch in self.batches)
-        return Result(errors / tokens, loss / sum(len(b.refs) for b in self.batches))
+        return Result(errors / tokens, losses / sum(len(b.refs) for b in self.batches))
+
+    def _judge(self, i: int, kept: Tuple[int, ...]) -> Tuple[int, float]:
+        """Return errors and loss of a batch, summed over its utterances."""
+        batch = self.batches[i]
+        state = self._state(batch, self.caches[i], self.limits[i], kept)
+        hidden, lengths = self.runner.finish(state)
+        return batch.errors(self.model.ctc, hidden, lengths)
 
     @torch.no_grad()
     def _state(
@@ -152,39 +156,3 @@ class Evaluator:
             oldest = next(key for key in cache if key)
             held -= cache.pop(oldest).bytes()
         return state
-
-
-def make_evaluator(
-    model: torch.nn.Module,
-    config: Mapping[str, Any],
-    model_file: PathLike,
-    table: PathLike,
-    entries: Optional[Entries] = None,
-    *,
-    metric: str = "wer",
-    max_utts: int = 320,
-    cache_bytes: int = 2 << 30,
-    fan_out: Optional[FanOut] = None,
-) -> Evaluator:
-    """Return an Evaluator that resumes from a table of the same model and data.
-
-    Args:
-        model: The model.
-        config: Its config.yaml.
-        model_file: Its checkpoint; the table says whose results it holds.
-        table: The TSV file of all sets tried.
-        entries: See `load_batches`.
-        metric: "wer" or "cer".
-        max_utts: Utterances that judge.
-        cache_bytes: Memory for hidden states.
-        fan_out: Evaluates many sets elsewhere.
-
-    Raises:
-        UserError: See `load_batches` and `Tried`.
-    """
-    batches = load_batches(config, entries, metric=metric, max_utts=max_utts)
-    # what they are and how they are judged; they run without padding
-    rows = [row for batch in batches for row in zip(batch.ids, batch.refs)]
-    digest = hashlib.sha256(repr(sorted(rows)).encode()).hexdigest()
-    about = f"model {sha256(model_file)}, unpadded utterances {digest}, {metric}"
-    return Evaluator(model, batches, Tried(table, about), cache_bytes, fan_out)

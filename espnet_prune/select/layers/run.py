@@ -4,7 +4,6 @@
 """A selection of blocks from its configuration to its files."""
 
 import argparse
-import functools
 import json
 import logging
 import os
@@ -16,10 +15,11 @@ import numpy as np
 from espnet_prune.data.speech import parse_entries
 from espnet_prune.measure.cost import cost
 from espnet_prune.measure.similarity.matrix_file import load_matrix
-from espnet_prune.select.budget import Budget
-from espnet_prune.select.layers.coarse import check_number, runs
+from espnet_prune.select.layers.asked import DECODER, Asked, asked
+from espnet_prune.select.layers.attention import LOSSES, make_evaluator
+from espnet_prune.select.layers.coarse import runs
 from espnet_prune.select.layers.conf import LayersConf
-from espnet_prune.select.layers.evaluator import Evaluator, make_evaluator
+from espnet_prune.select.layers.evaluator import Evaluator
 from espnet_prune.select.layers.fan_out import FanOut
 from espnet_prune.select.layers.search import (
     Found,
@@ -29,9 +29,7 @@ from espnet_prune.select.layers.search import (
 )
 from espnet_prune.select.plan import Plan
 from espnet_prune.select.selection import Selection
-from espnet_prune.structure import Structure
 from espnet_prune.units.blocks import kept_after
-from espnet_prune.units.narrow import can_drop, most_removable
 from espnet_prune.utils import PathLike, UserError, atomic_write
 
 TRIED = "tried.tsv"
@@ -72,59 +70,6 @@ def print_candidates(args: argparse.Namespace, conf: Mapping[str, Any]) -> None:
         return
     for row in rows:
         print(f"{row['score']:.6f}  {' '.join(map(str, row['removed']))}")
-
-
-def planned_number(plan: Plan) -> int:
-    """Return how many blocks go; see `number_to_remove`."""
-    budget = plan.budget if plan.conf["budget"] else None
-    most = most_removable(plan.root)
-    return number_to_remove(plan.graph.dense, plan.conf.get("num_remove"), budget, most)
-
-
-def number_to_remove(
-    dense: Structure,
-    num_remove: Optional[int],
-    budget: Optional[Budget],
-    most: Optional[int] = None,
-) -> int:
-    """Return how many blocks go: as given, or the fewest that meet a budget.
-
-    Args:
-        dense: Structure of the model.
-        num_remove: How many blocks are to go, or None.
-        budget: What the model may cost, or None.
-        most: How many can be cut out, see `most_removable`; all but one by default.
-
-    Raises:
-        UserError: Neither or both are given, the budget is not one sparsity of the
-            whole encoder, or too many blocks would have to go.
-    """
-    blocks = dense["encoder"].kept_blocks
-    number = len(blocks)
-    if (num_remove is None) == (budget is None):
-        raise UserError("method layers takes either num_remove or a budget")
-    if num_remove is not None:
-        check_number(number, num_remove, most)
-        return num_remove
-    most = number - 1 if most is None else most
-    wanted = budget.whole("method layers")
-    full = getattr(cost(dense, wanted.frames), wanted.kind)
-
-    def share(position: int) -> float:
-        others = [b for i, b in enumerate(blocks) if i != position]
-        left = cost(dense.with_widths({"kept_blocks": others}), wanted.frames)
-        return 1.0 - getattr(left, wanted.kind) / full
-
-    # the cheapest blocks first, so that any other choice removes at least as much
-    shares = sorted(share(position) for position in range(number))
-    for count in range(1, most + 1):
-        if sum(shares[:count]) >= wanted.sparsity:
-            return count
-    raise UserError(
-        f"budget: sparsity {wanted.sparsity} of {wanted.kind} is more than "
-        f"{most} of {number} blocks ({sum(shares[:most]):.3f}), which is all that can "
-        "be cut out; use method l0"
-    )
 
 
 def get_matrix(
@@ -180,10 +125,10 @@ def _same_matrix(
     return all(about.get(key) == value for key, value in wanted.items())
 
 
-def write_candidates(found: Found, path: Path) -> None:
-    """Write the candidates table: rank, removed blocks, score, error, CTC loss."""
+def write_candidates(found: Found, path: Path, loss: str) -> None:
+    """Write the candidates table: rank, removed blocks, score, error, loss."""
     with atomic_write(path) as stream:
-        stream.write("rank\tremoved\tscore\terror\tctc_loss\n")
+        stream.write(f"rank\tremoved\tscore\terror\t{loss}\n")
         for rank, row in enumerate(found.rows, start=1):
             values = [row.score, row.error, row.loss]
             texts = ["-" if value is None else f"{value:.6f}" for value in values]
@@ -195,31 +140,29 @@ def run(plan: Plan) -> Selection:
     """Select whole blocks.
 
     Raises:
-        UserError: See `number_to_remove` and `run_layers`.
+        UserError: See `asked` and `run_layers`.
     """
-    conf, count = LayersConf.from_dict(plan.conf["layers_conf"]), planned_number(plan)
+    wanted = asked(plan)
     if plan.options.ngpu > 0:
         plan.model.cuda()
-    found, record = run_layers(plan, conf, count)
+    found, record = run_layers(plan, wanted)
     plan.model.cpu()
-    blocks = plan.graph.dense["encoder"].kept_blocks
+    blocks = plan.graph.dense[wanted.of].kept_blocks
     kept = [blocks[i] for i in kept_after(found.removed, len(blocks))]
-    selection = Selection(plan.graph, {}, {"encoder": kept}, record=record)
-    full, left = (cost(s).params for s in (plan.graph.dense, selection.structure))
+    selection = Selection(plan.graph, {}, {wanted.of: kept}, record=record)
+    both = (plan.graph.dense, selection.structure)
+    full, left = (cost(s, part=wanted.of).params for s in both)
     record["reached"] = 1 - left / full
     return selection
 
 
-def run_layers(
-    plan: Plan, conf: LayersConf, num_remove: int
-) -> Tuple[Found, Dict[str, Any]]:
+def run_layers(plan: Plan, wanted: Asked) -> Tuple[Found, Dict[str, Any]]:
     """Search, and write what the search leaves: tables, pictures, the depth table.
 
     Args:
         plan: What is asked for; of its options output_dir, model_file, model_config,
             eval_data_path_and_name_and_type, cmd and nj.
-        conf: Which search.
-        num_remove: How many blocks go.
+        wanted: Which search, on which blocks, and how many go.
 
     Returns:
         What was found, and a record of it for structure.json.
@@ -228,7 +171,7 @@ def run_layers(
         UserError: See `make_evaluator`, `get_matrix` and `search`.
     """
     model, config, args, seed = plan.model, plan.config, plan.options, plan.seed
-    output_dir, number = Path(args.output_dir), len(model.encoder.encoders)
+    output_dir, conf, number = Path(args.output_dir), wanted.conf, wanted.number
     evaluator: Optional[Evaluator] = None
     dense_error, matrix = None, None
     if conf.needs_data:
@@ -241,16 +184,18 @@ def run_layers(
             metric=conf.metric,
             max_utts=conf.max_utts,
             cache_bytes=int(conf.cache_gb * 2**30),
-            fan_out=_fan_out(args, conf, output_dir),
+            fan_out=_fan_out(args, wanted, output_dir),
+            of=wanted.of,
         )
         dense_error = evaluator(()).error
         logging.info(f"all {number} blocks: {conf.metric} {100 * dense_error:.2f} %")
     if conf.search == "comflp":
         matrix = get_matrix(model, config, args.model_file, conf, output_dir, seed)
-    allowed = functools.partial(can_drop, model.encoder)
-    found = search(conf, num_remove, number, evaluator, matrix, seed, allowed)
-    most = expected_evaluations(conf, number, num_remove)
+    count = wanted.num_remove
+    found = search(conf, count, number, evaluator, matrix, seed, wanted.allowed)
+    most = expected_evaluations(conf, number, count)
     record: Dict[str, Any] = {
+        **({"of": DECODER} if wanted.of == DECODER else {}),
         "search": conf.search,
         "removed": list(found.removed),
         "evaluations": found.evaluations,
@@ -269,7 +214,7 @@ def run_layers(
             text += f"; {evaluator.blocks_run} blocks run, {evaluator.blocks_naive} "
             text += "without the cache"
         logging.info(text)
-    write_candidates(found, output_dir / "candidates.tsv")
+    write_candidates(found, output_dir / "candidates.tsv", LOSSES[wanted.of])
     _draw(found, matrix, dense_error, conf, number, output_dir)
     if conf.depth_table:
         _write_depths(model, found, evaluator, conf, config, args)
@@ -277,12 +222,14 @@ def run_layers(
 
 
 def _fan_out(
-    args: argparse.Namespace, conf: LayersConf, output_dir: Path
+    args: argparse.Namespace, wanted: Asked, output_dir: Path
 ) -> Optional[FanOut]:
     if args.cmd is None or args.nj < 2:
         return None
     options = ["--model_config", args.model_config, "--model_file", args.model_file]
+    conf = wanted.conf
     options += ["--metric", conf.metric, "--max_utts", str(conf.max_utts)]
+    options += ["--of", wanted.of]
     for entry in args.eval_data_path_and_name_and_type or []:
         options += ["--eval_data_path_and_name_and_type", entry]
     return FanOut(args.cmd, args.nj, output_dir / "jobs", options)

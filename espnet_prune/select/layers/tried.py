@@ -9,8 +9,6 @@ from typing import Dict, Iterable, Optional, Tuple
 
 from espnet_prune.utils import PathLike, UserError, atomic_write
 
-_COLUMNS = "removed\tblocks_removed\terror\tctc_loss"
-
 
 class Tried:
     """Results by removal set, kept in a TSV file if one is given.
@@ -22,14 +20,21 @@ class Tried:
         path: The TSV file; without it the results live in memory only.
         about: What the results depend on (model, data, metric). A file about something
             else is put aside.
+        loss: What the loss is called.
 
     Raises:
         UserError: The file is not such a table.
     """
 
-    def __init__(self, path: Optional[PathLike] = None, about: str = "") -> None:
+    def __init__(
+        self,
+        path: Optional[PathLike] = None,
+        about: str = "",
+        loss: str = "ctc_loss",
+    ) -> None:
         self.path = None if path is None else Path(path)
         self._results: Dict[Tuple[int, ...], Tuple[float, float]] = {}
+        self._loss, self._columns = loss, f"removed\tblocks_removed\terror\t{loss}"
         if self.path is None:
             return
         if self.path.exists():
@@ -42,7 +47,7 @@ class Tried:
                 self.path.replace(aside)
         # a whole file again: a killed search may have left a half line
         with atomic_write(self.path) as stream:
-            stream.write(f"# {about}\n{_COLUMNS}\n")
+            stream.write(f"# {about}\n{self._columns}\n")
             for removed, result in self._results.items():
                 stream.write(self._line(removed, result))
 
@@ -75,7 +80,7 @@ class Tried:
         path = Path(path)
         if not path.exists():
             raise UserError(f"{path}: no such file; see the log of the job beside it")
-        other = Tried()
+        other = Tried(loss=self._loss)
         other.path = path
         other._read(path.read_text(encoding="utf-8"))
         for removed, result in other.items():
@@ -90,7 +95,7 @@ class Tried:
     def _read(self, text: str) -> None:
         # what follows the last newline was cut off by a kill
         lines = text.split("\n")[:-1]
-        if lines[1:2] != [_COLUMNS]:
+        if lines[1:2] != [self._columns]:
             raise UserError(f"{self.path}: not a table of evaluated sets; remove it")
         for n, line in enumerate(lines[2:], start=3):
             try:

@@ -3,13 +3,17 @@
 
 """All stacks of a model at once: units, prices, cut."""
 
+import json
+
 import pytest
 import torch
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
+from espnet_prune.bin import verify
+from espnet_prune.cutting import trials
 from espnet_prune.cutting.verify import compare
 from test.espnet_prune.decoders.test_search import HYBRID
-from test.espnet_prune.deep import make_model
+from test.espnet_prune.deep import make_model, write_model
 from test.espnet_prune.encoder_zoo import soft_masks
 
 
@@ -89,3 +93,20 @@ def test_one_stack_of_several(model):
     assert "self_attention_heads" in one["decoder"].summary()
     with pytest.raises(UserError, match="source_attention_head"):
         dense.with_widths({"decoder": {"source_attention_head": [1, 1, 1]}})
+
+
+def test_verify_proves_every_stack(tmp_path, monkeypatch, capsys):
+    words = [*write_model(tmp_path, HYBRID), "--structures", "2", "--trials", "1"]
+    verify.main(words)
+    found = json.loads(capsys.readouterr().out)
+    assert found["stacks"] == ["encoder", "decoder"]
+    assert found["equal"] and found["params_match"]
+
+    def wrong(*args):
+        small = cut(*args)
+        small.decoder.output_layer.bias.data[0] += 1.0
+        return small
+
+    monkeypatch.setattr(trials, "cut", wrong)
+    with pytest.raises(UserError, match="are not the same function"):
+        verify.main(words)

@@ -8,7 +8,7 @@ import torch
 
 from espnet_prune import UserError, unit_graph
 from espnet_prune.select.budget import UNIT_KINDS, Budget, Target, check_reachable
-from espnet_prune.select.layers.run import number_to_remove
+from espnet_prune.select.layers.asked import number_to_remove
 from test.espnet_prune.encoder_zoo import LATEST, build, stock_class
 
 PARTS = {"kind": "params", "cnn": 0.4, "transformer": 0.6}

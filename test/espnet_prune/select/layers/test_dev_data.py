@@ -6,8 +6,9 @@
 import pytest
 import torch
 
+from espnet_prune.select.layers.attention import make_evaluator
 from espnet_prune.select.layers.dev_data import load_batches
-from espnet_prune.select.layers.evaluator import Evaluator, make_evaluator
+from espnet_prune.select.layers.evaluator import Evaluator
 from espnet_prune.utils import UserError
 from test.espnet_prune.deep import CONFIG, make_exp, make_model
 

@@ -15,9 +15,9 @@ from espnet_prune.bin import select
 from espnet_prune.select.budget import Budget
 from espnet_prune.select.layers import coarse
 from espnet_prune.select.layers import search as searches
+from espnet_prune.select.layers.asked import number_to_remove
 from espnet_prune.select.layers.conf import COARSE, LayersConf
 from espnet_prune.select.layers.evaluator import Result
-from espnet_prune.select.layers.run import number_to_remove
 from espnet_prune.units.blocks import kept_after
 from espnet_prune.units.narrow import can_drop, most_removable
 from espnet_prune.utils import write_yaml

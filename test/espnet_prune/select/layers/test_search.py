@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from espnet_prune.select.layers import search as searches
+from espnet_prune.select.layers.attention import make_evaluator
 from espnet_prune.select.layers.conf import LayersConf
 from espnet_prune.select.layers.dev_data import load_batches
-from espnet_prune.select.layers.evaluator import Evaluator, make_evaluator
+from espnet_prune.select.layers.evaluator import Evaluator
 from espnet_prune.select.layers.tried import Tried
 from espnet_prune.utils import UserError
 from test.espnet_prune.deep import CONFIG, make_exp, make_identity, make_model
@@ -261,7 +262,7 @@ def test_number_of_blocks(case):
 def test_a_budget_becomes_a_number_of_blocks(case):
     from espnet_prune import Structure, cost
     from espnet_prune.select.budget import Budget
-    from espnet_prune.select.layers.run import number_to_remove
+    from espnet_prune.select.layers.asked import number_to_remove
 
     dense = Structure.dense(case[0].encoder)
     full = cost(dense, 1000)
