@@ -18,7 +18,6 @@ PACKAGE = ROOT / "espnet_prune"
 EXEMPT = {
     ("structure", "families"),  # Structure.dense and .random take a model
     ("structure", "structure_before"),  # Structure.load reads old files
-    ("families", "decoders"),  # a decoder with keys and values kept is of a class there
 }
 
 

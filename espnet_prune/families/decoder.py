@@ -21,10 +21,10 @@ from espnet_prune.compat import (
     PositionwiseFeedForward,
     TransformerDecoder,
 )
-from espnet_prune.decoders.attention import replace_attentions
 from espnet_prune.families.base import Family
 from espnet_prune.price import Clock
 from espnet_prune.structure import Stack
+from espnet_prune.units.cut_attention import replace_attentions
 from espnet_prune.units.graph import Place, Unit
 from espnet_prune.units.modules import Removed, counts_of, module_units
 from espnet_prune.units.pricing import Parts
