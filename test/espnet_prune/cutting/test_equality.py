@@ -46,6 +46,17 @@ def test_unequal_encoders_are_found_out():
         require_equal(report)
 
 
+def test_without_masks_the_units_with_the_largest_norms_stay():
+    encoder = build("latest")
+    w_1 = encoder.encoders[0].feed_forward.w_1.weight
+    with torch.no_grad():
+        w_1[[2, 17]] *= 100
+    dense = Structure.dense(encoder)
+    units = dense.widths()["linear_units"]
+    small = cut(encoder, dense.with_widths({"linear_units": [2, *units[1:]]}))
+    assert torch.equal(small.encoders[0].feed_forward.w_1.weight, w_1[[2, 17]])
+
+
 def test_blocks_removed_are_identities():
     encoder = build("latest", seed=2)
     dense = Structure.dense(encoder)
