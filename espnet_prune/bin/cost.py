@@ -2,9 +2,10 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Price an encoder: parameters and MACs, per kind of unit, per part and in all.
+"""Price a model: parameters and MACs, per kind of unit, per part and in all.
 
-Of an experiment (--model_config) or of a structure.json (--structure).
+Of an experiment (--model_config) or of a structure.json (--structure). With its
+--model_file, a recognition is timed, too, part by part.
 """
 
 import argparse
@@ -12,7 +13,13 @@ import json
 from typing import List, Optional
 
 from espnet_prune.tasks import add_argument
-from espnet_prune.utils import UserError, command_parser, run_main, write_json
+from espnet_prune.utils import (
+    UserError,
+    command_parser,
+    read_mapping,
+    run_main,
+    write_json,
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -20,6 +27,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
     parser.add_argument("--model_config", help="config.yaml of an ESPnet experiment")
     add_argument(parser)
+    parser.add_argument("--model_file", help="its checkpoint: time a recognition, too")
+    parser.add_argument(
+        "--inference_config", help="YAML of the beam search that is timed"
+    )
+    parser.add_argument(
+        "--beam", type=int, default=1, help="hypotheses at every token of a decoder"
+    )
     parser.add_argument("--structure", help="structure.json")
     parser.add_argument(
         "--frames",
@@ -40,24 +54,41 @@ def main(cmd: Optional[List[str]] = None) -> None:
         raise UserError("give either --model_config or --structure")
     if args.frames is not None and min(args.frames) < 20:
         raise UserError("--frames must be at least 20")
+    if args.beam < 1:
+        raise UserError("--beam must be at least 1")
     from espnet_prune.structure import Structure
 
-    total, frames = None, args.frames or [1000, 3000]
+    total, frames, more = None, args.frames or [1000, 3000], {}
     if args.structure is not None:
         structure = Structure.load(args.structure)
     else:
-        from espnet_prune.measure.duration import frames_of
+        from espnet_prune.families import whole_graph
+        from espnet_prune.measure.duration import SECONDS, frames_of
+        from espnet_prune.measure.tokens import priced, token_rate
         from espnet_prune.models import build_model, read_model_config
+        from espnet_prune.report.parts import explained, recognition
 
         # feature statistics change no size, and their file may be gone
         config = dict(read_model_config(args.model_config, args.task), normalize=None)
         model = build_model(config, args.model_config)
-        structure = Structure.dense(model.encoder)
+        structure = priced(whole_graph(model).dense, config, args.beam)
         total = sum(p.numel() for p in model.parameters())
         frames = args.frames or [frames_of(config, seconds) for seconds in (10, 30)]
+        heard = None
+        if args.model_file:
+            given = args.inference_config
+            options = read_mapping(given) if given else {}
+            heard = recognition(
+                {"dense": (args.model_config, args.model_file)}, options
+            )
+        more = {
+            "seconds": frames[0] * SECONDS / frames_of(config),
+            "recognition": heard,
+            "note": explained(token_rate(config), args.beam, heard),
+        }
     from espnet_prune.report.prices import prices, table
 
-    report = prices(structure, frames, total)
+    report = prices(structure, frames, total, **more)
     if args.output:
         write_json(report, args.output)
     print(json.dumps(report) if args.json else table(report))

@@ -115,3 +115,15 @@ def unit_graph(root: nn.Module) -> UnitGraph:
         rest = rest_price(root, [place.path for place in places.values()], OTHERS)
         stacks[OTHERS] = Stack([], price=rest)
     return UnitGraph(units, Structure(stacks), places)
+
+
+def whole_graph(model: nn.Module) -> UnitGraph:
+    """Return the units of a model; of its encoder alone, where no more can be told.
+
+    Args:
+        model: A model of ESPnet.
+    """
+    try:
+        return unit_graph(model)
+    except UserError:  # a self-supervised frontend is beside the encoder
+        return unit_graph(model.encoder)

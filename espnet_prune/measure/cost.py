@@ -23,8 +23,9 @@ import torch
 
 from espnet_prune.measure.duration import frames_of
 from espnet_prune.measure.prices import kinds
+from espnet_prune.measure.tokens import priced
 from espnet_prune.price import Vector
-from espnet_prune.structure import Structure
+from espnet_prune.structure import OTHERS, Structure
 from espnet_prune.units.pricing import BLOCKS, FRONT
 
 PARTS = (FRONT, BLOCKS)  # of an encoder
@@ -189,21 +190,38 @@ def cost(
     return CostModel(structure, frames).exact({}, part)
 
 
+def part_costs(structure: Structure, frames: int) -> Dict[str, Dict[str, int]]:
+    """Return {part: {params, macs}}: those of the encoder, every stack, others, and all
+    as "model".
+
+    Args:
+        structure: The Structure, see `measure.tokens.priced`.
+        frames: Length of the utterance in input frames.
+    """
+    names = list(PARTS) if WHOLE in structure.stacks else []
+    names += sorted(structure.stacks, key=lambda name: name == OTHERS)
+    found = {name: cost(structure, frames, name) for name in (*names, MODEL)}
+    return {k: {"params": c.params, "macs": c.macs} for k, c in found.items()}
+
+
 def costs(
-    structure: Any, config: Mapping[str, Any], model: Any = None
+    structure: Structure, config: Mapping[str, Any], model: Any = None
 ) -> Dict[str, Any]:
     """Return the content of cost.json: costs at lengths that people know.
 
     Args:
-        structure: What is priced.
+        structure: What is priced: an encoder, or a model and its encoder.
         config: config.yaml of its model, for the frames of some seconds.
         model: The whole model, if there is one.
     """
-    found: Dict[str, Any] = {"encoder_params": cost(structure).params}
+    structure = priced(structure, config)
+    found: Dict[str, Any] = {"encoder_params": cost(structure, part=WHOLE).params}
     for seconds in (10, 30):
         frames = frames_of(config, seconds)
         found[f"frames_{seconds}s"] = frames
-        found[f"gmacs_{seconds}s"] = cost(structure, frames).macs / 1e9
+        found[f"gmacs_{seconds}s"] = cost(structure, frames, WHOLE).macs / 1e9
+    if len(structure.own) > 1:
+        found["parts"] = part_costs(structure, frames_of(config))
     if model is not None:
         found["total_params"] = sum(p.numel() for p in model.parameters())
     return found

@@ -25,7 +25,7 @@ def frames_of(config: Mapping[str, Any], seconds: float = SECONDS) -> int:
     make them, e.g. 1250 of 10 s with ESPnet's default hop of 128 samples at 16 kHz. The
     one frame more that a centred transform may add at the end is left out. Without a
     frontend a frame is 10 ms: of raw speech for an encoder over the waveform
-    (`Dims.frame_samples`), and of features whose hop no config says.
+    (`Clock.samples`), and of features whose hop no config says.
 
     Args:
         config: Content of the model's config.yaml.

@@ -1,15 +1,26 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Encoder time of several models, measured side by side.
+"""Time of several models, measured side by side.
 
 The models take turns, so that a change of the machine's speed during the measurement
 meets all of them, and the fastest run of each is the least disturbed one.
 """
 
+import functools
 import statistics
 import time
-from typing import Any, Dict, List, Mapping, NamedTuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import torch
 from torch import nn
@@ -72,37 +83,68 @@ def measure_latency(
     Raises:
         ValueError: `runs` or `threads` is below 1.
     """
-    if runs < 1 or threads < 1:
-        raise ValueError("runs and threads must be at least 1")
-    inputs = {}
-    for name in encoders:
+    calls = {}
+    for name, encoder in encoders.items():
         length = (frames if isinstance(frames, int) else frames[name]) * frame_samples
         generator = torch.Generator().manual_seed(seed)
         feats = torch.randn(1, length, input_size, generator=generator)
-        inputs[name] = feats, torch.tensor([length])
-    times: Dict[str, List[float]] = {name: [] for name in encoders}
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    try:
-        with torch.inference_mode():
-            for name, encoder in encoders.items():
-                encoder.eval()
-                for _ in range(warmup):
-                    encoder(*inputs[name])
-            order = list(encoders)
-            for _ in range(runs):
-                for name in order:
-                    start = time.perf_counter()
-                    encoders[name](*inputs[name])
-                    times[name].append(1000.0 * (time.perf_counter() - start))
-                order.reverse()
-    finally:
-        torch.set_num_threads(before)
+        given = feats, torch.tensor([length])
+        calls[name] = functools.partial(encoder.eval(), *given)
+    found = in_turns(calls, runs, warmup, threads)
+    times = {name: [ms for ms, _ in turns] for name, turns in found.items()}
     return {
         name: Latency(min(values), statistics.median(values), runs)
         for name, values in times.items()
     }
+
+
+def in_turns(
+    calls: Mapping[str, Callable[[], Any]],
+    runs: int,
+    warmup: int = 0,
+    threads: int = 1,
+    limit: Optional[float] = None,
+) -> Dict[str, List[Tuple[float, Any]]]:
+    """Call functions in turns, in inference mode, and time them.
+
+    Args:
+        calls: The functions by name.
+        runs: Timed calls of each.
+        warmup: Calls of each before.
+        threads: Threads that torch may use; the former number is set again after.
+        limit: Seconds after which no further turn begins.
+
+    Returns:
+        Milliseconds and result of every call, by name in the order given.
+
+    Raises:
+        ValueError: `runs` or `threads` is below 1.
+    """
+    if runs < 1 or threads < 1:
+        raise ValueError("runs and threads must be at least 1")
+    found: Dict[str, List[Tuple[float, Any]]] = {name: [] for name in calls}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    begun = time.perf_counter()
+    try:
+        with torch.inference_mode():
+            for call in calls.values():
+                for _ in range(warmup):
+                    call()
+            order = list(calls)
+            for turn in range(runs):
+                if turn and limit and time.perf_counter() - begun > limit:
+                    break
+                for name in order:
+                    start = time.perf_counter()
+                    result = calls[name]()
+                    ms = 1000.0 * (time.perf_counter() - start)
+                    found[name].append((ms, result))
+                order.reverse()
+    finally:
+        torch.set_num_threads(before)
+    return found
 
 
 def as_json(latency: Latency, dense: Latency) -> Dict[str, Any]:

@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Any, Dict, List
 
-from espnet_prune.report.results import markdown
+from espnet_prune.report.tables import markdown
 
 HEAD = ("configuration", "encoder", "all", "GMACs, 10 s", "front end", "batch")
 HEAD += ("GB", "epochs", "steps", "GPU hours")

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from espnet_prune.report import decoding
 from espnet_prune.report.scoring import INTENT
-from espnet_prune.report.tables import in_order, tables
+from espnet_prune.report.tables import in_order, markdown, share, tables
 from espnet_prune.utils import UserError, read_json, read_mapping, sha256
 
 
@@ -71,19 +71,21 @@ def measure(
     Raises:
         UserError: A checkpoint does not fit its config.
     """
-    from espnet_prune.families import unit_graph
-    from espnet_prune.measure.cost import cost
+    from espnet_prune.families import whole_graph
+    from espnet_prune.measure.cost import WHOLE, cost, part_costs
     from espnet_prune.measure.duration import frames_of
     from espnet_prune.measure.latency import as_json, input_of, measure_latency
+    from espnet_prune.measure.tokens import priced
     from espnet_prune.models import load_model
 
     result, encoders, lengths, inputs = [], {}, {}, {}
     for row in rows:
         model, config = load_model(row.config, row.model)
-        graph, length = unit_graph(model.encoder), frames or frames_of(config)
+        graph, length = whole_graph(model), frames or frames_of(config)
         encoders[row.name], lengths[row.name] = model.encoder, length
         inputs = inputs or input_of(graph)
-        price = cost(graph.dense, length)
+        kept = priced(graph.dense, config)
+        price = cost(kept, length, WHOLE)
         result.append(
             {
                 "name": row.name,
@@ -96,7 +98,8 @@ def measure(
                 "gmacs": price.macs / 1e9,
                 "bytes": os.path.getsize(row.model),
                 "latency": 0,
-                "structure": graph.dense.widths(),
+                "parts": part_costs(kept, length),
+                "structure": kept[WHOLE].widths(),
             }
         )
     if runs:
@@ -127,11 +130,6 @@ def made_by(found: Sequence[Mapping[str, Any]]) -> str:
     if not notes:
         return f"Measured by {here}."
     return f"Measured by {here}; decoded with {decoding.described(notes[0])}."
-
-
-def share(value: float, dense: Optional[float]) -> str:
-    """Say in parentheses what remains of the dense model's, if it is another number."""
-    return f" ({value / dense:.0%})" if dense and value != dense else ""
 
 
 def seconds_of(frames: Optional[int], config: Path) -> float:
@@ -182,22 +180,6 @@ def compression_table(found: Sequence[Mapping[str, Any]], seconds: float) -> str
         line.append(f"{time:.1f}{share(time, dense)}")
         lines.append(line)
     return markdown(lines)
-
-
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """A padded Markdown table; the first line is the head, the first column text."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rows = []
-    for n, line in enumerate(lines):
-        cells = [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths))
-        ]
-        rows.append("| " + " | ".join(cells) + " |")
-        if n == 0:
-            marks = ["-" * (widths[0] + 2)] + ["-" * (w + 1) + ":" for w in widths[1:]]
-            rows.append("|" + "|".join(marks) + "|")
-    return "\n".join(rows)
 
 
 def git(*words: str) -> Optional[str]:

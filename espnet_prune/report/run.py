@@ -10,8 +10,10 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from espnet_prune.measure.tokens import token_rate
 from espnet_prune.report import plots, results
-from espnet_prune.utils import atomic_write, read_json, write_json
+from espnet_prune.report.parts import explained, parts_table, recognition
+from espnet_prune.utils import atomic_write, read_json, read_mapping, write_json
 
 SEARCH_PICTURES = {
     "search": "The search over blocks",
@@ -31,14 +33,22 @@ th:first-child, td:first-child { text-align: left; }
 code { font-size: .9em; } dt { font-weight: 600; } dd { margin: 0 0 .3rem 1rem; }
 </style></head><body>
 <h1>{{ title }}</h1>
+{% macro shown(rows) %}
 <div class="wide"><table>
 {% for cells in rows %}
 {% set tag = "th" if loop.first else "td" %}
 <tr>{% for cell in cells %}<{{ tag }}>{{ cell }}</{{ tag }}>{% endfor %}</tr>
 {% endfor %}
 </table></div>
+{% endmacro %}
+{{ shown(rows) }}
 <p>Rates in percent; in parentheses what remains of the dense model; encoder time on one
 thread of this machine, the fastest run of several in turns.</p>
+{% if parts %}
+<h2>Where size and time are</h2>
+{{ shown(parts) }}
+<p>{{ note }}</p>
+{% endif %}
 {% for caption, picture in pictures %}
 <h2>{{ caption }}</h2>
 {{ picture | safe }}
@@ -92,7 +102,7 @@ def pictures(found: List[Dict[str, Any]], select: Path, out: Path) -> Any:
 
 
 def table_cells(markdown: str) -> List[List[str]]:
-    """Return the cells of a Markdown table, as `results.markdown` writes it."""
+    """Return the cells of a Markdown table, as `tables.markdown` writes it."""
     lines = [line.strip() for line in markdown.splitlines() if line.strip()]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return rows[:1] + rows[2:]  # without the rule under the head
@@ -103,6 +113,8 @@ def page(
     table: str,
     pictures: Sequence[Tuple[str, str]],
     facts: Mapping[str, Any],
+    parts: str = "",
+    note: str = "",
 ) -> str:
     """The page.
 
@@ -111,12 +123,16 @@ def page(
         table: The compression table in Markdown.
         pictures: (caption, SVG or image element) pairs.
         facts: What is listed at the end: method, budget, versions, hashes.
+        parts: A second table in Markdown, of the parts of the models.
+        note: What it counts.
     """
     from jinja2 import Template
 
     template = Template(PAGE, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    rows = table_cells(table)
-    return template.render(title=title, rows=rows, pictures=pictures, facts=facts)
+    rows, more = table_cells(table), {"parts": table_cells(parts), "note": note}
+    return template.render(
+        title=title, rows=rows, pictures=pictures, facts=facts, **more
+    )
 
 
 def write_report(
@@ -144,6 +160,11 @@ def write_report(
     results.add_scores(found, rows)
     seconds = results.seconds_of(frames, rows[0].config)
     table = results.compression_table(found, seconds)
+    files = {row.name: (row.config, row.model) for row in rows}
+    heard = recognition(files, found[0]["decoding"], min(3, runs))
+    parts = parts_table({row["name"]: row["parts"] for row in found}, heard, seconds)
+    note = explained(token_rate(read_mapping(rows[0].config)), 1, heard)
+    text = f"{table}\n\n{parts}\n\n{note}"
     structure = prune_exp / "cut" / "structure.json"
     provenance = {}
     if structure.is_file():
@@ -151,9 +172,11 @@ def write_report(
     facts = {**provenance, "command": command, **dict(results.environment())}
     images = pictures(found, prune_exp / "select", out)
     with atomic_write(out / "report.html") as stream:
-        stream.write(page(f"Pruning report: {out.name}", table, images, facts))
+        stream.write(
+            page(f"Pruning report: {out.name}", table, images, facts, parts, note)
+        )
     with atomic_write(out / "RESULTS.md") as stream:
-        stream.write(results.results_md(found, rows, table, provenance, command))
+        stream.write(results.results_md(found, rows, text, provenance, command))
     record = {
         "models": found,
         "frames": found[0]["frames"],
@@ -162,6 +185,8 @@ def write_report(
         "command": command,
         "environment": dict(results.environment()),
         "made_by": results.made_by(found),
+        "recognition": heard,
+        "note": note,
     }
     write_json(record, out / "report.json")
-    return f"{table}\n\n{results.made_by(found)}"
+    return f"{text}\n\n{results.made_by(found)}"

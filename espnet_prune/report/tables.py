@@ -1,9 +1,9 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Error rates as Markdown: ESPnet's tables, and one with the intervals."""
+"""Tables in Markdown: ESPnet's error rates, one with the intervals, and any other."""
 
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 from espnet_prune.report.bootstrap import few
 from espnet_prune.report.counts import percent
@@ -87,3 +87,24 @@ def tables(name: str, sets: Dict[str, Dict[str, Dict[str, Any]]]) -> str:
         lines += ["|---|---|---|---|---|" + "---|" * more, *rows, ""]
         lines += [few(said), ""] if few(said) else []
     return "\n".join(lines)
+
+
+def share(value: float, dense: Optional[float]) -> str:
+    """Say in parentheses what remains of the dense model's, if it is another number."""
+    return f" ({value / dense:.0%})" if dense and value != dense else ""
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A padded Markdown table; the first line is the head, the first column text."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = []
+    for n, line in enumerate(lines):
+        cells = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths))
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+        if n == 0:
+            marks = ["-" * (widths[0] + 2)] + ["-" * (w + 1) + ":" for w in widths[1:]]
+            rows.append("|" + "|".join(marks) + "|")
+    return "\n".join(rows)

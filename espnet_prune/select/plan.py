@@ -13,6 +13,7 @@ from torch import nn
 from espnet_prune.families import unit_graph
 from espnet_prune.measure.cost import PARTS, WHOLE
 from espnet_prune.measure.duration import frames_of
+from espnet_prune.measure.tokens import priced
 from espnet_prune.select.budget import Budget, Pricing, unit_kinds, with_frames
 from espnet_prune.select.methods import Method, get_method
 from espnet_prune.structure import Structure
@@ -85,6 +86,8 @@ class Plan:
         frames = frames_of(config)
         budget = Budget.from_conf(with_frames(conf["budget"], frames))
         root = root_of(model, budget)
+        graph = unit_graph(root)
+        graph.dense = priced(graph.dense, config)
         return cls(
             method=get_method(conf["method"]),
             conf=conf,
@@ -98,7 +101,7 @@ class Plan:
             seed=conf["seed"],
             frames=frames,
             root=root,
-            graph=unit_graph(root),
+            graph=graph,
         )
 
     @functools.cached_property

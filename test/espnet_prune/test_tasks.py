@@ -19,6 +19,7 @@ from espnet_prune.bin import asr_inference, asr_train, check_model
 from espnet_prune.bin import cost as cost_command
 from espnet_prune.bin import cut, select, verify
 from espnet_prune.data.speech import load_utterance, open_speech
+from espnet_prune.measure.recognition import measure_recognition
 from espnet_prune.models import load_model, read_model_config
 from espnet_prune.tasks import TASKS, task_of
 from espnet_prune.utils import read_json, read_yaml, write_yaml
@@ -204,6 +205,10 @@ def test_it_decodes(name, tmp_path, monkeypatch):
     )
     scores = [(tmp_path / d / "1best_recog/score").read_text() for d in ("out", "less")]
     assert scores[0] != scores[1]
+    options = {"beam_size": 1, "maxlenratio": -3.0, "lang_sym": "<en>"}
+    files = {"dense": ("config.yaml", "model.pth")}
+    times = measure_recognition(files, options, runs=1)["times"]["dense"]
+    assert times["beam"] > times["encoder"] > 0 and times["decoder"] > 0
     other = [w.replace(f"--{name}_", "--asr_") for w in words if "_sym" not in w]
     other = [w for w in other if w not in ("<en>", "<asr>")]
     with pytest.raises(UserError, match=f"a model of task {name}; give --task {name}"):

@@ -209,12 +209,13 @@ if begin 13 "${dense_exp}/${_decode}" "Score the dense model" "${_how[@]}" "${_d
     finish
 fi
 
-_layers=""
+_layers="" _search=()
 if wanted 14 && needs similarity --prune_config "${prune_config}"; then _layers="method: layers"; fi
 if begin 14 "${dense_exp}" "Measure" "${dense_exp}/config.yaml" "${_dense}" "${_layers}"; then
     need "${_dense}"
+    if [ -f "${inference_config}" ]; then _search=(--inference_config "${inference_config}"); fi
     "${_python[@]}" -m espnet_prune.bin.cost --model_config "${dense_exp}/config.yaml" \
-        --output "${dense_exp}/cost.json"
+        --model_file "${_dense}" ${_search[@]+"${_search[@]}"} --output "${dense_exp}/cost.json"
     [ -z "${_layers}" ] || "${_train_cmd[@]}" "${dense_exp}"/similarity.log "${_python[@]}" -m espnet_prune.bin.similarity \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" --output_dir "${dense_exp}"
     finish

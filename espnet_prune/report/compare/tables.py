@@ -24,7 +24,7 @@ from espnet_prune.report.compare.scores import (
     over_seeds,
     rate_text,
 )
-from espnet_prune.report.results import markdown, share
+from espnet_prune.report.tables import markdown, share
 from espnet_prune.utils import UserError, atomic_write, check_keys, read_json, read_utf8
 
 Line = Dict[str, Any]  # a row's JSON, over its seeds; `runs` by seed and draw

@@ -41,6 +41,9 @@ def test_measure(tmp_path):
     steps = 24  # frames after the subsampling
     saved = 2 * 48 * 2 * 8 * steps / 1e9
     assert dense["gmacs"] - small["gmacs"] == pytest.approx(saved)
+    others = dense["total_params"] - dense["encoder_params"]
+    found = {name: dense["parts"][name]["params"] for name in ("decoder", "others")}
+    assert sum(found.values()) == others and found["decoder"] > 0
     assert dense["bytes"] == (tmp_path / "dense" / "model.pth").stat().st_size
     assert small["structure"]["linear_units"] == [16, 16]
     assert dense["latency"]["min_ratio"] == 1.0 and small["latency"]["min_ms"] > 0

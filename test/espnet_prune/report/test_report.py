@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from espnet_prune.bin import report
-from espnet_prune.report import pareto, results
+from espnet_prune.report import pareto, parts, results
 from espnet_prune.report.plots import (
     remains_figure,
     selection_figure,
@@ -50,6 +50,7 @@ def figures(name, params, ms, rate, measures=("wer", "cer")):
         "gmacs": params / 1e6,
         "bytes": 8 * params,
         "latency": {"min_ms": ms, "median_ms": ms},
+        "parts": {"decoder": {"params": params, "macs": params}},
         "structure": DENSE if name == "dense" else KEPT,
         "scores": {"test": dict.fromkeys(measures, values)},
     }
@@ -153,7 +154,7 @@ def experiment(tmp_path):
     for folder, name in ((dense, "m"), (pruned, "m"), (pruned / "cut", "model")):
         folder.mkdir(exist_ok=True)
         for file in ("config.yaml", f"{name}.pth"):
-            (folder / file).write_text(str(folder))
+            (folder / file).write_text(f"output_dir: {folder}")
     return dense, pruned
 
 
@@ -184,16 +185,27 @@ def test_report_command(experiment, tmp_path, monkeypatch, capsys):
     def measure(rows, frames, runs):
         return [figures(row.name, 1000, 1.0, 0.0) for row in rows]
 
+    def heard(models, options, runs):
+        assert list(models)[0] == "dense" and options == {"beam_size": 7} and runs == 2
+        times = {name: {"decoder": 12.5, "beam": 25.0} for name in models}
+        about = {"speech": "noise", "options": options, "runs": runs}
+        return {**about, "times": times}
+
+    write_json({"beam_size": 7}, dense / "decode" / "decoding.json")
     monkeypatch.setattr(results, "measure", measure)
+    monkeypatch.setattr(parts, "measure_recognition", heard)
     options = f"--dense_exp {dense} --prune_exp {pruned} --model m.pth --decode decode"
-    report.main(options.split())
+    report.main([*options.split(), "--runs", "2"])
     out = capsys.readouterr().out
     assert "| pruned + recovered |" in out
     text = (pruned / "RESULTS.md").read_text()
     assert "- espnet version: `espnet " in text and "- method: `l0`" in text
     assert "|decode/test|1|10|90.0|10.0|0.0|0.0|10.0|100.0|" in text
     page = (pruned / "report.html").read_text()
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 2 and page.count("<table>") == 2
+    for written in (out, text, page):
+        assert "recognition, beam search" in written and "beam_size 7" in written
+        assert "12.5" in written and "assumed, there is no training data" in written
     assert "http" not in page.replace("http://www.w3.org", "").replace(
         "http://purl.org", ""
     ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
