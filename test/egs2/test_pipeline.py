@@ -155,7 +155,7 @@ def test_commands_refuse_bad_input(models, tmp_path, monkeypatch):
         ({"method": "l1"}, "did you mean 'l0'"),
         ({"methd": "l0"}, "did you mean 'method'"),
         ({"budget": {"sparsity": 0.999}}, "at most"),
-        ({"budget": {"cnn": 0.9999}}, "of the cnn part.*at most"),
+        ({"budget": {"cnn": 0.9999}}, "of the front part.*at most"),
         ({"budget": {"cnn": 0.4, "sparsity": 0.4}}, "one or the other"),
         ({"method": "layers", "budget": {"cnn": 0.4}}, "method layers goes with one"),
         ({"l0_conf": {"ramp_steps": 5, "gate_lr": 0.1}}, "ramp_steps"),
