@@ -83,6 +83,9 @@ def add_merge(parts: Parts, path: str, block: nn.Module) -> None:
     names = {unit.name for unit in parts.units}
     present = [f"{path}.{name}" for name, _ in _BRANCHES if f"{path}.{name}" in names]
     linear = block.merge_proj
+    averages = getattr(block, "merge_method", "") == "learned_ave"
+    if averages and block.use_two_branches:
+        _add_weights(parts, path, block, names)
     if isinstance(block, EBranchformerEncoderLayer):
         # each branch has its channels of the convolution, and its columns
         fusion, d = f"{path}.depthwise_conv_fusion", block.size
@@ -95,8 +98,6 @@ def add_merge(parts: Parts, path: str, block: nn.Module) -> None:
         columns = [Slice(f"{path}.merge_proj.weight", 1, block.size)]
         _give(parts, {name: columns for name in present})
     else:
-        if block.use_two_branches and block.merge_method == "learned_ave":
-            _add_weights(parts, path, block, names)
         if any(isinstance(getattr(block, n), FastSelfAttention) for n, _ in _BRANCHES):
             return  # this branch always stays, and so does the projection
         # one projection for both: it is there if either is

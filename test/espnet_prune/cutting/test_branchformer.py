@@ -7,6 +7,8 @@ import itertools
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
 from espnet_prune.cutting.stock import stack_config
@@ -91,6 +93,18 @@ def test_no_units_without_a_structure():
     assert "cgmlp_units" not in without.blocks
     uneven = unit_graph(build("branchformer_fixed_uneven")).dense["encoder"]
     assert uneven.blocks["attention_heads"] == [0, 4]
+
+
+def test_a_learned_average_of_nothing_still_pools():
+    """Where both branches are removed, zeros of width 1 are pooled in their place."""
+    encoder = build("branchformer_learned")
+    dense = Structure.dense(encoder)
+    structure = dense.with_widths({"attention_heads": [0, 4], "cgmlp_units": [0, 24]})
+    small = cut(encoder, structure)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
+        small(torch.randn(1, 101, MEL), torch.tensor([101]))
+    counted = count.get_total_flops() // 2
+    assert cost(structure, 101).macs == cost(small, 101).macs == counted
 
 
 def test_fastformer_attention_in_some_blocks_only():
