@@ -5,7 +5,8 @@
 
 import importlib.util
 import re
-from typing import Optional
+import sys
+from typing import Any, Optional, Sequence
 
 # top-level module -> what needs it, and how it is installed
 _KNOWN = {
@@ -30,6 +31,25 @@ _KNOWN = {
         "run ESPnet's tools/installers/install_k2.sh",
     ),
 }
+
+
+def found_by_others(
+    finder: Any, name: str, path: Optional[Sequence[str]], target: Any
+) -> Any:
+    """Return the spec of a module that an import hook watches for, or None.
+
+    Args:
+        finder: The hook itself, which is not asked.
+        name: The module.
+        path: As `find_spec` gets it.
+        target: As `find_spec` gets it.
+    """
+    for other in sys.meta_path:
+        if other is not finder and hasattr(other, "find_spec"):
+            spec = other.find_spec(name, path, target)
+            if spec is not None and spec.loader is not None:
+                return spec
+    return None
 
 
 def missing_package(error: ImportError) -> Optional[str]:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, Dict, Optional, Sequence
 
 from espnet_prune.decoders import rnnt_loss
+from espnet_prune.packages import found_by_others
 
 # where tasks keep registries of encoders and decoders of their own
 _TASKS = ("espnet2.tasks.", "espnet3.systems.")
@@ -108,14 +109,10 @@ class _Finder(importlib.abc.MetaPathFinder):
         if not fullname.startswith(_TASKS) and fullname not in _NOISY:
             return None
         # enh_s2t copies asr's registry at import, so asr must be filled right away
-        for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(fullname, path, target)
-            if spec is not None and spec.loader is not None:
-                spec.loader = _Loader(spec.loader)
-                return spec
-        return None
+        spec = found_by_others(self, fullname, path, target)
+        if spec is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
 
 
 def install_hook() -> None:

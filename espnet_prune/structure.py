@@ -90,6 +90,13 @@ class Stack:
         name = self.price.kept_blocks[block]
         return self.kept_blocks.index(name) if name in self.kept_blocks else None
 
+    def least(self, field: str) -> int:
+        """Return how many units of a list must stay in every place."""
+        return max(
+            (v.least for v in self.price.vectors.values() if v.field == field),
+            default=int(field in self.front),
+        )
+
     def widths(self) -> Dict[str, Any]:
         """Return what `encoder_conf: {structure: ...}` of a pruned model carries."""
         widths: Dict[str, Any] = {key: list(counts) for key, counts in self.fields()}
@@ -136,10 +143,7 @@ class Stack:
                 f"structure: {field} has {len(given)} entries, the encoder has "
                 f"{len(full)}"
             )
-        least = max(
-            (v.least for v in self.price.vectors.values() if v.field == field),
-            default=int(field in self.front),
-        )
+        least = self.least(field)
         for i, (n, size) in enumerate(zip(given, full)):
             if not least <= n <= size:
                 raise UserError(
@@ -269,16 +273,13 @@ class Structure:
         for name, stack in dense.own.items():
             widths = {}
             for field, counts in stack.fields():
-                vectors = [v for v in stack.price.vectors.values() if v.field == field]
-                least = max((v.least for v in vectors), default=0)
-                widths[field] = list(counts)
-                for i, size in enumerate(counts):
+                least, widths[field] = stack.least(field), []
+                for size in counts:
                     removed = not least and rng.random() < (1.0 - keep) / 4
-                    if removed or not size:
-                        widths[field][i] = 0
-                        continue
-                    share = rng.uniform(keep - spread, keep + spread)
-                    widths[field][i] = max(1, round(size * share))
+                    if size and not removed:
+                        share = rng.uniform(keep - spread, keep + spread)
+                        size = max(1, round(size * share))
+                    widths[field].append(0 if removed else size)
             drawn[name] = stack.with_widths(widths)
             drawn[name].names = {}
         return cls({**dense.stacks, **drawn})

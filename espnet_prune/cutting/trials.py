@@ -15,7 +15,21 @@ from espnet_prune.families import unit_graph
 from espnet_prune.measure.cost import cost
 from espnet_prune.models import load_model
 from espnet_prune.structure import Structure
+from espnet_prune.units import UnitGraph
 from espnet_prune.utils import UserError, write_json
+
+
+def soft_masks(
+    graph: UnitGraph, structure: Structure, seed: int = 0
+) -> Dict[str, torch.Tensor]:
+    """Return masks that keep random units of a Structure at random values."""
+    generator = torch.Generator().manual_seed(seed)
+    masks = {}
+    for name, mask in graph.first(structure).items():
+        order = torch.randperm(len(mask), generator=generator)
+        value = 0.2 + 0.8 * torch.rand(len(mask), generator=generator)
+        masks[name] = mask[order] * value
+    return masks
 
 
 def check(
@@ -35,12 +49,7 @@ def check(
     """
     graph = unit_graph(root)
     structure = Structure.random(root, seed, keep)
-    generator = torch.Generator().manual_seed(seed)
-    masks = {}
-    for name, mask in graph.first(structure).items():
-        order = torch.randperm(len(mask), generator=generator)
-        soft = 0.2 + 0.8 * torch.rand(len(mask), generator=generator)
-        masks[name] = mask[order] * soft
+    masks = soft_masks(graph, structure, seed)
     small = cut(root, structure, masks)
     report = compare(root, graph, masks, small, trials, seed, ctc)
     numel = sum(p.numel() for p in small.parameters())

@@ -15,6 +15,8 @@ import sys
 from types import ModuleType
 from typing import Any, Optional, Sequence
 
+from espnet_prune.packages import found_by_others
+
 NAME = "warprnnt_pytorch"
 
 
@@ -64,13 +66,11 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> Any:
         if fullname != NAME:
             return None
-        for finder in sys.meta_path:
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(fullname, path, target)
-                if spec is not None and spec.loader is not None:
-                    spec.loader = _Loader(spec.loader)
-                    return spec
-        return importlib.machinery.ModuleSpec(NAME, _Loader(None))
+        spec = found_by_others(self, fullname, path, target)
+        if spec is None:
+            return importlib.machinery.ModuleSpec(NAME, _Loader(None))
+        spec.loader = _Loader(spec.loader)
+        return spec
 
 
 def install() -> None:

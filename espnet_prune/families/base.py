@@ -3,6 +3,7 @@
 
 """What a family of stacks has to say; one object per family."""
 
+import abc
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -18,7 +19,7 @@ from espnet_prune.utils import UserError
 SSL_FRONTENDS = ("S3prlFrontend", "HuggingFaceFrontend", "ESPnetSSLFrontend")
 
 
-class Family:
+class Family(abc.ABC):
     """A kind of encoder, decoder or joint network whose units are known.
 
     Attributes:
@@ -36,27 +37,28 @@ class Family:
     attribute = "encoder"
     key = "encoder"
 
+    @abc.abstractmethod
     def fits(self, module: nn.Module) -> bool:
         """Say whether a module is of this family."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def parts(self, module: nn.Module) -> Parts:
         """Return the units of a module and what pricing must know.
 
         Raises:
             UserError: It has parts that no unit covers.
         """
-        raise NotImplementedError
 
     def after_cut(self, block: nn.Module) -> None:
         """Fit, in place, the rest of a block to the modules that are left."""
 
+    @abc.abstractmethod
     def draw(
         self, module: nn.Module, place: Place, generator: torch.Generator, trial: int
     ) -> Tuple[Any, List[int]]:
         """Return random inputs for `run`, and their lengths."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def run(self, module: nn.Module, inputs: Any, ctc: Any = None) -> torch.Tensor:
         """Return what a module makes of inputs, without what padding gives; (n, C).
 
@@ -65,7 +67,6 @@ class Family:
             inputs: What `draw` returned.
             ctc: CTC of the model, for self-conditioned intermediate CTC.
         """
-        raise NotImplementedError
 
     def stock_conf(
         self, conf: Mapping[str, Any], dense: Stack, kept: Stack

@@ -206,14 +206,3 @@ def output(encoder, x, lengths):
     with torch.no_grad():
         out = encoder(x, lengths)[0]
     return out[0] if isinstance(out, tuple) else out
-
-
-def soft_masks(graph, structure, seed=0):
-    """Return masks that keep random units of a Structure at random values."""
-    generator = torch.Generator().manual_seed(seed)
-    masks = {}
-    for name, mask in graph.first(structure).items():
-        order = torch.randperm(len(mask), generator=generator)
-        value = 0.2 + 0.8 * torch.rand(len(mask), generator=generator)
-        masks[name] = mask[order] * value
-    return masks

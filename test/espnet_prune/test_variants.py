@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune import Structure, cost, cut, unit_graph
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
 from espnet_prune.measure.prices import kinds
 from espnet_prune.units import MaskHooks
@@ -31,7 +32,6 @@ from test.espnet_prune.encoder_zoo import (
     inputs,
     output,
     pruned_class,
-    soft_masks,
 )
 
 LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"

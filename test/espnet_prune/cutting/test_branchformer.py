@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
 from espnet_prune.cutting.stock import stack_config
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
 from espnet_prune.units import MaskHooks
 from espnet_prune.units.norms import open_norm
@@ -20,7 +21,6 @@ from test.espnet_prune.encoder_zoo import (
     VARIANTS,
     build,
     pruned_class,
-    soft_masks,
     stock_class,
 )
 

@@ -7,15 +7,10 @@ import pytest
 import torch
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare, require_equal
 from espnet_prune.units import masked
-from test.espnet_prune.encoder_zoo import (
-    MEL,
-    VARIANTS,
-    build,
-    soft_masks,
-    stock_class,
-)
+from test.espnet_prune.encoder_zoo import MEL, VARIANTS, build, stock_class
 
 
 def test_nothing_left_of_a_module():

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from espnet_prune import Structure, UserError, cut, unit_graph
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare, in_float64, require_equal
 from espnet_prune.units import masked
-from test.espnet_prune.encoder_zoo import MEL, build, soft_masks
+from test.espnet_prune.encoder_zoo import MEL, build
 
 
 def case(gain, **more):

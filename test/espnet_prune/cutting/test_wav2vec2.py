@@ -8,15 +8,11 @@ import torch
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
 from espnet_prune.cutting.stock import stack_config
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
 from espnet_prune.units import masked
 from espnet_prune.units.blocks import BlockRunner, with_blocks
-from test.espnet_prune.encoder_zoo import (
-    SPEECH,
-    build_speech,
-    pruned_class,
-    soft_masks,
-)
+from test.espnet_prune.encoder_zoo import SPEECH, build_speech, pruned_class
 
 
 def batch():

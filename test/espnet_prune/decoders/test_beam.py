@@ -7,32 +7,29 @@ The suite draws 5 structures of every variant; ESPNET_PRUNE_LONG=1 draws 100 of 
 writes test/results/decoder_beams.json.
 """
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from espnet_prune import Structure, cut, unit_graph
-from espnet_prune.report.decoding import releases
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.units import masked
-from espnet_prune.utils import write_json
-from test.espnet_prune.decoders.test_equality import DRAWN, LONG
-from test.espnet_prune.decoders.zoo import VOCABULARY, WIDTH, build, sequence
-from test.espnet_prune.encoder_zoo import soft_masks
+from test.espnet_prune.decoders.zoo import (
+    DRAWN,
+    VOCABULARY,
+    WIDTH,
+    build,
+    recorded,
+    sequence,
+)
 
 VARIANTS = ("stock", "post_norm", "qk_norm", "concat_after")
-RESULT = Path(__file__).resolve().parents[2] / "results" / "decoder_beams.json"
 LAST = VOCABULARY - 1  # begins and ends a sentence
 
 
 @pytest.fixture(scope="module")
 def record():
     """What the long form found, per variant."""
-    found = {}
-    yield found
-    if LONG and set(found) == set(VARIANTS):
-        record = {"structures": DRAWN, "largest_relative_diff": found}
-        write_json({**record, **releases()}, RESULT)
+    yield from recorded(VARIANTS, "decoder_beams.json")
 
 
 @pytest.fixture(scope="module")

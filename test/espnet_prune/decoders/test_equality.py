@@ -7,32 +7,26 @@ The suite draws 5 structures of every variant; ESPNET_PRUNE_LONG=1 draws 100 of 
 writes test/results/decoders.json.
 """
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
-from espnet_prune.report.decoding import releases
-from espnet_prune.utils import write_json
-from test.espnet_prune.decoders.zoo import VARIANTS, build, forced, sequence
-from test.espnet_prune.encoder_zoo import soft_masks
-
-LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
-DRAWN = 100 if LONG else 5
-RESULT = Path(__file__).resolve().parents[2] / "results" / "decoders.json"
+from test.espnet_prune.decoders.zoo import (
+    DRAWN,
+    VARIANTS,
+    build,
+    forced,
+    recorded,
+    sequence,
+)
 
 
 @pytest.fixture(scope="module")
 def record():
     """What the long form found, per variant."""
-    found = {}
-    yield found
-    if LONG and set(found) == set(VARIANTS):
-        record = {"structures": DRAWN, "largest_relative_diff": found}
-        write_json({**record, **releases()}, RESULT)
+    yield from recorded(VARIANTS, "decoders.json")
 
 
 def without(structure, kept):

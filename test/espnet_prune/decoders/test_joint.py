@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
 from espnet_prune.cutting.stock import stack_config
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
-from test.espnet_prune.encoder_zoo import randomise, soft_masks
+from test.espnet_prune.encoder_zoo import randomise
 
 SIZES = (11, 16, 12)  # tokens, width of encoder and of prediction network
 CONF = dict(joint_space_size=20)

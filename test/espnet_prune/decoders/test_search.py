@@ -9,12 +9,13 @@ import torch
 import espnet_prune
 from espnet_prune import Structure, cut, unit_graph
 from espnet_prune.cutting.stock import stack_config
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
 from espnet_prune.models import save_model
 from espnet_prune.units import masked
 from espnet_prune.utils import write_yaml
 from test.espnet_prune.deep import CONFIG, make_model
-from test.espnet_prune.encoder_zoo import randomise, soft_masks
+from test.espnet_prune.encoder_zoo import randomise
 
 CONF = dict(attention_heads=2, linear_units=24, num_blocks=3)
 HYBRID = {

@@ -11,11 +11,11 @@ import yaml
 import espnet_prune
 from espnet_prune import Structure, cost, cut, unit_graph
 from espnet_prune.cutting.stock import stack_config
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
 from espnet_prune.models import load_model, save_model
 from espnet_prune.units import masked
 from espnet_prune.utils import write_yaml
-from test.espnet_prune.encoder_zoo import soft_masks
 from test.espnet_prune.tones import make_data
 from test.espnet_prune.train.conftest import CONFIG, data_options
 

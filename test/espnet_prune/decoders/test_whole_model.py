@@ -11,10 +11,10 @@ import torch
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
 from espnet_prune.bin import verify
 from espnet_prune.cutting import trials
+from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
 from test.espnet_prune.decoders.test_search import HYBRID
 from test.espnet_prune.deep import make_model, write_model
-from test.espnet_prune.encoder_zoo import soft_masks
 
 
 @pytest.fixture(scope="module")
