@@ -126,20 +126,28 @@ def read_piece(piece: Piece, what: str) -> Tuple[Any, int]:
     return audio, rate
 
 
-def copy_name(utt: str, piece: Piece, speed: Fraction) -> str:
+def copy_name(
+    utt: str, piece: Piece, speed: Fraction, rate: Optional[int] = None
+) -> str:
     """Return the file name of a copy; it belongs to the recording it is made of.
 
     Another recording, or the same path with another size or modification time, another
-    segment or another speed give another name.
+    segment, another speed or another sampling rate give another name.
     """
     state = Path(piece.path).stat()
     parts = (piece.path, state.st_size, state.st_mtime_ns, piece.start, piece.end)
-    digest = hashlib.sha256(repr((*parts, str(speed))).encode("utf-8")).hexdigest()
+    how = (str(speed), *([rate] if rate else []))
+    digest = hashlib.sha256(repr((*parts, *how)).encode("utf-8")).hexdigest()
     return f"{file_name(utt)}.{digest[:16]}.flac"
 
 
 def copy_piece(
-    utt: str, piece: Piece, folder: Path, what: str, speed: Fraction = Fraction(1)
+    utt: str,
+    piece: Piece,
+    folder: Path,
+    what: str,
+    speed: Fraction = Fraction(1),
+    rate: Optional[int] = None,
 ) -> str:
     """Write an utterance to a file of its own, unless it is there; returns its path.
 
@@ -150,22 +158,28 @@ def copy_piece(
         what: As in `check_audio`.
         speed: By which it is faster; by resampling as sox's ``speed``, so that the
             pitch changes, too.
+        rate: Sampling rate in Hz to which it is brought, with the mean of its channels;
+            None leaves both as they are.
 
     Raises:
         UserError: As `read_piece`.
     """
     import soundfile
 
-    target = folder / copy_name(utt, piece, speed)
+    target = folder / copy_name(utt, piece, speed, rate)
     if not target.is_file():
-        audio, rate = read_piece(piece, what)
-        if speed != 1:
+        audio, own = read_piece(piece, what)
+        ratio = 1 / speed
+        if rate is not None:
+            ratio, own = ratio * Fraction(rate, own), rate
+            audio = audio if audio.ndim == 1 else audio.mean(axis=1)
+        if ratio != 1:
             from scipy.signal import resample_poly
 
-            audio = resample_poly(audio, speed.denominator, speed.numerator)
+            audio = resample_poly(audio, ratio.numerator, ratio.denominator)
         folder.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.tmp")
-        soundfile.write(str(part), audio.clip(-1.0, 1.0), rate, format="FLAC")
+        soundfile.write(str(part), audio.clip(-1.0, 1.0), own, format="FLAC")
         part.replace(target)
     return str(target)
 
