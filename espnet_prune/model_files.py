@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from espnet_prune.utils import PathLike, UserError
+from espnet_prune.utils import PathLike, UserError, read_yaml
 
 # keys of config.yaml that name a file which belongs to the model
 FILE_KEYS = (
@@ -24,7 +24,8 @@ FILE_KEYS = (
     ("non_linguistic_symbols",),
     ("normalize_conf", "stats_file"),
 )
-DEFAULT = "valid.acc.ave.pth"
+ACC = "valid.acc"
+DEFAULT = f"{ACC}.ave.pth"
 ORDER = f"{DEFAULT}, valid.acc.ave_Nbest.pth, valid.acc.best.pth, model.pth"
 _NO_WEIGHTS = ("checkpoint.pth", "gates.pth", "masks.pth", "projections.pth")
 
@@ -129,7 +130,8 @@ def find_checkpoint(folder: PathLike, name: Optional[str] = None) -> Path:
 
     It is the one that is named; else the first that is there of valid.acc.ave.pth,
     valid.acc.ave_Nbest.pth with the largest N, valid.acc.best.pth and model.pth; else
-    the only one.
+    those of the criteria by which the training chose its epochs, in the same order;
+    else the only one.
 
     Raises:
         UserError: It is not there, or there is nothing to choose by; what is there is
@@ -139,7 +141,9 @@ def find_checkpoint(folder: PathLike, name: Optional[str] = None) -> Path:
     if name is not None and (folder / name).is_file():
         return folder / name
     found = sorted(p.name for p in folder.glob("*.pth") if p.name not in _NO_WEIGHTS)
-    taken = next(iter(_ranked(found)), None) if name is None else None
+    taken = None
+    if name is None:
+        taken = next(_ranked(found, [ACC, *_criteria(folder)]), None)
     if taken is not None:
         return folder / taken
     there = f"it has {', '.join(found)}" if found else "it has no .pth file"
@@ -150,15 +154,27 @@ def find_checkpoint(folder: PathLike, name: Optional[str] = None) -> Path:
     )
 
 
-def _ranked(names: Sequence[str]) -> Iterator[str]:
-    best = {
-        int(found[1]): name
-        for name in names
-        for found in [re.fullmatch(r"valid\.acc\.ave_(\d+)best\.pth", name)]
-        if found
-    }
-    averages = [best[number] for number in sorted(best, reverse=True)]
-    order = [DEFAULT, *averages, "valid.acc.best.pth", "model.pth"]
-    yield from (name for name in order if name in names)
+def _criteria(folder: Path) -> List[str]:
+    """Return what a training chose epochs by, as in the names of its checkpoints."""
+    config = folder / "config.yaml"
+    found = read_yaml(config) if config.is_file() else {}
+    rows = found.get("best_model_criterion") if isinstance(found, dict) else None
+    return [".".join(map(str, row[:2])) for row in rows or [] if isinstance(row, list)]
+
+
+def _ranked(names: Sequence[str], criteria: Sequence[str]) -> Iterator[str]:
+    for criterion in criteria:
+        best = {
+            int(found[1]): name
+            for name in names
+            for found in [
+                re.fullmatch(rf"{re.escape(criterion)}\.ave_(\d+)best\.pth", name)
+            ]
+            if found
+        }
+        averages = [best[number] for number in sorted(best, reverse=True)]
+        order = [f"{criterion}.ave.pth", *averages, f"{criterion}.best.pth"]
+        order += ["model.pth"] if criterion == ACC else []
+        yield from (name for name in order if name in names)
     if len(names) == 1:
         yield names[0]

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
 import torch
 
@@ -111,30 +111,61 @@ def run(args: argparse.Namespace) -> None:
     model_file = weights_of(select_dir, args.model_file)
     model, config = load_model(args.model_config, model_file, args.task)
     root = root_in(model, Structure.load(select_dir / STRUCTURE))
-    graph = unit_graph(root)
-    selection = Selection.load(select_dir, graph)
-    masks, structure = selection.masks, selection.structure
+    selection = Selection.load(select_dir, unit_graph(root))
+    how = args.trials, args.refresh_batches, args.seed
+    small, report = write_selection(selection, model, config, output_dir, *how)
+    structure = Structure.dense(root_in(small, selection.structure))
+    print(structure.summary(), file=sys.stderr)
+    found = costs(structure, config, small)
+    print(json.dumps({**found, "verify": report["relative_diff"]}))
+
+
+def write_selection(
+    selection: Selection,
+    model: Any,
+    config: Dict[str, Any],
+    output_dir: Path,
+    trials: int = 16,
+    refresh_batches: int = 0,
+    seed: int = 0,
+) -> Tuple[Any, Dict[str, Any]]:
+    """Cut a model to a selection in memory, prove it, and write it; see `write_cut`.
+
+    Args:
+        selection: What stays; its weights, if it has some, replace the model's.
+        model: The dense model, which is used up.
+        config: Its config.yaml.
+        output_dir: Where the files go.
+        trials: Random batches of the proof.
+        refresh_batches: Draws of training utterances for the batch norm statistics.
+        seed: Seed of the proof and of what is drawn.
+
+    Returns:
+        The cut model, and the content of verify.json.
+
+    Raises:
+        UserError: Masked and cut differ; nothing was written.
+    """
+    if selection.weights is not None:
+        model.load_state_dict(selection.weights)
+    graph, masks, structure = selection.graph, selection.masks, selection.structure
+    root = root_in(model, structure)
     small = cut(root, structure, masks)
     structure = Structure.dense(small)  # the heads that stay are named now
     kept = {name: stack.kept_blocks for name, stack in structure.own.items()}
     if root is model:
-        model = small
+        taken = small
     else:
-        model.encoder = small
-    most = UTTERANCES * args.refresh_batches
-    norms = refresh_if_better(model, config, most, args.seed)
+        model.encoder, taken = small, model
+    norms = refresh_if_better(taken, config, UTTERANCES * refresh_batches, seed)
     hand_back(small, root, graph, masks, kept["encoder"])
 
     def prove(written: Any) -> Dict[str, Any]:
-        found = compare(
-            root, graph, masks, written, args.trials, args.seed, model.ctc, kept
-        )
-        done = args.refresh_batches if norms["refreshed"] else 0
+        found = compare(root, graph, masks, written, trials, seed, taken.ctc, kept)
+        done = refresh_batches if norms["refreshed"] else 0
         return {**found, "refreshed_batches": done, "batch_norm": norms}
 
-    report = write_cut(
-        model, config, graph.dense, structure, output_dir, prove, selection.record
+    record = selection.record
+    return taken, write_cut(
+        taken, config, graph.dense, structure, output_dir, prove, record
     )
-    print(structure.summary(), file=sys.stderr)
-    found = costs(structure, config, model)
-    print(json.dumps({**found, "verify": report["relative_diff"]}))

@@ -74,33 +74,15 @@ def carry_out(plan: Any) -> None:
     Raises:
         UserError: It cannot be done, or the output directory holds another structure.
     """
-    import torch
-
-    from espnet_prune import __version__
     from espnet_prune.measure.cost import cost, costs
     from espnet_prune.measure.duration import SECONDS
-    from espnet_prune.select.budget import loosely_met
 
     args, dense = plan.options, plan.graph.dense
     plan.method.check(plan)
     logging.info(f"units of {args.model_config}:\n{plan.graph.summary()}")
     selection = plan.method.run(plan)
-    structure, record = selection.structure, selection.record
-    if "reached" not in record:  # a method that counts by the budget
-        shares, told = plan.reached(structure)
-        record = {**told, **record}
-        for target, share in zip(plan.budget, shares):
-            logging.info(f"{target}: {share:.4f} removed")
-        for text in loosely_met(plan.budget, dense, structure, plan.round_to):
-            logging.warning(text)
-    selection.record = {
-        "method": plan.method.name,
-        **record,
-        "seed": plan.seed,
-        "dense_model": str(args.model_file),
-        "dense_sha256": sha256(args.model_file),
-        "versions": {"espnet_prune": __version__, "torch": torch.__version__},
-    }
+    describe(selection, plan)
+    structure = selection.structure
     folder = Path(args.output_dir)
     selection.save(folder)
     found = costs(structure, plan.config)
@@ -111,4 +93,31 @@ def carry_out(plan: Any) -> None:
         f"params {before.params:,} -> {after.params:,}, "
         f"MACs of {SECONDS:g} s {before.macs:,} -> {after.macs:,}"
     )
-    print(json.dumps({"reached": record["reached"], **found}))
+    print(json.dumps({"reached": selection.record["reached"], **found}))
+
+
+def describe(selection: Any, plan: Any) -> None:
+    """Complete the record of a selection: its budget and its origin; log the first."""
+    import torch
+
+    from espnet_prune import __version__
+    from espnet_prune.select.budget import loosely_met
+
+    record = selection.record
+    if "reached" not in record:  # a method that counts by the budget
+        structure = selection.structure
+        shares, told = plan.reached(structure)
+        record = {**told, **record}
+        for target, share in zip(plan.budget, shares):
+            logging.info(f"{target}: {share:.4f} removed")
+        met = loosely_met(plan.budget, plan.graph.dense, structure, plan.round_to)
+        for text in met:
+            logging.warning(text)
+    selection.record = {
+        "method": plan.method.name,
+        **record,
+        "seed": plan.seed,
+        "dense_model": str(plan.options.model_file),
+        "dense_sha256": sha256(plan.options.model_file),
+        "versions": {"espnet_prune": __version__, "torch": torch.__version__},
+    }

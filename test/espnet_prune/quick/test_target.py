@@ -1,0 +1,75 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""What is to remain, in a word."""
+
+import pytest
+
+from espnet_prune.measure.cost import WHOLE, cost
+from espnet_prune.models import build_model
+from espnet_prune.quick.target import FORMS, parse_target
+from espnet_prune.structure import Structure
+from espnet_prune.utils import UserError
+from test.espnet_prune.deep import HYBRID
+
+
+@pytest.fixture(scope="module")
+def dense():
+    return Structure.dense(build_model(HYBRID).encoder)
+
+
+@pytest.mark.parametrize(
+    "text, budget",
+    [
+        ("50%macs", {"kind": "macs", "sparsity": 0.5}),
+        ("30%params", {"kind": "params", "sparsity": 0.7}),
+        (" 12.5 % Params ", {"kind": "params", "sparsity": 0.875}),
+        ("50%ms", {"kind": "ms", "sparsity": 0.5}),
+        ("40ms", {"kind": "ms", "limit": 40.0}),
+    ],
+)
+def test_shares_and_times(dense, text, budget):
+    assert parse_target(text).budget(dense, 1000) == budget
+
+
+@pytest.mark.parametrize(
+    "text, kind, amount",
+    [
+        ("1kparams", "params", 1e3),
+        ("0.001Mparams", "params", 1e3),
+        ("0.001Gmacs", "macs", 1e6),
+        ("900kMACs", "macs", 9e5),
+    ],
+)
+def test_amounts_are_shares_of_the_dense_encoder(dense, text, kind, amount):
+    full = getattr(cost(dense, 700, WHOLE), kind)
+    budget = parse_target(text).budget(dense, 700)
+    assert budget["kind"] == kind
+    assert (1 - budget["sparsity"]) * full == pytest.approx(amount)
+
+
+@pytest.mark.parametrize("text", ["half", "50", "50%", "50%flops", "-5%macs", "1e5ms"])
+def test_anything_else_gets_the_forms(text):
+    with pytest.raises(UserError) as error:
+        parse_target(text)
+    assert FORMS in str(error.value) and f"--target {text}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("100%params", "less than 100 percent"),
+        ("0%macs", "more than 0"),
+        ("0ms", "more than nothing"),
+        ("300macs", "one of 50%macs, 2Gmacs"),
+        ("4kms", "one of 50%ms, 40ms"),
+    ],
+)
+def test_amounts_that_are_none(text, said):
+    with pytest.raises(UserError, match=said):
+        parse_target(text)
+
+
+def test_more_than_there_is(dense):
+    with pytest.raises(UserError, match="as it is; say less"):
+        parse_target("9Gparams").budget(dense, 1000)
