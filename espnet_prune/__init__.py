@@ -20,7 +20,7 @@ _API = {
     "UserError": "espnet_prune.utils",
     "attach_gates": "espnet_prune.select.l0.gates",
     "cost": "espnet_prune.measure.cost",
-    "cut": "espnet_prune.cutting",
+    "cut": "espnet_prune.cutting.cutter",
     "register": "espnet_prune.registry",
     "unit_graph": "espnet_prune.families",
 }

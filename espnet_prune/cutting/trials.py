@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 import torch
 
-from espnet_prune.cutting import cut
+from espnet_prune.cutting.cutter import cut
 from espnet_prune.cutting.verify import compare
 from espnet_prune.families import unit_graph
 from espnet_prune.measure.cost import cost

@@ -15,8 +15,8 @@ from typing import Any, Callable, Dict, Tuple
 
 import torch
 
-from espnet_prune.cutting import cut
 from espnet_prune.cutting.batch_norm import hand_back, refresh_if_better
+from espnet_prune.cutting.cutter import cut
 from espnet_prune.cutting.stock import stack_configs
 from espnet_prune.cutting.verify import compare, require_equal
 from espnet_prune.families import unit_graph

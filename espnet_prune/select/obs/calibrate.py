@@ -1,0 +1,141 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Calibration: what the readers of all units see, and what removing units costs."""
+
+import contextlib
+import logging
+from typing import Any, Dict, Iterator, List, Mapping
+
+import torch
+from torch import nn
+
+from espnet_prune.progress import progress
+from espnet_prune.select.obs.readers import Reader
+from espnet_prune.select.obs.removal import (
+    DAMPING,
+    Curve,
+    Layer,
+    damped,
+    removal_curve,
+)
+from espnet_prune.select.obs.speech import Heard
+from espnet_prune.select.obs.statistics import Moments, gathering
+from espnet_prune.units import UnitGraph
+from espnet_prune.utils import UserError
+
+Readers = Mapping[str, List[Reader]]
+
+
+@contextlib.contextmanager
+def _quiet(model: nn.Module, root: nn.Module) -> Iterator[None]:
+    """Let gradients reach a root, and nothing be decoded beside the loss."""
+    names = ("error_calculator", "error_calculator_trans")
+    kept = {name: getattr(model, name) for name in names if hasattr(model, name)}
+    asked = {p: p.requires_grad for p in model.parameters()}
+    try:
+        for name in kept:
+            setattr(model, name, None)
+        for parameter in root.parameters():
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(model, name, value)
+        for parameter, given in asked.items():
+            parameter.requires_grad_(given)
+            parameter.grad = None
+
+
+def gather(
+    model: nn.Module, root: nn.Module, readers: Readers, heard: Heard
+) -> Dict[str, Moments]:
+    """Run all utterances forward and backward; return the moments of every reader.
+
+    Args:
+        model: The model, in eval mode, cut as far as it is.
+        root: The part of it that is pruned.
+        readers: Readers of every vector of units.
+        heard: The utterances.
+
+    Raises:
+        UserError: The loss is not a number.
+    """
+    paths = dict.fromkeys(r.layer for some in readers.values() for r in some)
+    layers = {path: root.get_submodule(path) for path in paths}
+    bar = progress(len(heard), "calibrated on", "utterances")
+    with _quiet(model, root), gathering(layers) as moments:
+        for utterance in heard:
+            loss = heard.loss(model, utterance)
+            if not torch.isfinite(loss):
+                raise UserError(
+                    f"calibration: the loss of {utterance.name} is {float(loss)}; is "
+                    "its text longer than its speech? Leave it out"
+                )
+            loss.backward()
+            bar.update()
+    bar.close()
+    for found in moments.values():
+        found.fisher /= len(heard)
+    return moments
+
+
+def curves(
+    root: nn.Module,
+    graph: UnitGraph,
+    readers: Readers,
+    moments: Mapping[str, Moments],
+    damping: float = DAMPING,
+) -> Dict[str, Curve]:
+    """Return in which order the units of every vector go, and what that costs.
+
+    Args:
+        root: What is pruned, as it was when the moments were gathered.
+        graph: Its units.
+        readers: Readers of every vector.
+        moments: Moments of every reader.
+        damping: See `damped`.
+    """
+    found: Dict[str, Curve] = {}
+    bar = progress(len(readers), "ordered", "vectors of units")
+    for name, some in readers.items():
+        layers = [
+            _layer(root.get_submodule(r.layer), moments[r.layer], r.group, damping)
+            for r in some
+        ]
+        whole = energy(root.get_submodule(some[0].layer), moments[some[0].layer])
+        found[name] = removal_curve(layers)
+        if graph[name].module is not None:
+            # a module takes its bias along
+            found[name].errors[-1] = max(found[name].errors[-1], whole)
+        bar.update()
+    bar.close()
+    return found
+
+
+def flat_weight(layer: nn.Module) -> torch.Tensor:
+    """Return the weight of a layer as (out, columns), float64."""
+    return layer.weight.detach().flatten(1).double()
+
+
+def _layer(layer: nn.Module, moments: Moments, group: int, damping: float) -> Layer:
+    weight = flat_weight(layer) * moments.fisher.sqrt()[:, None]
+    second = moments.second(centred=layer.bias is not None)
+    return Layer(weight, damped(second, damping), group)
+
+
+def energy(layer: nn.Module, moments: Moments) -> float:
+    """Return the error that is made without the output of a layer, bias included."""
+    weight, mean = flat_weight(layer), moments.mean()
+    squares = ((weight @ moments.second(centred=True)) * weight).sum(1)
+    middle = weight @ mean
+    if layer.bias is not None:
+        middle = middle + layer.bias.detach().double()
+    return float((moments.fisher * (squares + middle.square())).sum())
+
+
+def log_curves(found: Mapping[str, Curve]) -> None:
+    """Log what half of every vector costs, at the debug level."""
+    for name, curve in found.items():
+        half: Any = curve.errors[len(curve.order) // 2]
+        logging.debug(f"{name}: {half:.3g} without half, {curve.errors[-1]:.3g} in all")

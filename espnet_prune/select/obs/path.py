@@ -1,0 +1,232 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The path on which a model loses its units, in rounds, and every size on it.
+
+What a layer reads changes once layers before it have lost units. So a round removes
+some units, and the next one calibrates anew on what is left. Within a round one order
+leads through all sizes: any of them is a matter of solving the weights for it.
+"""
+
+import copy
+import dataclasses
+import logging
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import torch
+from torch import nn
+
+from espnet_prune.cutting.cutter import cut
+from espnet_prune.select.budget import Budget, Pricing
+from espnet_prune.select.obs.allocate import removal_ranks
+from espnet_prune.select.obs.calibrate import curves, energy, gather, log_curves
+from espnet_prune.select.obs.readers import all_readers
+from espnet_prune.select.obs.removal import Curve
+from espnet_prune.select.obs.speech import Heard, Judge
+from espnet_prune.select.obs.statistics import Moments
+from espnet_prune.select.obs.weights import State, solved
+from espnet_prune.select.plan import Plan
+from espnet_prune.select.projection import project
+from espnet_prune.select.selection import Selection
+from espnet_prune.units import Masks, UnitGraph
+
+
+@dataclasses.dataclass
+class Round:
+    """One calibration, and the order in which units go from there.
+
+    Attributes:
+        masks: What is left of all units when it begins, 0 or 1.
+        changed: Tensors of the root that are not the dense ones by then.
+        moments: What the readers saw, by layer.
+        ranks: When every unit that is left goes, by vector.
+    """
+
+    masks: Masks
+    changed: State
+    moments: Dict[str, Moments]
+    ranks: Dict[str, torch.Tensor]
+
+
+def left_of(graph: UnitGraph, masks: Masks) -> UnitGraph:
+    """Return the units that are left, at the prices of the dense root."""
+    sizes = {name: int(mask.sum()) for name, mask in masks.items()}
+    units = [dataclasses.replace(u, size=sizes[u.name]) for u in graph if sizes[u.name]]
+    return UnitGraph(units, graph.structure(masks), graph.places)
+
+
+class RemovalPath:
+    """A model on its way to smaller sizes.
+
+    Args:
+        plan: What is pruned, and the budget of the smallest size.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.rounds = plan, []
+        self.readers = all_readers(plan.graph, plan.root)
+        self.dense = {k: v.clone() for k, v in plan.root.state_dict().items()}
+
+    @property
+    def graph(self) -> UnitGraph:
+        """The units of the dense root."""
+        return self.plan.graph
+
+    def model(self, changed: Mapping[str, torch.Tensor], masks: Masks) -> nn.Module:
+        """Return the model, cut to some masks, with some tensors changed."""
+        plan, structure = self.plan, self.graph.structure(masks)
+        device = next(plan.model.parameters()).device
+        try:
+            plan.root.load_state_dict({**self.dense, **changed})
+            small = cut(plan.root, structure, masks)
+        finally:
+            plan.root.load_state_dict(self.dense)
+        if plan.root is plan.model:
+            return small.to(device).eval()
+        whole = copy.copy(plan.model)
+        whole._modules = dict(plan.model._modules, encoder=small)
+        return whole.to(device).eval()
+
+    def at(self, budget: Budget) -> Selection:
+        """Return what stays within a budget, with its weights.
+
+        Args:
+            budget: Not below that of the plan.
+        """
+        limits = Pricing(self.graph, budget).limits
+        for index in range(len(self.rounds) - 1, -1, -1):
+            current = self.rounds[index]
+            start = Pricing(left_of(self.graph, current.masks), budget).full
+            if not index or any(s > lim for s, lim in zip(start, limits)):
+                break
+        masks, changed = self._step(current, current.ranks, budget)
+        weights = {k: v.clone() for k, v in self.plan.model.state_dict().items()}
+        prefix = "" if self.plan.root is self.plan.model else "encoder."
+        weights.update({f"{prefix}{k}": v.clone() for k, v in changed.items()})
+        return Selection(
+            self.graph, masks, weights=weights, record={"round": index + 1}
+        )
+
+    def _step(
+        self, current: Round, ranks: Mapping[str, torch.Tensor], budget: Budget
+    ) -> Tuple[Masks, State]:
+        """Return masks and changed tensors where a round has come to a budget."""
+        graph = left_of(self.graph, current.masks)
+        limits = Pricing(self.graph, budget).limits
+        small = project(
+            graph, ranks, _relative(graph, budget, limits), self.plan.round_to
+        )
+        masks = {name: mask.clone() for name, mask in current.masks.items()}
+        for name, mask in small.items():
+            alive = masks[name].bool()
+            masks[name][alive] = mask.to(masks[name])
+        masks = self.graph.close(masks)
+        state = {**self.dense, **current.changed}
+        new = solved(
+            state, self.graph, self.readers, current.moments, current.masks, masks
+        )
+        return masks, {**current.changed, **new}
+
+    def go(
+        self,
+        heard: Heard,
+        judge: Judge,
+        budgets: Sequence[Budget],
+        powers: Sequence[float],
+    ) -> List[Dict[str, Any]]:
+        """Go down in rounds.
+
+        Args:
+            heard: What is calibrated on.
+            judge: Chooses the scaling of the curves.
+            budgets: Where the rounds end, the last at the smallest size.
+            powers: How far the curves of all vectors are brought to one height, 0 for
+                as they are, 1 for the same; the best is taken in each round.
+
+        Returns:
+            What every round tells: {budget, power, error, loss}.
+        """
+        masks = self.graph.close({})
+        changed: State = {}
+        told = []
+        for number, budget in enumerate(budgets, start=1):
+            logging.info(f"Round {number} of {len(budgets)}: {budget}")
+            model = self.model(changed, masks)
+            current, found = self._calibrate(model, masks, changed, heard)
+            best: Optional[Tuple] = None
+            for power in powers:
+                ranks = self._ranks(current, found, budget, power)
+                step = self._step(current, ranks, budget)
+                score = judge(self.model(step[1], step[0])) if len(powers) > 1 else None
+                if best is None or score < best[0]:
+                    best = (score, power, ranks, step)
+            score, power, current.ranks, (masks, changed) = best
+            self.rounds.append(current)
+            score = score or judge(self.model(changed, masks))
+            told.append(dict(zip(("power", "error", "loss"), (power, *score))))
+            logging.info(f"error {score[0]:.4f}, loss {score[1]:.4f}")
+        return told
+
+    def _calibrate(
+        self, model: nn.Module, masks: Masks, changed: State, heard: Heard
+    ) -> Tuple[Round, Dict[str, Curve]]:
+        """Return a round that begins, and the curves of its vectors."""
+        root = model if self.plan.root is self.plan.model else model.encoder
+        graph, kinds = left_of(self.graph, masks), self.plan.kinds
+        pricing = Pricing(graph, self.plan.budget)
+        going = {unit.name: unit for unit in pricing.units(kinds)}
+        inner = {u.name: u for u in graph if u.kind != "module"}
+        wanted = [n for n, u in inner.items() if n in going or u.module in going]
+        readers = {name: all_readers(graph, root)[name] for name in wanted}
+        moments = gather(model, root, readers, heard)
+        found = {}
+        measured = curves(
+            root, graph, {n: readers[n] for n in wanted if n in going}, moments
+        )
+        for name in wanted:
+            if name in going:
+                found[name] = measured[name]
+            else:
+                layer = readers[name][0].layer
+                whole = energy(root.get_submodule(layer), moments[layer])
+                found[inner[name].module] = Curve([0], [0.0, whole])
+        log_curves(found)
+        return Round(masks, changed, moments, {}), found
+
+    def _ranks(
+        self,
+        current: Round,
+        found: Mapping[str, Curve],
+        budget: Budget,
+        power: float,
+    ) -> Dict[str, torch.Tensor]:
+        graph = left_of(self.graph, current.masks)
+        limits = Pricing(self.graph, budget).limits
+        pricing = Pricing(graph, _relative(graph, budget, limits))
+        scaled = {
+            name: Curve(
+                c.order, [e / max(c.errors[-1], 1e-30) ** power for e in c.errors]
+            )
+            for name, c in found.items()
+        }
+        return removal_ranks(graph, pricing, scaled)
+
+
+def _relative(graph: UnitGraph, budget: Budget, limits: Sequence[float]) -> Budget:
+    """Return a budget with the same limits for what is left of the units."""
+    full = Pricing(graph, budget).full
+    return Budget(
+        tuple(
+            dataclasses.replace(t, sparsity=max(0.0, 1.0 - limit / whole))
+            for t, limit, whole in zip(budget, limits, full)
+        )
+    )
+
+
+def rounds_to(budget: Budget, sparsities: Sequence[float]) -> Iterator[Budget]:
+    """Yield where rounds end, from their largest sparsities; the budget comes last."""
+    most = max(target.sparsity for target in budget)
+    for sparsity in sparsities:
+        if sparsity < most:
+            yield budget.scaled(sparsity / most)
+    yield budget

@@ -1,0 +1,101 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Which layers read the units of a vector, and what they read as plain columns.
+
+A mask multiplies the direct input of a layer, so that removing a unit is removing
+columns of that layer's input. A convolution reads a column for every tap of its kernel.
+"""
+
+from typing import Dict, List, NamedTuple
+
+import torch
+from torch import nn
+
+from espnet_prune.units import MaskPoint, Unit, UnitGraph
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+
+
+class Reader(NamedTuple):
+    """A layer that reads the units of a vector.
+
+    Attributes:
+        unit: Name of the vector.
+        layer: Path of the layer.
+        group: Columns of its weight, as (out, columns), that a unit owns.
+    """
+
+    unit: str
+    layer: str
+    group: int
+
+
+def readers_of(unit: Unit, root: nn.Module) -> List[Reader]:
+    """Return the layers that read a vector; the first gives its module's output.
+
+    A soft value may go into something else than a layer, such as the scale before a
+    norm; the layer behind it then reads the units where their mask is "open".
+
+    Args:
+        unit: A vector of units, not a whole module.
+        root: The module that it is in.
+    """
+    slices = [(part.tensor.rpartition(".")[0], part.group) for part in unit.consumers]
+    slices += [(p.module, p.group) for p in unit.points if p.when == "open"]
+    found = []
+    for path, group in slices:
+        layer = root.get_submodule(path)
+        if isinstance(layer, LAYERS):
+            taps = layer.weight[0, 0].numel() if layer.weight.dim() > 2 else 1
+            found.append(Reader(unit.name, path, group * taps))
+    return found
+
+
+def all_readers(graph: UnitGraph, root: nn.Module) -> Dict[str, List[Reader]]:
+    """Return the readers of every vector that has units, by its name."""
+    units = [unit for unit in graph if unit.kind != "module" and unit.size]
+    return {unit.name: readers_of(unit, root) for unit in units}
+
+
+def columns(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return what a layer reads: (N, rows, columns) for its input x.
+
+    Args:
+        layer: A Linear, or a convolution over one or two dimensions.
+        x: (N, ..., C) for a Linear, (N, C, T) or (N, C, T, F) for a convolution.
+
+    Returns:
+        The columns are ordered as in the weight, flattened to (out, columns).
+    """
+    if isinstance(layer, nn.Linear):
+        return x.reshape(len(x), -1, x.shape[-1])
+    if isinstance(layer, nn.Conv1d):
+        if layer.kernel_size == (1,) and layer.stride == (1,):
+            return x.transpose(1, 2)
+        sizes = [
+            (1, getattr(layer, name)[0])
+            for name in ("kernel_size", "dilation", "stride")
+        ]
+        padding = (0, layer.padding[0])
+        x = x[:, :, None]
+    else:
+        sizes = [layer.kernel_size, layer.dilation, layer.stride]
+        padding = layer.padding
+    kernel, dilation, stride = sizes
+    unfolded = nn.functional.unfold(
+        x, kernel, dilation=dilation, padding=padding, stride=stride
+    )
+    return unfolded.transpose(1, 2)
+
+
+def output_rows(layer: nn.Module, y: torch.Tensor) -> torch.Tensor:
+    """Return the outputs of a layer as (rows, out)."""
+    if isinstance(layer, nn.Linear):
+        return y.reshape(-1, y.shape[-1])
+    return y.movedim(1, -1).reshape(-1, y.shape[1])
+
+
+def norm_points(graph: UnitGraph) -> List[MaskPoint]:
+    """Return the norms that take their statistics over the open units."""
+    return [p for unit in graph for p in unit.points if p.when == "norm"]

@@ -1,0 +1,109 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""What calibration gathers of a layer: moments of its input, gradients of its output.
+
+Per layer the input x (C,) leaves its mean and its Gram matrix, and the output the sum
+of its squared gradients: the diagonal of the Fisher matrix, which makes errors of
+different layers comparable. They are added up utterance by utterance; no activation is
+kept.
+"""
+
+import contextlib
+from typing import Any, Dict, Iterator, Mapping
+
+import torch
+from torch import nn
+
+from espnet_prune.select.obs.readers import columns, output_rows
+
+# rows of one utterance that count for a layer, evenly spaced; a convolution over raw
+# speech reads thousands a second
+MOST_ROWS = 512
+
+
+class Moments:
+    """Sums over the input and the output of a layer.
+
+    Args:
+        layer: The layer.
+
+    Attributes:
+        count: Rows of input.
+        total: Sum of the input (C,).
+        gram: Sum of its outer products (C, C), float64.
+        fisher: Sum of the squared gradients of the output (out,), float64.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        out, device = len(layer.weight), layer.weight.device
+        size = layer.weight[0].numel()
+        self.count = 0
+        self.total = torch.zeros(size, dtype=torch.float64, device=device)
+        self.gram = torch.zeros(size, size, dtype=torch.float64, device=device)
+        self.fisher = torch.zeros(out, dtype=torch.float64, device=device)
+
+    def add(self, layer: nn.Module, x: torch.Tensor) -> None:
+        """Add an input of the layer; utterances (N) do not see each other."""
+        read = columns(layer, x.detach())
+        step = -(-read.shape[1] // MOST_ROWS)
+        rows = read[:, ::step].reshape(-1, read.shape[2]).double()
+        self.count += len(rows)
+        self.total += rows.sum(0)
+        self.gram.addmm_(rows.T, rows)
+
+    def add_gradient(self, layer: nn.Module, gradient: torch.Tensor) -> None:
+        """Add the gradient of an output of the layer."""
+        self.fisher += output_rows(layer, gradient.detach()).double().square().sum(0)
+
+    def mean(self) -> torch.Tensor:
+        """Return the mean of the input, (C,)."""
+        return self.total / max(self.count, 1)
+
+    def second(self, centred: bool) -> torch.Tensor:
+        """Return E x x^T (C, C), or the covariance.
+
+        Args:
+            centred: Take the mean off, where a bias can make up for it.
+        """
+        found = self.gram / max(self.count, 1)
+        return found - torch.outer(self.mean(), self.mean()) if centred else found
+
+    def state(self) -> Dict[str, Any]:
+        """Return everything as plain tensors; `load` takes it back."""
+        return {**vars(self), "count": torch.tensor(self.count)}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> "Moments":
+        """Take over what `state` gave."""
+        vars(self).update(state, count=int(state["count"]))
+        return self
+
+
+@contextlib.contextmanager
+def gathering(layers: Mapping[str, nn.Module]) -> Iterator[Dict[str, Moments]]:
+    """Gather the moments of layers while a model runs, forward and backward.
+
+    Args:
+        layers: The layers by name.
+
+    Yields:
+        Their moments by name.
+    """
+    found = {name: Moments(layer) for name, layer in layers.items()}
+    handles = []
+
+    def watch(moments: Moments) -> Any:
+        def hook(layer: nn.Module, args: Any, output: torch.Tensor) -> None:
+            moments.add(layer, args[0])
+            if output.requires_grad:
+                output.register_hook(lambda g: moments.add_gradient(layer, g))
+
+        return hook
+
+    try:
+        for name, layer in layers.items():
+            handles.append(layer.register_forward_hook(watch(found[name])))
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
