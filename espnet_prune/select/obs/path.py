@@ -29,6 +29,7 @@ from espnet_prune.select.plan import Plan
 from espnet_prune.select.projection import project
 from espnet_prune.select.selection import Selection
 from espnet_prune.units import Masks, UnitGraph
+from espnet_prune.utils import UserError
 
 
 @dataclasses.dataclass
@@ -60,10 +61,17 @@ class RemovalPath:
 
     Args:
         plan: What is pruned, and the budget of the smallest size.
+
+    Attributes:
+        rounds: The rounds so far.
+        end: Masks of the smallest size.
+        dense: Tensors of what is pruned, as they were.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.rounds = plan, []
+        self.plan = plan
+        self.rounds: List[Round] = []
+        self.end = plan.graph.close({})
         self.readers = all_readers(plan.graph, plan.root)
         self.dense = {k: v.clone() for k, v in plan.root.state_dict().items()}
 
@@ -91,9 +99,20 @@ class RemovalPath:
         """Return what stays within a budget, with its weights.
 
         Args:
-            budget: Not below that of the plan.
+            budget: Any, down to where the path ends.
+
+        Raises:
+            UserError: The path ends before.
         """
         limits = Pricing(self.graph, budget).limits
+        least = Pricing(left_of(self.graph, self.end), budget).full
+        for target, limit, reached in zip(budget, limits, least):
+            if limit < reached * (1.0 - target.price.tolerance):
+                raise UserError(
+                    f"{target} is beyond the end of this path, where "
+                    f"{reached:,.0f} {target.kind} are left and not {limit:,.0f}; "
+                    "calibrate again for a smaller size"
+                )
         for index in range(len(self.rounds) - 1, -1, -1):
             current = self.rounds[index]
             start = Pricing(left_of(self.graph, current.masks), budget).full
@@ -165,6 +184,7 @@ class RemovalPath:
             score = score or judge(self.model(changed, masks))
             told.append(dict(zip(("power", "error", "loss"), (power, *score))))
             logging.info(f"error {score[0]:.4f}, loss {score[1]:.4f}")
+        self.end = masks
         return told
 
     def _calibrate(
@@ -177,7 +197,7 @@ class RemovalPath:
         going = {unit.name: unit for unit in pricing.units(kinds)}
         inner = {u.name: u for u in graph if u.kind != "module"}
         wanted = [n for n, u in inner.items() if n in going or u.module in going]
-        readers = {name: all_readers(graph, root)[name] for name in wanted}
+        readers = {n: r for n, r in all_readers(graph, root).items() if n in wanted}
         moments = gather(model, root, readers, heard)
         found = {}
         measured = curves(

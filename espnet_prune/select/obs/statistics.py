@@ -73,10 +73,12 @@ class Moments:
         """Return everything as plain tensors; `load` takes it back."""
         return {**vars(self), "count": torch.tensor(self.count)}
 
-    def load(self, state: Mapping[str, torch.Tensor]) -> "Moments":
-        """Take over what `state` gave."""
-        vars(self).update(state, count=int(state["count"]))
-        return self
+    @classmethod
+    def from_state(cls, state: Mapping[str, torch.Tensor]) -> "Moments":
+        """Return what `state` was made of."""
+        moments = object.__new__(cls)
+        vars(moments).update(state, count=int(state["count"]))
+        return moments
 
 
 @contextlib.contextmanager
