@@ -32,7 +32,8 @@ def read_weights(path: PathLike) -> State:
 
     Taken off are the state of a trainer around them, if one entry of the file holds
     tensors only, and the names of `DistributedDataParallel`, Lightning and
-    `torch.compile` in the keys.
+    `torch.compile` in the keys. What is in half precision becomes float32, so that it
+    can be averaged and compared like all others.
 
     Args:
         path: A .pth, .pt, .bin or .safetensors file.
@@ -43,7 +44,13 @@ def read_weights(path: PathLike) -> State:
     path = Path(path)
     if path.suffix == ".safetensors" and path.is_file():
         return unprefixed(read_safetensors(path))
-    return unprefixed(_unwrapped(load_tensors(path), path))
+    return unprefixed(upcast(_unwrapped(load_tensors(path), path)))
+
+
+def upcast(state: Mapping[str, torch.Tensor]) -> State:
+    """Bring half precision to float32, every value as it is."""
+    halves = (torch.float16, torch.bfloat16)
+    return {k: v.float() if v.dtype in halves else v for k, v in state.items()}
 
 
 def _unwrapped(content: Mapping[str, Any], path: Path) -> Mapping[str, torch.Tensor]:

@@ -69,6 +69,23 @@ def test_what_is_around_weights_is_taken_off(form, exp):
     assert equal(read_weights("form.pth"), exp)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_becomes_float32(kind, exp):
+    from espnet_prune.train.averaging import mean_of
+
+    floats = {k for k, v in exp.items() if v.is_floating_point()}
+    half = {k: v.to(kind) if k in floats else v for k, v in exp.items()}
+    torch.save(half, "half.pth")
+    expected = {k: v.float() if k in floats else v for k, v in half.items()}
+    for found in (
+        read_weights("half.pth"),
+        load_model("config.yaml", "half.pth")[0].state_dict(),
+        mean_of([Path("half.pth"), Path("half.pth")]),
+    ):
+        assert equal(found, expected)
+        assert {found[k].dtype for k in floats} == {torch.float32}
+
+
 @pytest.mark.parametrize(
     "content, words",
     [
