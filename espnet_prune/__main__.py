@@ -17,7 +17,7 @@ STAGES = {
     "1-5, data": "data_prep audio_state",
     "10-11, dense training": "asr_train init_model link_dense data_args",
     "12-13, 18-19, decoding and scoring": "decode_jobs asr_inference score",
-    "14, measuring": "cost similarity",
+    "14, measuring": "cost similarity latency",
     "15, selecting": "needs select evaluate_blocks",
     "16, cutting": "cut export verify",
     "21-22, reporting and packing": "report pack",

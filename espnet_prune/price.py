@@ -98,6 +98,8 @@ class Term:
         part: Part of the model that pays.
         block: Position of the block that it goes with, or None.
         stored: Bytes of buffers, which a checkpoint has beside the parameters.
+        ms: Milliseconds, for the length of audio and on the device of the table that
+            they are from; 0 where none was asked for.
     """
 
     params: int
@@ -106,6 +108,7 @@ class Term:
     part: str = "blocks"
     block: Optional[int] = None
     stored: int = 0
+    ms: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +178,7 @@ class Price:
         """
         times = self.clock.times(1000)
         for term in self.terms:
-            int(term.params), int(term.stored), sum(
+            int(term.params), int(term.stored), float(term.ms), sum(
                 times[use] * n for use, n in term.macs
             )
             for name in term.units:
@@ -199,14 +202,14 @@ class _Read:
 
 def merged(terms: Sequence[Term]) -> Tuple[Term, ...]:
     """Return a term for every product of units, in the order of the first ones."""
-    sums: Dict[Tuple, Tuple[int, int, Dict[str, int]]] = {}
+    sums: Dict[Tuple, Tuple[int, int, float, Dict[str, int]]] = {}
     for term in terms:
         key = (tuple(sorted(term.units)), term.part, term.block)
-        params, stored, macs = sums.get(key, (0, 0, {}))
+        params, stored, ms, macs = sums.get(key, (0, 0, 0.0, {}))
         macs = dict(macs)
         for use, number in term.macs:
             macs[use] = macs.get(use, 0) + number
-        sums[key] = (params + term.params, stored + term.stored, macs)
+        sums[key] = (params + term.params, stored + term.stored, ms + term.ms, macs)
     return tuple(
         Term(
             params,
@@ -215,9 +218,10 @@ def merged(terms: Sequence[Term]) -> Tuple[Term, ...]:
             part,
             block,
             stored,
+            ms,
         )
-        for (units, part, block), (params, stored, macs) in sums.items()
-        if params or stored or any(macs.values())
+        for (units, part, block), (params, stored, ms, macs) in sums.items()
+        if params or stored or ms or any(macs.values())
     )
 
 

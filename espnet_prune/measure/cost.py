@@ -43,11 +43,13 @@ class Cost:
         params: Number of parameters, without buffers.
         macs: Multiply-accumulates for the utterance length asked for.
         stored: Bytes of the buffers, such as running statistics.
+        ms: Milliseconds, where the Structure has been given a table of latencies.
     """
 
     params: int
     macs: int
     stored: int = dataclasses.field(default=0, repr=False)
+    ms: float = dataclasses.field(default=0.0, repr=False, compare=False)
 
 
 Term = Tuple[Cost, Tuple[str, ...]]  # what is paid, variables multiplied
@@ -89,7 +91,7 @@ class CostModel:
                 if term.block is None or stack.position(term.block) is not None:
                     macs = sum(times[use] * number for use, number in term.macs)
                     terms = self._terms.setdefault(term.part, [])
-                    paid = Cost(term.params, macs, term.stored)
+                    paid = Cost(term.params, macs, term.stored, term.ms)
                     terms.append((paid, term.units))
 
     @property
@@ -106,6 +108,7 @@ class CostModel:
         """Price integer counts; a variable without an entry is full."""
         values = {**self.variables, **counts}
         params = macs = stored = 0
+        ms = 0.0
         for paid, names in self.terms_of(part):
             product = 1
             for name in names:
@@ -113,7 +116,8 @@ class CostModel:
             params += paid.params * product
             macs += paid.macs * product
             stored += paid.stored * product
-        return Cost(params, macs, stored)
+            ms += paid.ms * product
+        return Cost(params, macs, stored, ms)
 
 
 def _part(stack: str, vector: Vector) -> str:

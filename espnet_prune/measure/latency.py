@@ -5,8 +5,15 @@
 
 The models take turns, so that a change of the machine's speed during the measurement
 meets all of them, and the fastest run of each is the least disturbed one.
+
+While times are measured, memory that a model has freed stays with the process. By
+default glibc gives large pieces back to the system and gets them again in every run,
+which takes up to a quarter of the time of a large model, nothing of a small one, and
+depends on what ran before.
 """
 
+import contextlib
+import ctypes
 import functools
 import statistics
 import time
@@ -14,6 +21,7 @@ from typing import (
     Any,
     Callable,
     Dict,
+    Iterator,
     List,
     Mapping,
     NamedTuple,
@@ -85,17 +93,46 @@ def measure_latency(
     """
     calls = {}
     for name, encoder in encoders.items():
-        length = (frames if isinstance(frames, int) else frames[name]) * frame_samples
-        generator = torch.Generator().manual_seed(seed)
-        feats = torch.randn(1, length, input_size, generator=generator)
-        given = feats, torch.tensor([length])
-        calls[name] = functools.partial(encoder.eval(), *given)
+        length = frames if isinstance(frames, int) else frames[name]
+        calls[name] = utterance(
+            encoder,
+            length,
+            input_size=input_size,
+            frame_samples=frame_samples,
+            seed=seed,
+        )
     found = in_turns(calls, runs, warmup, threads)
     times = {name: [ms for ms, _ in turns] for name, turns in found.items()}
     return {
         name: Latency(min(values), statistics.median(values), runs)
         for name, values in times.items()
     }
+
+
+def utterance(
+    encoder: nn.Module,
+    frames: int,
+    *,
+    input_size: int = 80,
+    frame_samples: int = 1,
+    seed: int = 0,
+    ctc: Any = None,
+) -> Callable[[], Any]:
+    """Return what runs an encoder, put into eval mode, on a random utterance.
+
+    Args:
+        encoder: The encoder.
+        frames: Length of the utterance in feature frames.
+        input_size: Feature dimension.
+        frame_samples: Samples in a frame, for encoders of raw speech.
+        seed: Seed of the input (1, frames * frame_samples, input_size).
+        ctc: CTC of the model, where blocks are conditioned on it.
+    """
+    length = frames * frame_samples
+    generator = torch.Generator().manual_seed(seed)
+    feats = torch.randn(1, length, input_size, generator=generator)
+    more = {"ctc": ctc} if getattr(encoder, "interctc_use_conditioning", False) else {}
+    return functools.partial(encoder.eval(), feats, torch.tensor([length]), **more)
 
 
 def in_turns(
@@ -123,28 +160,49 @@ def in_turns(
     if runs < 1 or threads < 1:
         raise ValueError("runs and threads must be at least 1")
     found: Dict[str, List[Tuple[float, Any]]] = {name: [] for name in calls}
+    begun = time.perf_counter()
+    with quiet(threads):
+        for call in calls.values():
+            for _ in range(warmup):
+                call()
+        order = list(calls)
+        for turn in range(runs):
+            if turn and limit and time.perf_counter() - begun > limit:
+                break
+            for name in order:
+                start = time.perf_counter()
+                result = calls[name]()
+                ms = 1000.0 * (time.perf_counter() - start)
+                found[name].append((ms, result))
+            order.reverse()
+    return found
+
+
+@contextlib.contextmanager
+def quiet(threads: int) -> Iterator[None]:
+    """Run on some threads, in inference mode, and keep memory; the threads are reset.
+
+    Args:
+        threads: Threads that torch may use.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    begun = time.perf_counter()
+    _keep_memory()
     try:
         with torch.inference_mode():
-            for call in calls.values():
-                for _ in range(warmup):
-                    call()
-            order = list(calls)
-            for turn in range(runs):
-                if turn and limit and time.perf_counter() - begun > limit:
-                    break
-                for name in order:
-                    start = time.perf_counter()
-                    result = calls[name]()
-                    ms = 1000.0 * (time.perf_counter() - start)
-                    found[name].append((ms, result))
-                order.reverse()
+            yield
     finally:
         torch.set_num_threads(before)
-    return found
+
+
+@functools.lru_cache(maxsize=None)
+def _keep_memory() -> None:
+    """Let glibc keep what is freed; elsewhere nothing is done."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: no piece is mapped on its own
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap does not shrink
 
 
 def as_json(latency: Latency, dense: Latency) -> Dict[str, Any]:

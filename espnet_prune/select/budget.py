@@ -8,6 +8,7 @@ A budget is a set of targets, each an upper bound on one cost:
     {kind: params, sparsity: 0.5}                    the whole encoder
     {kind: params, of: model, sparsity: 0.5}         of: encoder, decoder, joint, model
     {kind: params, front: 0.4, blocks: 0.6}          a target per part of the encoder
+    {kind: ms, limit: 40}                            milliseconds that may stay
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    all at once
 
 The parts are those of `espnet_prune.measure.cost`; they share no unit, so that each is
@@ -21,16 +22,8 @@ least the one that binds.
 import dataclasses
 from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
-from espnet_prune.measure.cost import (
-    BEFORE,
-    MODEL,
-    PARTS,
-    WHOLE,
-    CostModel,
-    cost,
-    covers,
-)
-from espnet_prune.measure.prices import Kind, kinds
+from espnet_prune.measure.cost import MODEL, PARTS, WHOLE, CostModel, cost
+from espnet_prune.select.budget_conf import OF, Target, read_targets, with_frames
 from espnet_prune.structure import Structure
 from espnet_prune.units import Unit, UnitGraph
 from espnet_prune.utils import UserError, check_keys
@@ -45,48 +38,8 @@ UNIT_KINDS = (
     "joint_unit",
     "module",
 )
-OF = (WHOLE, "decoder", "joint", MODEL)
 
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """How much of one cost has to go.
-
-    Attributes:
-        kind: "params", "macs" or another of `espnet_prune.measure.prices`.
-        sparsity: Share of the dense cost that is removed, 0 to 1.
-        frames: Length in input frames at which MACs are counted; see `with_frames`.
-            Parameters do not depend on it.
-        part: "front", "blocks", "encoder" for both, "decoder", "joint" or "model".
-    """
-
-    kind: str = "params"
-    sparsity: float = 0.5
-    frames: int = 1000
-    part: str = WHOLE
-
-    def __str__(self) -> str:
-        words = f"sparsity {self.sparsity} of {self.kind}"
-        if self.part == WHOLE:
-            return words
-        return f"{words} of the {self.part}{' part' * (self.part in PARTS)}"
-
-    @property
-    def price(self) -> Kind:
-        """What its kind says of itself."""
-        return kinds()[self.kind]
-
-    def covers(self, part: str) -> bool:
-        """Say whether units of a part count."""
-        return covers(self.part, part)
-
-    def conf(self) -> Dict[str, Any]:
-        """Return the target as a configuration writes it."""
-        own = {"kind": self.kind, "frames": self.frames}
-        if self.part in PARTS:
-            return {**own, self.part: self.sparsity}
-        of = {} if self.part == WHOLE else {"of": self.part}
-        return {**own, **of, "sparsity": self.sparsity}
+__all__ = ["OF", "UNIT_KINDS", "Budget", "Pricing", "Target", "with_frames"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,14 +65,15 @@ class Budget:
 
         Raises:
             UserError: Not a mapping or a list of them, an unknown key or kind, a
-                sparsity outside (0, 1), a length that is too short, the sparsity of
-                the whole beside that of a part, or the same target twice.
+                sparsity outside (0, 1), a limit that is none, a length that is too
+                short, the sparsity of the whole beside that of a part, the same target
+                twice, or milliseconds of two devices.
         """
         entries = conf if isinstance(conf, (list, tuple)) else [conf]
         if not entries:
             raise UserError("budget: the list is empty; give at least one target")
-        targets = tuple(target for entry in entries for target in _read(entry))
-        asked = [dataclasses.replace(t, sparsity=0.0) for t in targets]
+        targets = tuple(t for entry in entries for t in read_targets(entry))
+        asked = [dataclasses.replace(t, sparsity=0.0, limit=None) for t in targets]
         asked = [
             t if t.price.by_length else dataclasses.replace(t, frames=0) for t in asked
         ]
@@ -129,7 +83,17 @@ class Budget:
                     f"budget: {target.kind} of the {target.part} is asked for twice; "
                     "leave one out"
                 )
+        if len({(t.frames, t.threads, t.latency) for t in cls(targets).timed}) > 1:
+            raise UserError(
+                "budget: all milliseconds are those of one table; give the same "
+                "seconds, threads and latency everywhere"
+            )
         return cls(targets)
+
+    @property
+    def timed(self) -> List[Target]:
+        """The targets in milliseconds."""
+        return [target for target in self if target.price.device]
 
     @property
     def names(self) -> List[str]:
@@ -157,9 +121,41 @@ class Budget:
 
     def scaled(self, share: float) -> "Budget":
         """Return the budget with a share of every sparsity, as on a ramp to it."""
+        return self.with_sparsity([share * t.sparsity for t in self])
+
+    def with_sparsity(self, shares: Sequence[float]) -> "Budget":
+        """Return the budget with other sparsities, one per target."""
+        rows = zip(self, shares)
         return Budget(
-            tuple(dataclasses.replace(t, sparsity=share * t.sparsity) for t in self)
+            tuple(dataclasses.replace(t, sparsity=s, limit=None) for t, s in rows)
         )
+
+    def resolved(self, dense: Structure) -> "Budget":
+        """Return the budget with the sparsity that every limit means.
+
+        Args:
+            dense: The dense model; with milliseconds, where they are bounded.
+
+        Raises:
+            UserError: A limit above what there is, or no milliseconds are there.
+        """
+        found = []
+        for t in self:
+            full = t.price.of(cost(dense, t.frames, t.part))
+            if t.price.device and not full:
+                raise UserError(
+                    f"budget: {t} needs a table of what the encoder takes; give the "
+                    "latency: FILE that espnet-prune latency has made"
+                )
+            if t.limit is not None and t.limit >= full:
+                raise UserError(
+                    f"budget: {t} is no less than the {full:,.6g} that there are "
+                    "without pruning; lower it"
+                )
+            if t.limit is not None:
+                t = dataclasses.replace(t, sparsity=1.0 - t.limit / full)
+            found.append(t)
+        return Budget(tuple(found))
 
     def whole(self, user: str, of: Sequence[str] = (WHOLE,)) -> Target:
         """Return the one target, of a whole stack.
@@ -185,58 +181,6 @@ class Budget:
             full, left = (cost(s, t.frames, t.part) for s in (dense, kept))
             shares.append(1.0 - t.price.of(left) / t.price.of(full))
         return shares
-
-
-def with_frames(conf: Any, frames: int) -> Any:
-    """Return `budget:` of a configuration with its length where it says none.
-
-    Args:
-        conf: Any form of it; what is none is left to `Budget.from_conf`.
-        frames: Input frames of 10 s in the model at hand, see `frames_of`. Without this
-            step a budget counts 1000 frames, which are 10 s at a hop of 10 ms.
-    """
-    if isinstance(conf, (list, tuple)):
-        return [with_frames(entry, frames) for entry in conf]
-    return {"frames": frames, **conf} if isinstance(conf, Mapping) and conf else conf
-
-
-def _read(conf: Any) -> List[Target]:
-    """Return the targets of one entry."""
-    if not isinstance(conf, Mapping):
-        raise UserError(
-            f"budget: {conf!r} is not a mapping such as {{kind: params, sparsity: 0.5}}"
-        )
-    check_keys(conf, ("kind", "of", "sparsity", "frames", *PARTS, *BEFORE), "budget")
-    kind, frames = conf.get("kind", "params"), conf.get("frames", 1000)
-    if kind not in tuple(kinds()):
-        raise UserError(f"budget: kind '{kind}' is not one of {tuple(kinds())}")
-    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 20:
-        raise UserError(f"budget: frames {frames!r} must be at least 20")
-    of = conf.get("of", WHOLE)
-    if of not in OF:
-        raise UserError(f"budget: of '{of}' is not one of {OF}")
-    shares = {part: conf[part] for part in (*PARTS, *BEFORE) if part in conf}
-    if shares and of != WHOLE:
-        raise UserError(
-            f"budget: {min(shares)} is a part of the encoder; leave of: {of} out, or "
-            "give a list of both"
-        )
-    if shares and "sparsity" in conf:
-        raise UserError(
-            f"budget: sparsity is that of the whole encoder and {min(shares)} that of "
-            "a part; give one or the other, or a list of both"
-        )
-    shares = shares or {"sparsity": conf.get("sparsity", 0.5)}
-    for key, share in shares.items():
-        if not isinstance(share, float) or not 0 < share < 1:
-            raise UserError(
-                f"budget: {key} {share!r} must be a number between 0 and 1, such as "
-                "0.5 to remove half"
-            )
-    return [
-        Target(kind, share, frames, of if key == "sparsity" else BEFORE.get(key, key))
-        for key, share in shares.items()
-    ]
 
 
 def unit_kinds(units: Any) -> Tuple[str, ...]:
@@ -277,7 +221,7 @@ class Pricing:
         self.limits = [(1.0 - t.sparsity) * n for t, n in zip(budget, self.full)]
         self.parts = self.models[0].parts
 
-    def costs(self, counts: Mapping[str, int]) -> List[int]:
+    def costs(self, counts: Mapping[str, int]) -> List[float]:
         """Return the cost of integer counts per target; missing counts are full."""
         counts = self.consistent(counts)
         return [
@@ -293,7 +237,7 @@ class Pricing:
                 found[name] = found[module] = 0
         return found
 
-    def floor(self, kinds: Sequence[str], round_to: int = 1) -> List[int]:
+    def floor(self, kinds: Sequence[str], round_to: int = 1) -> List[float]:
         """Return the cost per target without any unit of some kinds that may go."""
         units = self.graph.of_kinds(tuple(kinds))
         return self.costs({unit.name: least(unit, round_to) for unit in units})
@@ -376,7 +320,7 @@ def check_reachable(
         if left > limit:
             raise UserError(
                 f"budget: {target} cannot be reached; at most {1 - left / full:.3f} "
-                f"can be removed ({left:,} of {full:,} stay), because "
+                f"can be removed ({left:,.10g} of {full:,.10g} stay), because "
                 f"{held_up(pricing, target, kinds, round_to)}"
             )
 

@@ -28,6 +28,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="overrides that of the YAML's budget, if it has only one",
     )
+    parser.add_argument(
+        "--latency",
+        help="table of a budget in milliseconds, as espnet-prune latency makes it, "
+        "also of another device (default: one is made in the output directory)",
+    )
     parser.set_defaults(alone=None)
     for method in methods():
         method.options(parser)
@@ -52,7 +57,8 @@ def read_conf(args: argparse.Namespace) -> Dict[str, Any]:
         from espnet_prune.select.budget import OF, Budget
 
         Budget.from_conf(conf["budget"]).whole("--sparsity", OF)
-        conf["budget"] = {**conf["budget"], "sparsity": args.sparsity}
+        own = {key: value for key, value in conf["budget"].items() if key != "limit"}
+        conf["budget"] = {**own, "sparsity": args.sparsity}
     if args.seed is not None:
         conf["seed"] = args.seed
     conf.setdefault("seed", 0)

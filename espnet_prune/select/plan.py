@@ -6,15 +6,17 @@
 import argparse
 import dataclasses
 import functools
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from torch import nn
 
 from espnet_prune.families import unit_graph
 from espnet_prune.measure.cost import PARTS, WHOLE
 from espnet_prune.measure.duration import frames_of
+from espnet_prune.measure.latency_table import LatencyTable
 from espnet_prune.measure.tokens import priced
 from espnet_prune.select.budget import Budget, Pricing, unit_kinds, with_frames
+from espnet_prune.select.latency import located, timed
 from espnet_prune.select.methods import Method, get_method
 from espnet_prune.structure import Structure
 from espnet_prune.units import UnitGraph
@@ -53,6 +55,7 @@ class Plan:
         frames: Input frames of 10 s.
         root: The module that is pruned.
         graph: Its units.
+        latency: Milliseconds of the encoder, where they are bounded.
     """
 
     method: Method
@@ -68,6 +71,7 @@ class Plan:
     frames: int
     root: nn.Module
     graph: UnitGraph
+    latency: Optional[LatencyTable] = None
 
     @classmethod
     def of(
@@ -88,6 +92,8 @@ class Plan:
         root = root_of(model, budget)
         graph = unit_graph(root)
         graph.dense = priced(graph.dense, config)
+        budget = located(budget, model, config, options)
+        budget, graph.dense, table = timed(budget, graph.dense)
         return cls(
             method=get_method(conf["method"]),
             conf=conf,
@@ -102,6 +108,7 @@ class Plan:
             frames=frames,
             root=root,
             graph=graph,
+            latency=table,
         )
 
     @functools.cached_property

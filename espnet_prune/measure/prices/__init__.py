@@ -22,19 +22,21 @@ class Kind:
             costs of parts add up and expected ones have gradients.
         tolerance: Share of the limit that a selection may leave unused.
         by_length: Whether it depends on the length of the input.
+        device: Whether it is measured, and so needs a table of latencies.
     """
 
     name: str
-    of: Callable[[Any], int]
+    of: Callable[[Any], float]
     tolerance: float
     by_length: bool = False
+    device: bool = False
 
 
 def register_kind(
-    name: str, of: Callable[[Any], int], tolerance: float, by_length: bool = False
+    name: str, of: Callable[[Any], float], tolerance: float, **more: bool
 ) -> None:
     """Make a kind of cost known; see `Kind`."""
-    _KINDS[name] = Kind(name, of, tolerance, by_length)
+    _KINDS[name] = Kind(name, of, tolerance, **more)
 
 
 @functools.lru_cache(maxsize=None)

@@ -14,6 +14,7 @@ from espnet_prune.select.l0.conf import drop_rates, number
 from espnet_prune.select.l0.controller import Controller, fp32
 from espnet_prune.select.l0.hard_concrete import initial_theta, sample, soft_value
 from espnet_prune.select.l0.log import GateLog
+from espnet_prune.select.latency import timed
 from espnet_prune.select.plan import root_of
 from espnet_prune.structure import Structure
 from espnet_prune.units import MaskHooks, UnitGraph
@@ -260,7 +261,8 @@ def attach_gates(root: nn.Module, *, budget: Any = None, **conf: Any) -> Gates:
     Args:
         root: An encoder that `unit_graph` knows, stock or pruned.
         budget: {"kind": "params" | "macs", "sparsity": 0.5, "frames": 1000}, or a
-            sparsity per part, or a list; see `espnet_prune.select.budget`.
+            sparsity per part, or a list; see `espnet_prune.select.budget`. Of kind "ms"
+            it names its table, "latency".
         **conf: See `Gates` and `Lagrangian`, e.g. `ramp_steps`, `units`, `mask`.
 
     Returns:
@@ -268,12 +270,12 @@ def attach_gates(root: nn.Module, *, budget: Any = None, **conf: Any) -> Gates:
         parameter is optimised, saved, and synchronised between processes.
 
     Raises:
-        UserError: See `Gates`.
+        UserError: See `Gates` and `timed`.
     """
     graph = unit_graph(root)
-    return Gates(
-        root, graph, Budget.from_conf({} if budget is None else budget), **conf
-    )
+    budget = Budget.from_conf({} if budget is None else budget)
+    budget, graph.dense, _ = timed(budget, graph.dense)
+    return Gates(root, graph, budget, **conf)
 
 
 def gates_of(model: nn.Module, **conf: Any) -> Gates:

@@ -124,12 +124,12 @@ def number_to_remove(
         return num_remove
     most = number - 1 if most is None else most
     wanted = budget.whole("method layers", _SEARCHED)
-    full = getattr(cost(dense, wanted.frames, of), wanted.kind)
+    full = wanted.price.of(cost(dense, wanted.frames, of))
 
     def share(position: int) -> float:
         others = [b for i, b in enumerate(blocks) if i != position]
         left = dense.with_widths({of: {"kept_blocks": others}})
-        return 1.0 - getattr(cost(left, wanted.frames, of), wanted.kind) / full
+        return 1.0 - wanted.price.of(cost(left, wanted.frames, of)) / full
 
     # the cheapest blocks first, so that any other choice removes at least as much
     shares = sorted(share(position) for position in range(number))

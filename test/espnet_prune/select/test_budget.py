@@ -11,6 +11,7 @@ from espnet_prune.select.projection import project
 from espnet_prune.select.scores import by_quantiles
 from espnet_prune.units import unit_norms
 from test.espnet_prune.encoder_zoo import LATEST, randomise, stock_class
+from test.espnet_prune.tables import table_of
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def encoder():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_projection_meets_the_budget(encoder, kind, sparsity, seed):
     graph = unit_graph(encoder)
+    graph.dense = table_of(graph.dense, 400).timed(graph.dense)
     generator = torch.Generator().manual_seed(seed)
     scores = {u.name: torch.randn(u.size, generator=generator) for u in graph}
     budget = Budget.of(kind, sparsity, 400)

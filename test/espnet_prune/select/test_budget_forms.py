@@ -6,10 +6,17 @@
 import pytest
 import torch
 
-from espnet_prune import UserError, unit_graph
-from espnet_prune.select.budget import UNIT_KINDS, Budget, Target, check_reachable
+from espnet_prune import UserError, cost, unit_graph
+from espnet_prune.select.budget import (
+    UNIT_KINDS,
+    Budget,
+    Target,
+    check_reachable,
+    with_frames,
+)
 from espnet_prune.select.layers.asked import number_to_remove
 from test.espnet_prune.encoder_zoo import LATEST, build, stock_class
+from test.espnet_prune.tables import table_of
 
 PARTS = {"kind": "params", "cnn": 0.4, "transformer": 0.6}
 BOTH = [{"kind": "params", "sparsity": 0.5}, {"kind": "macs", "sparsity": 0.3}]
@@ -33,6 +40,19 @@ BOTH = [{"kind": "params", "sparsity": 0.5}, {"kind": "macs", "sparsity": 0.3}]
             ],
         ),
         (BOTH, ["params", "macs"], [Target("params", 0.5), Target("macs", 0.3)]),
+        (
+            {"kind": "ms", "limit": 40, "threads": 2, "seconds": 30},
+            ["ms"],
+            [Target("ms", 0.0, 3000, limit=40.0, threads=2)],
+        ),
+        (
+            [{"kind": "ms", "front": 0.3, "latency": "a"}, {"limit": 800000}],
+            ["front_ms", "params"],
+            [
+                Target("ms", 0.3, 1000, "front", latency="a"),
+                Target("params", 0.0, limit=8e5),
+            ],
+        ),
         (
             [
                 {"kind": "macs", "cnn": 0.4},
@@ -71,6 +91,20 @@ def test_forms(conf, names, targets):
         ({"transformer": "half"}, "transformer 'half' must be a number"),
         ({"sparsity": float("nan")}, "must be a number between 0 and 1"),
         ({"sparsity": 0.5, "cnn": 0.4}, "sparsity is that of the whole.*or a list"),
+        ({"limit": 9, "cnn": 0.4}, "limit is that of the whole.*or a list"),
+        ({"limit": 9, "sparsity": 0.5}, "say the same; give one"),
+        ({"limit": -1}, "limit -1 must be a number above 0"),
+        ({"kind": "macs", "seconds": 3, "frames": 300}, "say the same; give one"),
+        ({"kind": "macs", "seconds": "long"}, "seconds 'long' must be a length"),
+        ({"kind": "ms", "runtime": "onnx"}, "'onnx' is not there yet; take torch"),
+        ({"kind": "ms", "threads": 0}, "threads 0 must be a positive number"),
+        ({"kind": "ms", "latency": 3}, "latency 3 must be the path of a table"),
+        ({"kind": "ms", "of": "model"}, "those of the model are not measured"),
+        ({"threads": 2}, "unknown key 'threads'"),
+        (
+            [{"kind": "ms", "seconds": n, "sparsity": 0.5} for n in (10, 30)],
+            "all milliseconds are those of one table",
+        ),
         ([*BOTH, {"frames": 200}], "params of the encoder is asked for twice"),
         ([PARTS, {"cnn": 0.1}], "params of the front is asked for twice"),
     ],
@@ -81,12 +115,35 @@ def test_bad_forms(conf, words):
     assert "\n" not in str(caught.value)
 
 
+def test_limits_are_shares_of_what_there_is():
+    dense = unit_graph(build("latest")).dense
+    full = cost(dense).params
+    (target,) = Budget.from_conf({"limit": full / 4}).resolved(dense)
+    assert target.sparsity == pytest.approx(0.75)
+    assert Budget((target,)).conf()["limit"] == full / 4
+    timed = table_of(dense).timed(dense)
+    half = Budget.from_conf({"kind": "ms", "limit": cost(timed).ms / 2})
+    assert half.resolved(timed).targets[0].sparsity == pytest.approx(0.5)
+    with pytest.raises(UserError, match="no less than the .* without pruning"):
+        Budget.from_conf({"limit": full}).resolved(dense)
+    with pytest.raises(UserError, match="limit 3 of ms needs a table.*latency: FILE"):
+        Budget.from_conf({"kind": "ms", "limit": 3}).resolved(dense)
+
+
+def test_seconds_are_those_of_the_model():
+    """At a hop of 8 ms 10 s are 1250 frames."""
+    conf = with_frames([{"kind": "ms", "seconds": 20}, {"kind": "macs"}], 1250)
+    assert [t.frames for t in Budget.from_conf(conf)] == [2500, 1250]
+
+
 @pytest.mark.parametrize("conf", [PARTS, BOTH, {"transformer": 0.5}])
 def test_block_searches_take_the_plain_form_only(conf):
     dense = unit_graph(build("latest")).dense
     with pytest.raises(UserError, match="method layers goes with one sparsity"):
         number_to_remove(dense, None, Budget.from_conf(conf))
     assert number_to_remove(dense, None, Budget.of("params", 0.2)) == 1
+    timed = table_of(dense).timed(dense)
+    assert number_to_remove(timed, None, Budget.of("ms", 0.2)) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Measure what the units of an encoder take here, for budgets in milliseconds.
+
+Writes latency.json into --output_dir, or the file of --latency, and shows it; a table
+that is there already is only shown. Random structures of the model run for
+--max_seconds, each with a clock at every module; memory is kept between the runs. On
+one thread times are CPU times. What stands in the table:
+
+    front: once                          the front end, however many channels it has
+    front: a[0] x a[1]                   every pair of channels of two convolutions
+    blocks: module of linear_units       a module that is there, however wide (overhead)
+    blocks: linear_units                 every unit in it (slope)
+
+A selection finds it by --latency, or by `budget: {kind: ms, latency: FILE, ...}`.
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import List, Optional
+
+from espnet_prune.tasks import add_argument
+from espnet_prune.utils import UserError, command_parser, run_main, setup_logging
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line parser."""
+    parser = command_parser(__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--model_config", required=True, help="config.yaml of the dense model")
+    add("--model_file", help="its checkpoint; times do not depend on the weights")
+    add_argument(parser)
+    add("--output_dir", help="directory of latency.json")
+    add("--latency", help="the file, instead")
+    add("--threads", type=int, default=1, help="of torch (default: %(default)s)")
+    add(
+        "--seconds",
+        type=float,
+        default=10.0,
+        help="length of the audio (default: %(default)g)",
+    )
+    add(
+        "--max_seconds",
+        type=float,
+        default=90.0,
+        help="after which no further structure is measured (default: %(default)g)",
+    )
+    add("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command.
+
+    Raises:
+        UserError: Bad input, or a table of something else is there.
+    """
+    args = get_parser().parse_args(cmd)
+    if (args.output_dir is None) == (args.latency is None):
+        raise UserError("give either --output_dir or --latency")
+    if args.threads < 1:
+        raise UserError("--threads must be at least 1")
+    if not 0.2 <= args.seconds < 3600:
+        raise UserError("--seconds must be a length such as 10")
+    setup_logging()
+    from espnet_prune.families import unit_graph
+    from espnet_prune.measure.latency_table import NAME, load_or_measure
+    from espnet_prune.models import build_model, load_model, read_model_config
+
+    if args.model_file:
+        model, config = load_model(args.model_config, args.model_file, args.task)
+    else:  # feature statistics change no time, and their file may be gone
+        found = read_model_config(args.model_config, args.task)
+        config = dict(found, normalize=None)
+        model = build_model(config, args.model_config)
+    path = args.latency or Path(args.output_dir) / NAME
+    table = load_or_measure(
+        model, config, path, args.threads, args.seconds, args.max_seconds
+    )
+    if args.json:
+        print(json.dumps(dataclasses.asdict(table)))
+    else:
+        print(table.summary(unit_graph(model.encoder).dense))
+
+
+if __name__ == "__main__":
+    run_main(main)
