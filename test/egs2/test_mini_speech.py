@@ -93,12 +93,45 @@ def test_intents_follow_from_the_sentence(local):
 def test_speakers_are_disjoint_and_twins_stay_together(local):
     import voices
 
-    splits = {name: voices.speakers(name) for name in ("train", "dev", "test")}
+    splits = {name: voices.speakers(name) for name in voices.VARIANTS}
     people = [who.name for speakers in splits.values() for who in speakers]
     assert len(people) == len(set(people)) and len(splits["train"]) >= 10
     side = {who.variant: name for name, found in splits.items() for who in found}
+    assert len(side) == sum(len(names.split()) for names in voices.VARIANTS.values())
     for group in voices.TWINS:
         assert len({side[v] for v in group if v in side}) <= 1, group
+
+
+def test_the_large_set_shares_nothing_with_the_others(local):
+    import data
+
+    sizes = {"test": 22, "dev": 20, "train": 11}
+    three = data.plan(0, sizes)
+    four = data.plan(0, {**sizes, "test_large": 100})
+    large = four.pop("test_large")
+    assert four == three and len(large) == 2000
+    assert len({utt.speaker for utt in large}) == 20  # of whom intervals are drawn
+    for utterances in three.values():
+        for what in ("name", "text"):
+            own, other = ({getattr(u, what) for u in s} for s in (large, utterances))
+            assert len(own) == 2000 and not own & other, what
+        variants = {utt.speaker.variant for utt in utterances}
+        assert not variants & {utt.speaker.variant for utt in large}
+
+
+def test_the_large_set_is_made_when_it_is_asked_for(tmp_path, local):
+    pytest.importorskip("espeakng_loader", reason="espeakng-loader makes the speech")
+    make(tmp_path / "a")
+    before = digest(tmp_path / "a")
+    assert not (tmp_path / "a/test_large").exists()
+    large = ("--test_sets", "test test_large", "--test_large_utts", "1")
+    said = make(tmp_path / "a", *large)
+    assert "train: finished before" in said and "20 utterances" in said
+    lines = (tmp_path / "a/test_large/utt2spk").read_text().splitlines()
+    assert len({line.split()[1] for line in lines}) == len(lines) == 20
+    make(tmp_path / "b", *large)  # at once: the same bytes
+    assert digest(tmp_path / "a") == digest(tmp_path / "b") != before
+    assert "test_large: finished before" in make(tmp_path / "b", *large)
 
 
 def test_same_seed_same_bytes(tmp_path, local):

@@ -193,7 +193,8 @@ data_stage() { # STAGE, 1 to 5
     fi
     if [ -z "${data_dir}" ] && [ "$1" -eq 1 ]; then
         words "${local_data_opts}"
-        "${_python[@]}" local/data.py --data_dir downloads ${_words[@]+"${_words[@]}"}
+        "${_python[@]}" local/data.py --data_dir downloads --test_sets "${test_sets}" \
+            ${_words[@]+"${_words[@]}"}
     fi
     "${_python[@]}" -m espnet_prune.bin.data_prep --stage "$1" --data_dir "${data_dir:-downloads}" \
         "${_data[@]}" --test_sets "${test_sets}" --speed_perturb_factors "${speed_perturb_factors}"

@@ -5,9 +5,10 @@
 """Make the mini_speech corpus: stage 1 of the recipe.
 
 Writes Kaldi-style directories `DATA_DIR/{train,dev,test}` with wav.scp, text, utt2spk,
-spk2utt, utt2dur and 16 kHz mono FLAC under `audio/`. Paths in wav.scp are relative to
-DATA_DIR. The same seed gives the same bytes; a finished split is skipped. With
---intents true a line of text begins with the intent, and nothing else changes.
+spk2utt, utt2dur and 16 kHz mono FLAC under `audio/`, and `test_large` where it is among
+--test_sets. Paths in wav.scp are relative to DATA_DIR. The same seed gives the same
+bytes, whichever sets are made; a finished split is skipped. With --intents true a line
+of text begins with the intent, and nothing else changes.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from espnet_prune.progress import progress
 from espnet_prune.utils import UserError, read_json, run_main, setup_logging, write_json
 
 SPLITS = ("test", "dev", "train")  # the held-out sentences are drawn first
+LARGE = "test_large"  # its sentences are those that the others have left
 SAMPLE_RATE = 16000
 VERSION = 1  # raise it when the audio of a seed changes
 MANIFEST = "mini_speech.json"
@@ -53,10 +55,15 @@ def rng_of(*names: object) -> np.random.Generator:
 
 
 def plan(seed: int, per_speaker: Dict[str, int]) -> Dict[str, List[Utterance]]:
-    """Choose sentences and speaking styles; no sentence occurs twice in the corpus."""
+    """Choose sentences and speaking styles; no sentence occurs twice in the corpus.
+
+    Args:
+        seed: Seed of the corpus.
+        per_speaker: Sentences of each speaker by split; the splits choose in turn.
+    """
     taken: Set[str] = set()
     result = {}
-    for split in SPLITS:
+    for split in per_speaker:
         people, count = speakers(split), per_speaker[split]
         texts = grammar.sentences(
             rng_of(seed, split, "text"), count * len(people), taken
@@ -71,6 +78,11 @@ def plan(seed: int, per_speaker: Dict[str, int]) -> Dict[str, List[Utterance]]:
             utterances.append(Utterance(name, who, text, rate, pitch))
         result[split] = utterances
     return result
+
+
+def digest(utterances: Dict[str, List[Utterance]]) -> str:
+    """Return a hash of what is said in some splits, by whom and how."""
+    return hashlib.sha256(repr(sorted(utterances.items())).encode()).hexdigest()
 
 
 def render(
@@ -122,14 +134,14 @@ def write_split(
     shutil.rmtree(work, ignore_errors=True)
     names = ("wav.scp", "text", "utt2spk", "utt2dur")
     tables: Dict[str, Dict[str, str]] = {name: {} for name in names}
-    digest, total = hashlib.sha256(), 0
+    pcm, total = hashlib.sha256(), 0
     for utt in sorted(utterances, key=lambda u: u.name):
         samples = render(synthesiser, utt, int(str(fingerprint["seed"])), snr)
         relative = Path("audio") / utt.speaker.name / f"{utt.name}.flac"
         path = work / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        digest.update(samples.tobytes())
+        pcm.update(samples.tobytes())
         total += len(samples)
         tables["wav.scp"][utt.name] = str(target.name / relative)
         intent = f"{grammar.intent(utt.text)} " if "intents" in fingerprint else ""
@@ -142,7 +154,7 @@ def write_split(
         "fingerprint": fingerprint,
         "utterances": len(utterances),
         "minutes": round(total / SAMPLE_RATE / 60, 2),
-        "pcm_sha256": digest.hexdigest(),
+        "pcm_sha256": pcm.hexdigest(),
         "espeak_ng": synthesiser.version,
     }
     write_json(facts, work / MANIFEST)
@@ -177,7 +189,10 @@ def get_parser() -> argparse.ArgumentParser:
         "--data_dir", type=Path, default=Path("corpus"), help="where to write"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the corpus")
-    for split, default in (("train", 11), ("dev", 20), ("test", 22)):
+    parser.add_argument(
+        "--test_sets", default="test", help=f"{LARGE} among them is made, too"
+    )
+    for split, default in (("train", 11), ("dev", 20), ("test", 22), (LARGE, 100)):
         parser.add_argument(
             f"--{split}_utts",
             type=int,
@@ -205,22 +220,28 @@ def main() -> None:
     """Command line entry."""
     args = get_parser().parse_args()
     setup_logging()
-    per_speaker = {split: getattr(args, f"{split}_utts") for split in SPLITS}
+    splits = [*SPLITS, *([LARGE] if LARGE in args.test_sets.split() else [])]
+    per_speaker = {split: getattr(args, f"{split}_utts") for split in splits}
     if min(per_speaker.values()) < 1 or max(per_speaker.values()) > 999:
-        raise UserError("--train_utts, --dev_utts and --test_utts must be 1 to 999")
+        names = ", ".join(f"--{split}_utts" for split in splits)
+        raise UserError(f"{names} must be 1 to 999")
     if not args.snr[0] <= args.snr[1]:
         raise UserError(f"--snr {args.snr[0]} {args.snr[1]}: LOW must not exceed HIGH")
     utterances = plan(args.seed, per_speaker)
-    common: Dict[str, object] = {
+    common: Dict[str, Any] = {
         "version": VERSION,
         "seed": args.seed,
         "snr": args.snr,
-        "plan": hashlib.sha256(repr(sorted(utterances.items())).encode()).hexdigest(),
+        "plan": digest({split: utterances[split] for split in SPLITS}),
     }
     if args.intents == "true":
         common["intents"] = True
-    missing = [s for s in SPLITS if not finished(args.data_dir / s, common)]
-    for split in SPLITS:
+    # the three go together, and are the same whether the large one is there or not
+    wanted = dict.fromkeys(SPLITS, common)
+    if LARGE in splits:
+        wanted[LARGE] = {**common, "plan": digest({LARGE: utterances[LARGE]})}
+    missing = [s for s in wanted if not finished(args.data_dir / s, wanted[s])]
+    for split in wanted:
         if split not in missing:
             print(f"mini_speech {split}: finished before, skipped", file=sys.stderr)
     if missing:
@@ -234,9 +255,9 @@ def main() -> None:
             for split in missing:
                 target = args.data_dir / split
                 write_split(
-                    synthesiser, utterances[split], target, common, args.snr, bar
+                    synthesiser, utterances[split], target, wanted[split], args.snr, bar
                 )
-    for split in reversed(SPLITS):
+    for split in (*reversed(SPLITS), *splits[len(SPLITS) :]):
         facts = read_json(args.data_dir / split / MANIFEST)
         print(
             f"mini_speech {split}: {facts['utterances']} utterances, "

@@ -53,10 +53,12 @@ VARIANTS: Dict[str, str] = {
     "robert rob quincy Hugo Diogo adam edward antonio Alicia shelby travis",
     "dev": "m6 Andrea Jacky paul",
     "test": "m2 m3 f3 m7 belinda victor ed",
+    "test_large": "Denis Lee Reed Storm Tweaky boris croak david grandma grandpa ian "
+    "iven john klatt3 klatt4 klatt5 marcelo norbert pablo sandro",
 }
 
 # every variant of a split speaks with so many accents; a speaker is one pair of them
-ACCENTS_OF_A_VARIANT = {"train": 3, "dev": 1, "test": 1}
+ACCENTS_OF_A_VARIANT = {"train": 3, "dev": 1, "test": 1, "test_large": 1}
 
 # spread over the speakers of a split by steps that are coprime to the lengths
 _PITCHES = (50, 38, 62, 45, 56)
@@ -64,7 +66,7 @@ _RATES = (165, 150, 182, 158, 174, 142, 190)
 
 
 def speakers(split: str) -> List[Speaker]:
-    """Return the speakers of `train`, `dev` or `test`, always in the same order."""
+    """Return the speakers of a split, always in the same order."""
     variants, found = VARIANTS[split].split(), []
     for turn in range(ACCENTS_OF_A_VARIANT[split]):
         for j, variant in enumerate(variants):
