@@ -4,13 +4,10 @@
 """`obs_conf` of a selection: on what it calibrates, and in how many rounds."""
 
 import dataclasses
-import math
 from typing import Any, List, Mapping, Optional, Tuple
 
 from espnet_prune.reader import read_as
 from espnet_prune.utils import UserError
-
-STAYS = 0.5  # share of what is there that a round leaves, unless rounds are given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +17,15 @@ class ObsConf:
     Attributes:
         num_utts: Utterances.
         labels: Whether transcripts count, instead of the dense model's own output.
-        rounds: Sparsities at which to calibrate anew, rising; None: where half is left.
+        rounds: Sparsities at which to calibrate anew, rising; by default nowhere, which
+            was no worse in what was measured.
         powers: Scalings of the error curves that are tried, see `RemovalPath.go`.
         damping: Share of the mean second moment that is added to it.
     """
 
     num_utts: int = 300
     labels: bool = False
-    rounds: Optional[List[float]] = None
+    rounds: List[float] = dataclasses.field(default_factory=list)
     powers: Tuple[float, ...] = (0.0, 0.25, 0.5)
     damping: float = 0.01
 
@@ -41,7 +39,7 @@ class ObsConf:
         conf = cls(**read_as(cls, data, "obs_conf"))
         if conf.num_utts < 1:
             raise UserError(f"obs_conf: num_utts is {conf.num_utts}, must be above 0")
-        given = conf.rounds or []
+        given = conf.rounds
         if sorted(set(given)) != list(given) or not all(0 < r < 1 for r in given):
             raise UserError(
                 f"obs_conf: rounds {given} must be rising shares that are removed, "
@@ -52,10 +50,3 @@ class ObsConf:
                 f"obs_conf: powers {list(conf.powers)} must be numbers from 0 to 1"
             )
         return conf
-
-    def sparsities(self, most: float) -> List[float]:
-        """Return where rounds end on the way to a sparsity."""
-        if self.rounds is not None:
-            return [r for r in self.rounds if r < most]
-        number = math.ceil(math.log(1.0 - most) / math.log(STAYS) - 1e-9)
-        return [1.0 - (1.0 - most) ** (i / number) for i in range(1, number)]

@@ -80,8 +80,7 @@ def make_path(
     heard, held = (Heard(part, plan.model) for part in (speech, judged))
     logging.info(f"{len(heard)} utterances calibrate, {len(held)} judge")
     path = RemovalPath(plan)
-    most = max(target.sparsity for target in plan.budget)
-    budgets = list(rounds_to(plan.budget, conf.sparsities(most)))
+    budgets = list(rounds_to(plan.budget, conf.rounds))
     told = path.go(heard, Judge(held), budgets, conf.powers)
     return path, told
 
