@@ -4,9 +4,10 @@
 """`obs_conf` of a selection: on what it calibrates, and in how many rounds."""
 
 import dataclasses
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional
 
 from espnet_prune.reader import read_as
+from espnet_prune.select.obs.removal import DAMPING
 from espnet_prune.utils import UserError
 
 
@@ -26,8 +27,8 @@ class ObsConf:
     num_utts: int = 300
     labels: bool = False
     rounds: List[float] = dataclasses.field(default_factory=list)
-    powers: Tuple[float, ...] = (0.0, 0.25, 0.5)
-    damping: float = 0.01
+    powers: List[float] = dataclasses.field(default_factory=lambda: [0.0, 0.25, 0.5])
+    damping: float = DAMPING
 
     @classmethod
     def from_dict(cls, data: Optional[Mapping[str, Any]]) -> "ObsConf":
@@ -45,6 +46,8 @@ class ObsConf:
                 f"obs_conf: rounds {given} must be rising shares that are removed, "
                 "such as [0.3, 0.5]"
             )
+        if not conf.damping > 0:
+            raise UserError(f"obs_conf: damping is {conf.damping}, must be above 0")
         if not conf.powers or not all(0 <= power <= 1 for power in conf.powers):
             raise UserError(
                 f"obs_conf: powers {list(conf.powers)} must be numbers from 0 to 1"

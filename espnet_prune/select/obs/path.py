@@ -21,7 +21,7 @@ from espnet_prune.select.budget import Budget, Pricing
 from espnet_prune.select.obs.allocate import removal_ranks
 from espnet_prune.select.obs.calibrate import curves, energy, gather, log_curves
 from espnet_prune.select.obs.readers import all_readers
-from espnet_prune.select.obs.removal import Curve
+from espnet_prune.select.obs.removal import DAMPING, Curve
 from espnet_prune.select.obs.speech import Heard, Judge
 from espnet_prune.select.obs.statistics import Moments
 from espnet_prune.select.obs.weights import State, solved
@@ -61,6 +61,7 @@ class RemovalPath:
 
     Args:
         plan: What is pruned, and the budget of the smallest size.
+        damping: Share of the mean second moment that is added to it.
 
     Attributes:
         rounds: The rounds so far.
@@ -68,8 +69,8 @@ class RemovalPath:
         dense: Tensors of what is pruned, as they were.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, damping: float = DAMPING) -> None:
+        self.plan, self.damping = plan, damping
         self.rounds: List[Round] = []
         self.end = plan.graph.close({})
         self.readers = all_readers(plan.graph, plan.root)
@@ -141,9 +142,8 @@ class RemovalPath:
             masks[name][alive] = mask.to(masks[name])
         masks = self.graph.close(masks)
         state = {**self.dense, **current.changed}
-        new = solved(
-            state, self.graph, self.readers, current.moments, current.masks, masks
-        )
+        seen = current.moments, current.masks, masks
+        new = solved(state, self.graph, self.readers, *seen, self.damping)
         return masks, {**current.changed, **new}
 
     def go(
@@ -200,9 +200,8 @@ class RemovalPath:
         readers = {n: r for n, r in all_readers(graph, root).items() if n in wanted}
         moments = gather(model, root, readers, heard)
         found = {}
-        measured = curves(
-            root, graph, {n: readers[n] for n in wanted if n in going}, moments
-        )
+        some = {n: readers[n] for n in wanted if n in going}
+        measured = curves(root, graph, some, moments, self.damping)
         for name in wanted:
             if name in going:
                 found[name] = measured[name]
@@ -235,11 +234,8 @@ class RemovalPath:
 def _relative(graph: UnitGraph, budget: Budget, limits: Sequence[float]) -> Budget:
     """Return a budget with the same limits for what is left of the units."""
     full = Pricing(graph, budget).full
-    return Budget(
-        tuple(
-            dataclasses.replace(t, sparsity=max(0.0, 1.0 - limit / whole))
-            for t, limit, whole in zip(budget, limits, full)
-        )
+    return budget.with_sparsity(
+        [max(0.0, 1.0 - limit / whole) for limit, whole in zip(limits, full)]
     )
 
 

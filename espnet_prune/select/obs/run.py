@@ -79,7 +79,7 @@ def make_path(
     judged = judged.of(held.keys) if judging is None else judged.some(MOST_HELD)
     heard, held = (Heard(part, plan.model) for part in (speech, judged))
     logging.info(f"{len(heard)} utterances calibrate, {len(held)} judge")
-    path = RemovalPath(plan)
+    path = RemovalPath(plan, conf.damping)
     budgets = list(rounds_to(plan.budget, conf.rounds))
     told = path.go(heard, Judge(held), budgets, conf.powers)
     return path, told

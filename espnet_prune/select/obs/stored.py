@@ -48,6 +48,7 @@ def save_path(path: RemovalPath, folder: PathLike) -> bool:
     ]
     content = {
         "dense": fingerprint(path.dense),
+        "damping": torch.tensor(path.damping, dtype=torch.float64),
         "end": path.end,
         "rounds": dict(enumerate(rounds)),
     }
@@ -66,7 +67,8 @@ def load_path(folder: PathLike, plan: Plan) -> RemovalPath:
         UserError: There is no path, or it is of another model.
     """
     file = Path(folder) / FILE
-    content, path = load_tensors(file), RemovalPath(plan)
+    content = load_tensors(file)
+    path = RemovalPath(plan, float(content["damping"]))
     if content.get("dense") != fingerprint(path.dense):
         raise UserError(
             f"{file} is of another model than the one given; calibrate again, with "
