@@ -169,7 +169,8 @@ class RemovalPath:
         changed: State = {}
         told = []
         for number, budget in enumerate(budgets, start=1):
-            logging.info(f"Round {number} of {len(budgets)}: {budget}")
+            words = ", ".join(str(target) for target in budget)
+            logging.info(f"Round {number} of {len(budgets)}: {words}")
             model = self.model(changed, masks)
             current, found = self._calibrate(model, masks, changed, heard)
             best: Optional[Tuple] = None
@@ -182,8 +183,10 @@ class RemovalPath:
             score, power, current.ranks, (masks, changed) = best
             self.rounds.append(current)
             score = score or judge(self.model(changed, masks))
-            told.append(dict(zip(("power", "error", "loss"), (power, *score))))
-            logging.info(f"error {score[0]:.4f}, loss {score[1]:.4f}")
+            error, loss = score
+            row = {"budget": budget.conf(), "power": power, "error": error}
+            told.append({**row, "loss": loss})
+            logging.info(f"error {error:.4f}, loss {loss:.4f}")
         self.end = masks
         return told
 

@@ -1,0 +1,159 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Paths of any small encoder or model, calibrated on noise."""
+
+import argparse
+
+import torch
+from torch import nn
+
+from espnet_prune import cost, cut
+from espnet_prune.cutting.verify import compare
+from espnet_prune.select.budget import loosely_met
+from espnet_prune.select.obs.conf import ObsConf
+from espnet_prune.select.obs.path import RemovalPath, rounds_to
+from espnet_prune.select.obs.speech import Utterance, loss_of
+from espnet_prune.select.plan import Plan
+from espnet_prune.select.projection import NEAR
+from test.espnet_prune import encoder_zoo
+from test.espnet_prune.deep import CONFIG
+
+POWERS = (0.0,)
+
+
+class Around(nn.Module):
+    """A model that is an encoder and nothing else."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+
+class Noise:
+    """Random utterances of an encoder: what is heard is a random direction.
+
+    Args:
+        variant: Of the zoo.
+        count: Utterances, each of its own length.
+        seed: Of what is drawn.
+    """
+
+    def __init__(self, variant, count=4, seed=0):
+        self.variant, self.seeds = variant, [100 * seed + i for i in range(count)]
+
+    def __len__(self):
+        return len(self.seeds)
+
+    def __iter__(self):
+        for i, seed in enumerate(self.seeds):
+            x, lengths = encoder_zoo.inputs(self.variant, 50 + 7 * i, seed=seed)
+            yield Utterance(str(seed), {"x": x, "lengths": lengths})
+
+    def loss(self, model, utterance):
+        out = model.encoder(*utterance.batch.values())[0]
+        out = out[0] if isinstance(out, tuple) else out
+        random = torch.Generator().manual_seed(int(utterance.name))
+        return (out * torch.randn(out.shape, generator=random)).sum()
+
+
+class Speech:
+    """Random speech for a whole model, which is to say random tokens."""
+
+    def __init__(self, tokens=3, count=3, seed=0):
+        self.tokens, self.seeds = tokens, [100 * seed + i for i in range(count)]
+
+    __len__ = Noise.__len__
+
+    def __iter__(self):
+        for i, seed in enumerate(self.seeds):
+            random = torch.Generator().manual_seed(seed)
+            speech = torch.randn(1, 8000 + 1000 * i, generator=random)
+            lengths = torch.tensor([speech.size(1)])
+            yield Utterance(str(seed), {"speech": speech, "speech_lengths": lengths})
+
+    def loss(self, model, utterance):
+        random = torch.Generator().manual_seed(int(utterance.name))
+        tokens = torch.randint(2, 6, (self.tokens,), generator=random)
+        return loss_of(model, utterance, tokens.tolist())
+
+
+def judge(model):
+    """Judge nothing."""
+    return 0.0, 0.0
+
+
+def plan_of(model, budget, config=CONFIG, **more):
+    """Return the plan of a budget for a model, or for an encoder alone."""
+    model = Around(model) if hasattr(model, "encoders") else model
+    conf = {"method": "obs", "budget": budget, "seed": 0, **more}
+    return Plan.of(conf, model.eval(), config, argparse.Namespace(ngpu=0))
+
+
+def gone(plan, heard, rounds=(), powers=POWERS, judged=judge):
+    """Return a path that has gone down in rounds."""
+    damping = ObsConf.from_dict(plan.own("obs_conf")).damping
+    path = RemovalPath(plan, damping)
+    budgets = list(rounds_to(plan.budget, rounds))
+    path.told = path.go(heard, judged, budgets, powers)
+    return path
+
+
+def variant_path(variant, sparsity=0.6, rounds=(0.3, 0.45), kind="params", **more):
+    """Return the path of an encoder of the zoo."""
+    budget = {"kind": kind, "sparsity": sparsity, "frames": 200}
+    plan = plan_of(encoder_zoo.build(variant), budget, **more)
+    return gone(plan, Noise(variant), rounds)
+
+
+def sized(path, sparsity):
+    """Return the budget of a path at another sparsity."""
+    budget = path.plan.budget
+    share = sparsity / max(target.sparsity for target in budget)
+    return budget.scaled(share)
+
+
+def cut_by(path, selection):
+    """Return what a selection cuts, and how it compares with the masked one."""
+    model, root = path.plan.model, path.plan.root
+    model.load_state_dict(selection.weights)
+    try:
+        small = cut(root, selection.structure, selection.masks)
+        report = compare(root, path.graph, selection.masks, small, trials=2)
+    finally:
+        root.load_state_dict(path.dense)
+    return small, report
+
+
+def check_path(path, sparsities):
+    """Check what every path must do, at some rising sparsities; return selections.
+
+    A round begins with what the one before has left. Within a round few units may come
+    back to a smaller size, where another was traded for them to use the budget up.
+    """
+    readers = [r.layer for some in path.readers.values() for r in some]
+    own = tuple(f"{name}.{kind}" for name in readers for kind in ("weight", "bias"))
+    prefix = "" if path.plan.root is path.plan.model else "encoder."
+    found = []
+    for sparsity in sparsities:
+        asked = sized(path, sparsity)
+        selection = path.at(asked)
+        small, report = cut_by(path, selection)
+        assert report["equal"], (sparsity, report["relative_diff"])
+        structure = selection.structure
+        for reached, target in zip(asked.reached(path.graph.dense, structure), asked):
+            assert reached >= target.sparsity - 1e-9
+        loose = loosely_met(asked, path.graph.dense, structure, path.plan.round_to)
+        assert all("fits into the budget" in sentence for sentence in loose)
+        numel = sum(p.numel() for p in small.parameters())
+        assert numel == cost(structure).params
+        for name, tensor in path.dense.items():
+            if name not in own:
+                assert torch.equal(selection.weights[prefix + name], tensor), name
+        start = path.rounds[selection.record["round"] - 1].masks
+        larger = found[-1].masks if found else start
+        for name, mask in selection.masks.items():
+            assert (mask <= start[name]).all(), name
+            assert (mask > larger[name]).sum() <= NEAR, name
+        found.append(selection)
+    return found
