@@ -21,7 +21,7 @@ from espnet_prune.select.obs.removal import (
 )
 from espnet_prune.select.obs.speech import Heard
 from espnet_prune.select.obs.statistics import Moments, gathering
-from espnet_prune.units import UnitGraph
+from espnet_prune.units import MaskPoint, UnitGraph
 from espnet_prune.utils import UserError
 
 Readers = Mapping[str, List[Reader]]
@@ -48,23 +48,30 @@ def _quiet(model: nn.Module, root: nn.Module) -> Iterator[None]:
 
 
 def gather(
-    model: nn.Module, root: nn.Module, readers: Readers, heard: Heard
+    model: nn.Module,
+    root: nn.Module,
+    readers: Readers,
+    norms: Mapping[str, List[MaskPoint]],
+    heard: Heard,
 ) -> Dict[str, Moments]:
-    """Run all utterances forward and backward; return the moments of every reader.
+    """Run all utterances forward and backward; return the moments of what reads.
 
     Args:
         model: The model, in eval mode, cut as far as it is.
         root: The part of it that is pruned.
         readers: Readers of every vector of units.
+        norms: Layer norms over the units of a vector.
         heard: The utterances.
 
     Raises:
         UserError: The loss is not a number.
     """
-    paths = dict.fromkeys(r.layer for some in readers.values() for r in some)
+    dims = {p.module: p.dim for n in readers for p in norms.get(n, ())}
+    paths = dict.fromkeys([r.layer for some in readers.values() for r in some])
+    paths.update(dict.fromkeys(dims))
     layers = {path: root.get_submodule(path) for path in paths}
     bar = progress(len(heard), "calibrated on", "utterances")
-    with _quiet(model, root), gathering(layers) as moments:
+    with _quiet(model, root), gathering(layers, dims) as moments:
         for utterance in heard:
             loss = heard.loss(model, utterance)
             if not torch.isfinite(loss):
@@ -100,7 +107,7 @@ def curves(
     bar = progress(len(readers), "ordered", "vectors of units")
     for name, some in readers.items():
         layers = [
-            _layer(root.get_submodule(r.layer), moments[r.layer], r.group, damping)
+            _layer(root.get_submodule(r.layer), moments[r.layer], r, damping)
             for r in some
         ]
         whole = energy(root.get_submodule(some[0].layer), moments[some[0].layer])
@@ -118,10 +125,10 @@ def flat_weight(layer: nn.Module) -> torch.Tensor:
     return layer.weight.detach().flatten(1).double()
 
 
-def _layer(layer: nn.Module, moments: Moments, group: int, damping: float) -> Layer:
+def _layer(layer: nn.Module, moments: Moments, reader: Reader, damping: float) -> Layer:
     weight = flat_weight(layer) * moments.fisher.sqrt()[:, None]
     second = moments.second(centred=layer.bias is not None)
-    return Layer(weight, damped(second, damping), group)
+    return Layer(weight, damped(second, damping), reader.group, reader.own)
 
 
 def energy(layer: nn.Module, moments: Moments) -> float:

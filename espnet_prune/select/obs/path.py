@@ -20,7 +20,8 @@ from espnet_prune.cutting.cutter import cut
 from espnet_prune.select.budget import Budget, Pricing
 from espnet_prune.select.obs.allocate import removal_ranks
 from espnet_prune.select.obs.calibrate import curves, energy, gather, log_curves
-from espnet_prune.select.obs.readers import all_readers
+from espnet_prune.select.obs.norms import renormed
+from espnet_prune.select.obs.readers import all_readers, norms_of
 from espnet_prune.select.obs.removal import DAMPING, Curve
 from espnet_prune.select.obs.speech import Heard, Judge
 from espnet_prune.select.obs.statistics import Moments
@@ -74,6 +75,7 @@ class RemovalPath:
         self.rounds: List[Round] = []
         self.end = plan.graph.close({})
         self.readers = all_readers(plan.graph, plan.root)
+        self.norms = norms_of(plan.graph)
         self.dense = {k: v.clone() for k, v in plan.root.state_dict().items()}
 
     @property
@@ -144,7 +146,8 @@ class RemovalPath:
         state = {**self.dense, **current.changed}
         seen = current.moments, current.masks, masks
         new = solved(state, self.graph, self.readers, *seen, self.damping)
-        return masks, {**current.changed, **new}
+        norms = renormed(state, self.norms, *seen)
+        return masks, {**current.changed, **new, **norms}
 
     def go(
         self,
@@ -201,7 +204,7 @@ class RemovalPath:
         inner = {u.name: u for u in graph if u.kind != "module"}
         wanted = [n for n, u in inner.items() if n in going or u.module in going]
         readers = {n: r for n, r in all_readers(graph, root).items() if n in wanted}
-        moments = gather(model, root, readers, heard)
+        moments = gather(model, root, readers, self.norms, heard)
         found = {}
         some = {n: readers[n] for n in wanted if n in going}
         measured = curves(root, graph, some, moments, self.damping)

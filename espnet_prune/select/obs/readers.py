@@ -24,11 +24,13 @@ class Reader(NamedTuple):
         unit: Name of the vector.
         layer: Path of the layer.
         group: Columns of its weight, as (out, columns), that a unit owns.
+        own: Whether a unit owns an output, too.
     """
 
     unit: str
     layer: str
     group: int
+    own: bool = False
 
 
 def readers_of(unit: Unit, root: nn.Module) -> List[Reader]:
@@ -43,12 +45,14 @@ def readers_of(unit: Unit, root: nn.Module) -> List[Reader]:
     """
     slices = [(part.tensor.rpartition(".")[0], part.group) for part in unit.consumers]
     slices += [(p.module, p.group) for p in unit.points if p.when == "open"]
+    outputs = {part.tensor for part in unit.producers if part.dim == 0}
     found = []
     for path, group in slices:
         layer = root.get_submodule(path)
         if isinstance(layer, LAYERS):
             taps = layer.weight[0, 0].numel() if layer.weight.dim() > 2 else 1
-            found.append(Reader(unit.name, path, group * taps))
+            own = f"{path}.weight" in outputs
+            found.append(Reader(unit.name, path, group * taps, own))
     return found
 
 
@@ -58,16 +62,28 @@ def all_readers(graph: UnitGraph, root: nn.Module) -> Dict[str, List[Reader]]:
     return {unit.name: readers_of(unit, root) for unit in units}
 
 
-def columns(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def norms_of(graph: UnitGraph) -> Dict[str, List[MaskPoint]]:
+    """Return the layer norms over the units of a vector, by its name."""
+    found = {u.name: [p for p in u.points if p.when == "norm"] for u in graph}
+    return {name: points for name, points in found.items() if points}
+
+
+def columns(layer: nn.Module, x: torch.Tensor, dim: int = -1) -> torch.Tensor:
     """Return what a layer reads: (N, rows, columns) for its input x.
 
     Args:
-        layer: A Linear, or a convolution over one or two dimensions.
+        layer: A Linear, a convolution over one or two dimensions, or a layer norm.
         x: (N, ..., C) for a Linear, (N, C, T) or (N, C, T, F) for a convolution.
+        dim: Dimension of x that a layer norm is over.
 
     Returns:
-        The columns are ordered as in the weight, flattened to (out, columns).
+        The columns are ordered as in the weight, flattened to (out, columns). Of a
+        layer norm they are its input, normalised.
     """
+    if isinstance(layer, nn.LayerNorm):
+        x = x.transpose(dim, -1)
+        x = nn.functional.layer_norm(x, x.shape[-1:], eps=layer.eps)
+        return x.reshape(len(x), -1, x.shape[-1])
     if isinstance(layer, nn.Linear):
         return x.reshape(len(x), -1, x.shape[-1])
     if isinstance(layer, nn.Conv1d):
@@ -94,8 +110,3 @@ def output_rows(layer: nn.Module, y: torch.Tensor) -> torch.Tensor:
     if isinstance(layer, nn.Linear):
         return y.reshape(-1, y.shape[-1])
     return y.movedim(1, -1).reshape(-1, y.shape[1])
-
-
-def norm_points(graph: UnitGraph) -> List[MaskPoint]:
-    """Return the norms that take their statistics over the open units."""
-    return [p for unit in graph for p in unit.points if p.when == "norm"]

@@ -45,17 +45,26 @@ class Layer:
         weight: (out, C), float64, scaled by the square root of f.
         second: Second moments of its input (C, C), invertible.
         group: Columns of a unit.
+        own: Whether a unit, of one column, is an output, too, which goes with it.
     """
 
-    def __init__(self, weight: torch.Tensor, second: torch.Tensor, group: int) -> None:
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        second: torch.Tensor,
+        group: int,
+        own: bool = False,
+    ) -> None:
         self.weight = weight.clone()
         self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(second))
-        self.group = group
+        self.group, self.own = group, own
 
     def errors(self) -> torch.Tensor:
         """Return what each unit costs now, (units,)."""
         if self.group == 1:
-            return self.weight.square().sum(0) / self.inverse.diagonal()
+            squares = self.weight.square()
+            lost = squares.diagonal() if self.own else 0.0
+            return (squares.sum(0) - lost) / self.inverse.diagonal()
         number = len(self.inverse) // self.group
         blocks = self.inverse.view(number, self.group, number, self.group)
         own = blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
@@ -69,6 +78,8 @@ class Layer:
         rows = self.inverse[own]
         factor = torch.linalg.solve(rows[:, own], rows)
         self.weight -= self.weight[:, own] @ factor
+        if self.own:
+            self.weight[unit] = 0.0
         self.inverse -= rows.T @ factor
         self.inverse[own] = 0.0
         self.inverse[:, own] = 0.0
@@ -79,6 +90,8 @@ class Layer:
         inner = torch.arange(self.group, device=units.device)
         index = (units[:, None] * self.group + inner).flatten()
         self.weight = self.weight[:, index]
+        if self.own:
+            self.weight = self.weight[units]
         self.inverse = self.inverse[index][:, index]
 
 

@@ -10,7 +10,7 @@ kept.
 """
 
 import contextlib
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Dict, Iterator, Mapping, Optional
 
 import torch
 from torch import nn
@@ -37,15 +37,15 @@ class Moments:
 
     def __init__(self, layer: nn.Module) -> None:
         out, device = len(layer.weight), layer.weight.device
-        size = layer.weight[0].numel()
+        size = layer.weight[0].numel() if layer.weight.dim() > 1 else out
         self.count = 0
         self.total = torch.zeros(size, dtype=torch.float64, device=device)
         self.gram = torch.zeros(size, size, dtype=torch.float64, device=device)
         self.fisher = torch.zeros(out, dtype=torch.float64, device=device)
 
-    def add(self, layer: nn.Module, x: torch.Tensor) -> None:
+    def add(self, layer: nn.Module, x: torch.Tensor, dim: int = -1) -> None:
         """Add an input of the layer; utterances (N) do not see each other."""
-        read = columns(layer, x.detach())
+        read = columns(layer, x.detach(), dim)
         step = -(-read.shape[1] // MOST_ROWS)
         rows = read[:, ::step].reshape(-1, read.shape[2]).double()
         self.count += len(rows)
@@ -82,11 +82,14 @@ class Moments:
 
 
 @contextlib.contextmanager
-def gathering(layers: Mapping[str, nn.Module]) -> Iterator[Dict[str, Moments]]:
+def gathering(
+    layers: Mapping[str, nn.Module], norms: Mapping[str, int]
+) -> Iterator[Dict[str, Moments]]:
     """Gather the moments of layers while a model runs, forward and backward.
 
     Args:
         layers: The layers by name.
+        norms: The dimension that layer norms among them are over.
 
     Yields:
         Their moments by name.
@@ -94,17 +97,19 @@ def gathering(layers: Mapping[str, nn.Module]) -> Iterator[Dict[str, Moments]]:
     found = {name: Moments(layer) for name, layer in layers.items()}
     handles = []
 
-    def watch(moments: Moments) -> Any:
+    def watch(moments: Moments, dim: Optional[int]) -> Any:
         def hook(layer: nn.Module, args: Any, output: torch.Tensor) -> None:
-            moments.add(layer, args[0])
-            if output.requires_grad:
+            moments.add(layer, args[0], -1 if dim is None else dim)
+            if output.requires_grad and dim is None:
                 output.register_hook(lambda g: moments.add_gradient(layer, g))
 
         return hook
 
     try:
         for name, layer in layers.items():
-            handles.append(layer.register_forward_hook(watch(found[name])))
+            handles.append(
+                layer.register_forward_hook(watch(found[name], norms.get(name)))
+            )
         yield found
     finally:
         for handle in handles:

@@ -72,6 +72,31 @@ def test_errors_are_those_of_least_squares_for_every_subset(bias, group):
             assert own == pytest.approx(exact, rel=1e-8, abs=1e-9)
 
 
+def test_an_output_that_goes_along_does_not_count():
+    """Outputs that are the units', too: only those that stay have an error."""
+    units = 5
+    x, weight, b, fisher = problem(7, units, out=units)
+    scaled, second = weight * fisher.sqrt()[:, None], moments(x, b)
+    for order in itertools.permutations(range(units), 3):
+        layer = Layer(scaled, second, 1, own=True)
+        for position, unit in enumerate(order):
+            gone = order[: position + 1]
+            stay = torch.tensor([o for o in range(units) if o not in gone])
+            given = x, weight[stay], b[stay], fisher[stay]
+            errors = [
+                brute_force(*given, kept_columns(some, units, 1))
+                for some in (gone[:-1], gone)
+            ]
+            found = float(layer.errors()[unit])
+            assert found == pytest.approx(errors[1] - errors[0], rel=1e-7, abs=1e-9)
+            layer.remove(unit)
+        left = torch.tensor([u for u in range(units) if u not in order])
+        before = layer.errors()[left]
+        layer.keep(left)
+        assert layer.weight.shape == (2, 2)
+        assert torch.allclose(layer.errors(), before)
+
+
 @pytest.mark.parametrize("group", [1, 3])
 def test_a_curve_is_exact_and_rises(group):
     """Also over several readers, and where matrices have shrunk on the way."""

@@ -60,7 +60,7 @@ def test_moments_are_those_of_the_columns(layer):
 
 def gathered(layer, batches):
     """Return the moments after batches went forward, and a loss backward."""
-    with gathering({"": layer}) as found:
+    with gathering({"": layer}, {}) as found:
         for x in batches:
             layer(x).square().sum().backward()
     return found[""]
