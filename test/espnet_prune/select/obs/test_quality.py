@@ -63,7 +63,7 @@ def tensors(path, layer):
 
 
 def changed(moments, weight, shift):
-    """Return how far outputs move, for a change of weights and bias: E |dW x + db|^2."""
+    """Return how far outputs move for a change of weights and bias."""
     squares = ((weight @ moments.second(centred=True)) * weight).sum(1)
     return float(
         (moments.fisher * (squares + (weight @ moments.mean() + shift) ** 2)).sum()
