@@ -6,8 +6,8 @@
 Such a norm takes mean and variance over the units that are left, so that these come out
 otherwise than before. What it gave follows from its normalised input z, and so does
 what it will give: (z_c - m) / s, with m and s the mean and the deviation of z over what
-is left. With s as it is on average, gain and bias of a unit are a line fitted in closed
-form from the moments of z.
+is left. With s as it is on average, gain and bias of a unit are a line, and
+the moments of z are enough to fit it.
 """
 
 from typing import Dict, List, Mapping, Tuple
