@@ -4,7 +4,9 @@
 """How far a long work is and when it will be done: a bar, or lines in a log."""
 
 import logging
+import os
 import sys
+import warnings
 from typing import Any, Callable, Optional
 
 
@@ -56,3 +58,15 @@ def progress(
         leave=False,
         bar_format=form,
     )
+
+
+def tell_less() -> None:
+    """Of what others log tell only warnings, and the epochs of ESPnet's trainer."""
+    warnings.simplefilter("ignore", FutureWarning)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_for_users)
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    ours = f"{os.sep}espnet_prune{os.sep}" in record.pathname
+    return ours or record.levelno >= logging.WARNING or record.module == "trainer"

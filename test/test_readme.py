@@ -34,6 +34,7 @@ SHELL = [
 LINES = list(dict.fromkeys(line for _, line in SHELL if line))
 RECIPE = [line for line in LINES if line.startswith("./run.sh")]
 SWEEP = next(line for line in LINES if line.startswith("espnet-prune compare "))
+QUICK = [line for line in LINES if line.startswith("espnet-prune quick ")]
 FOLDER = "egs2/an4/asr_prune1"
 RUN_ALL = """
 import json, sys
@@ -116,7 +117,7 @@ def test_other_commands(tmp_path):
         coarse,
         SWEEP,
     }
-    assert set(LINES).difference(RECIPE) == known
+    assert set(LINES).difference(RECIPE, QUICK) == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--encoder_conf" in done.stdout
@@ -124,6 +125,19 @@ def test_other_commands(tmp_path):
     coarse = ["-m", "espnet_prune", *coarse.split()[1:]]
     done = run([sys.executable, *coarse], tmp_path)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 10
+
+
+@pytest.mark.parametrize("line", QUICK)
+def test_quick(line, tmp_path):
+    """What a page begins with runs on real speech, and half the work says as much."""
+    words = shlex.split(line)
+    words[words.index("--output_dir") + 1] = str(tmp_path / "small")
+    done = run([sys.executable, "-m", "espnet_prune", *words[1:]], ROOT / FOLDER)
+    assert done.returncode == 0, done.stderr
+    assert "| WER, %" in done.stderr and "| ms for 10 s, encoder" in done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["after"]["gmacs"] <= 0.5 * result["before"]["gmacs"]
+    assert result["score"]["agreement"]["after"]["rate"] <= 10.0
 
 
 def test_sweep():

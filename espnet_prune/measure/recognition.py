@@ -12,12 +12,27 @@ import contextlib
 import functools
 import inspect
 import time
-from typing import Any, Callable, Counter, Dict, Iterator, List, Mapping, Tuple
+from typing import (
+    Any,
+    Callable,
+    Counter,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
 
 import torch
 from torch import nn
 
-from espnet_prune.data.speech import entries_of, load_utterance, open_speech
+from espnet_prune.data.speech import (
+    Entries,
+    entries_of,
+    load_utterance,
+    open_speech,
+)
 from espnet_prune.families import stacks_of
 from espnet_prune.foreign import told
 from espnet_prune.measure.duration import SECONDS, frames_of, rate_of
@@ -35,7 +50,9 @@ _CALLS = ("forward", "score", "batch_score", "batch_score_partially_AR")
 _LEFT = ("device", "batch_size", "lm_", "ngram_", "word_lm_")
 
 
-def speech_of(config: Mapping[str, Any]) -> Tuple[Any, str]:
+def speech_of(
+    config: Mapping[str, Any], entries: Optional[Entries] = None
+) -> Tuple[Any, str]:
     """Return speech to be recognised, and in words what it is.
 
     It is the longest of some utterances of the development data, of 10 s at most; where
@@ -43,11 +60,13 @@ def speech_of(config: Mapping[str, Any]) -> Tuple[Any, str]:
 
     Args:
         config: Content of config.yaml.
+        entries: (path, name, type) of other data to take.
 
     Returns:
         An array (samples,) or (frames, features), and e.g. "8.2 s of speech (dev7)".
     """
-    entries = [entry for entry in entries_of(config, "valid") if entry[1] == "speech"]
+    entries = entries or entries_of(config, "valid")
+    entries = [entry for entry in entries if entry[1] == "speech"]
     features = config.get("frontend", "default") is None
 
     def seconds(array: Any) -> float:
@@ -175,6 +194,7 @@ def measure_recognition(
     options: Mapping[str, Any],
     runs: int = 3,
     limit: float = 10.0,
+    entries: Optional[Entries] = None,
 ) -> Dict[str, Any]:
     """Time recognitions of one utterance by several models, in turns, on one thread.
 
@@ -183,6 +203,7 @@ def measure_recognition(
         options: Of the beam search, see `Recogniser`.
         runs: How often at most.
         limit: Seconds after which no further turn begins.
+        entries: See `speech_of`.
 
     Returns:
         {speech, options, runs, times}: times are {name: {part: ms}}, of the fastest
@@ -192,7 +213,8 @@ def measure_recognition(
     Raises:
         UserError: See `Recogniser`; or a model has no CTC, or cannot be heard.
     """
-    speech, about = speech_of(read_model_config(next(iter(models.values()))[0]))
+    config = read_model_config(next(iter(models.values()))[0])
+    speech, about = speech_of(config, entries)
     heard = {name: Recogniser(*files, options) for name, files in models.items()}
     calls: Dict[str, Callable[[], Any]] = {}
     for name, one in heard.items():

@@ -13,7 +13,7 @@ from typing import Any, Mapping, NamedTuple
 
 from espnet_prune.model_files import find_checkpoint
 from espnet_prune.tasks import TASKS
-from espnet_prune.utils import UserError, read_mapping
+from espnet_prune.utils import UserError, read_mapping, sha256
 
 META = "meta.yaml"
 _FORMS = (
@@ -52,7 +52,7 @@ def find_model(what: str, folder: Path) -> Source:
             raise UserError(f"--model {what}: there is no config.yaml beside it")
         return Source(config, path)
     if path.is_file():
-        return _of_meta(_unpacked(path, folder), what)
+        return _of_meta(_unpacked(path, folder / sha256(path)[:12]), what)
     if path.is_absolute() or what.startswith(".") or path.suffix in (".zip", ".pth"):
         raise UserError(f"--model {what}: no such file or directory; give {_FORMS}")
     return _downloaded(what)

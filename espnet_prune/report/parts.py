@@ -6,6 +6,7 @@
 import logging
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from espnet_prune.data.speech import Entries
 from espnet_prune.measure.duration import SECONDS
 from espnet_prune.measure.recognition import BEAM, CTC, measure_recognition
 from espnet_prune.report.tables import markdown, share
@@ -25,11 +26,14 @@ ROWS = {
 
 
 def recognition(
-    models: Mapping[str, Tuple[Any, Any]], options: Mapping[str, Any], runs: int = 3
+    models: Mapping[str, Tuple[Any, Any]],
+    options: Mapping[str, Any],
+    runs: int = 3,
+    entries: Optional[Entries] = None,
 ) -> Optional[Dict[str, Any]]:
     """Return what `measure_recognition` does; None, with a warning, if nothing can."""
     try:
-        return measure_recognition(models, options, runs)
+        return measure_recognition(models, options, runs, entries=entries)
     except (UserError, OSError, ImportError) as error:
         logging.warning(f"The time of whole recognitions is not measured: {error}")
         return None

@@ -112,7 +112,7 @@ class Batch:
         return wrong, float(loss)
 
 
-def _splitter(metric: str, config: Mapping[str, Any]) -> Callable[[str], List[str]]:
+def splitter(metric: str, config: Mapping[str, Any]) -> Callable[[str], List[str]]:
     """Return what makes the words or characters of a text that are compared.
 
     As in stage 13 of `asr.sh`: without the model's non-linguistic symbols, and, as
@@ -132,7 +132,7 @@ def _splitter(metric: str, config: Mapping[str, Any]) -> Callable[[str], List[st
     return split
 
 
-def _ids_to_text(config: Mapping[str, Any]) -> Callable[[Sequence[int]], str]:
+def ids_to_text(config: Mapping[str, Any]) -> Callable[[Sequence[int]], str]:
     from espnet2.text.build_tokenizer import build_tokenizer
     from espnet2.text.token_id_converter import TokenIDConverter
 
@@ -186,7 +186,7 @@ def load_batches(
         raise UserError(f"eval data: {paths['text']} labels no utterance of the set")
     used = [entry for entry in entries if entry[1] in ("speech", "text")]
     data = Labelled(used, config, max_utts, ids)
-    split, to_text = _splitter(metric, config), _ids_to_text(config)
+    split, to_text = splitter(metric, config), ids_to_text(config)
     clean = text_cleaner(config.get("cleaner"))
     texts = {name: clean(texts[name]) for name in data.keys}
     samples = sorted(data, key=lambda sample: (len(sample[1]["speech"]), sample[0]))

@@ -58,7 +58,7 @@ def archive(folder, prefix="asr", **more):
 def test_archive_and_what_it_is_unpacked_to(tmp_path, prefix):
     path = archive(tmp_path / "zoo", prefix)
     found = find_model(str(path), tmp_path / "out" / "model")
-    assert found.model_file == tmp_path / "out/model/exp/asr_x/model.pth"
+    assert found.model_file.match("out/model/*/exp/asr_x/model.pth")
     assert found.model_file.read_text() == "model.pth"
     assert find_model(str(path), tmp_path / "out" / "model") == found
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["model"]

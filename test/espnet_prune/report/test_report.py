@@ -185,7 +185,7 @@ def test_report_command(experiment, tmp_path, monkeypatch, capsys):
     def measure(rows, frames, runs):
         return [figures(row.name, 1000, 1.0, 0.0) for row in rows]
 
-    def heard(models, options, runs):
+    def heard(models, options, runs, entries):
         assert list(models)[0] == "dense" and options == {"beam_size": 7} and runs == 2
         times = {name: {"decoder": 12.5, "beam": 25.0} for name in models}
         about = {"speech": "noise", "options": options, "runs": runs}
