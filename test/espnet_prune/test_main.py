@@ -32,7 +32,7 @@ def test_help_lists_every_command_once_by_stage():
 def test_commands_are_thin_and_nothing_stands_on_them():
     """What a command does lies in a room, where others can use it."""
     lines = [p.read_text(encoding="utf-8").count("\n") for p in BIN.glob("*.py")]
-    assert sum(lines) <= 60 * len(lines) and max(lines) <= 170
+    assert sum(lines) <= 65 * len(lines) and max(lines) <= 170
     above = {BIN / "__init__.py", *BIN.glob("*.py")}
     for path in set(BIN.parent.rglob("*.py")) - above:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
