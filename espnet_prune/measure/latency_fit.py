@@ -150,10 +150,14 @@ def shrunk(encoder: nn.Module, structure: Structure) -> nn.Module:
 
 def _clocked(encoder: nn.Module) -> Dict[str, List[str]]:
     """Return where clocks stand: paths by the module's unit, and of the front end."""
-    graph = unit_graph(encoder)
-    found = {unit.name: [unit.path] for unit in graph if unit.kind == "module"}
+    units = [unit for unit in unit_graph(encoder) if unit.kind == "module"]
+    return {**{unit.name: [unit.path] for unit in units}, **front_clock(encoder)}
+
+
+def front_clock(encoder: nn.Module) -> Dict[str, List[str]]:
+    """Return where the clock of the front end stands, as `spent` takes it."""
     family = stacks_of(encoder)[WHOLE][1]
-    return {**found, FRONT: list(family.parts(encoder).front_paths)}
+    return {FRONT: list(family.parts(encoder).front_paths)}
 
 
 def spent(

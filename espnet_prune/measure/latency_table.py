@@ -13,7 +13,7 @@ parameters works for them. `measure.latency_fit` measures a table.
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 
 from espnet_prune.measure.cost import WHOLE, cost
 from espnet_prune.measure.duration import SECONDS, frames_of
@@ -202,6 +202,22 @@ def _name(price: Price, term: Term) -> str:
             words.append(f"module of {vector.field}")
     rest = "once" if term.block is None else "block"
     return f"{term.part}: {' x '.join(sorted(words)) or rest}"
+
+
+def described(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a line what structure.json records of a budget in milliseconds.
+
+    Args:
+        rows: {part, limit, dense, predicted, measured, where} for each target; what is
+            not measured is None.
+    """
+    return "; ".join(
+        f"{row['part']}: limit {row['limit']:.4g} ms, "
+        f"predicted {row['predicted']:.4g}, "
+        + (f"measured {row['measured']:.4g}" if row["measured"] else "not measured")
+        + f", dense {row['dense']:.4g}{row.get('where', '')}"
+        for row in rows
+    )
 
 
 def device_name() -> str:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from espnet_prune.measure.latency_table import described
 from espnet_prune.measure.tokens import token_rate
 from espnet_prune.report import plots, results
 from espnet_prune.report.parts import explained, parts_table, recognition
@@ -101,6 +102,12 @@ def pictures(found: List[Dict[str, Any]], select: Path, out: Path) -> Any:
     return drawn
 
 
+def provenance_of(path: Path) -> Dict[str, Any]:
+    """Return what structure.json says of its origin, milliseconds as a sentence."""
+    found = read_json(path).get("provenance", {}) if path.is_file() else {}
+    return {**found, "ms": described(found["ms"])} if found.get("ms") else found
+
+
 def table_cells(markdown: str) -> List[List[str]]:
     """Return the cells of a Markdown table, as `tables.markdown` writes it."""
     lines = [line.strip() for line in markdown.splitlines() if line.strip()]
@@ -165,10 +172,7 @@ def write_report(
     parts = parts_table({row["name"]: row["parts"] for row in found}, heard, seconds)
     note = explained(token_rate(read_mapping(rows[0].config)), 1, heard)
     text = f"{table}\n\n{parts}\n\n{note}"
-    structure = prune_exp / "cut" / "structure.json"
-    provenance = {}
-    if structure.is_file():
-        provenance = read_json(structure).get("provenance", {})
+    provenance = provenance_of(prune_exp / "cut" / "structure.json")
     facts = {**provenance, "command": command, **dict(results.environment())}
     images = pictures(found, prune_exp / "select", out)
     with atomic_write(out / "report.html") as stream:

@@ -16,6 +16,7 @@ from espnet_prune.select.methods import Method, get_method
 from espnet_prune.utils import UserError, check_gpus, sha256, write_json
 
 # what says which data there is; methods that train nothing may use it, too
+TOLD = ("reached", "ms")  # of the record, on stdout
 _DATA = ("--train_", "--valid_", "--fold_length", "--dist_")
 
 
@@ -76,11 +77,12 @@ def carry_out(plan: Any) -> None:
     """
     from espnet_prune.measure.cost import cost, costs
     from espnet_prune.measure.duration import SECONDS
+    from espnet_prune.select.correction import corrected
 
     args, dense = plan.options, plan.graph.dense
     plan.method.check(plan)
     logging.info(f"units of {args.model_config}:\n{plan.graph.summary()}")
-    selection = plan.method.run(plan)
+    selection = corrected(plan, plan.method.run(plan))
     describe(selection, plan)
     structure = selection.structure
     folder = Path(args.output_dir)
@@ -93,7 +95,8 @@ def carry_out(plan: Any) -> None:
         f"params {before.params:,} -> {after.params:,}, "
         f"MACs of {SECONDS:g} s {before.macs:,} -> {after.macs:,}"
     )
-    print(json.dumps({"reached": selection.record["reached"], **found}))
+    told = {key: selection.record[key] for key in TOLD if key in selection.record}
+    print(json.dumps({**told, **found}))
 
 
 def describe(selection: Any, plan: Any) -> None:

@@ -8,7 +8,9 @@ from typing import Dict, Mapping, Tuple
 import torch
 
 from espnet_prune.select.budget import UNIT_KINDS, Budget, Pricing, check_reachable
+from espnet_prune.select.plan import Plan
 from espnet_prune.select.projection import project
+from espnet_prune.select.selection import Selection
 from espnet_prune.units import UnitGraph
 
 
@@ -53,3 +55,18 @@ def by_quantiles(
                 {u.name: part for u, part in zip(found, quantiles.split(sizes))}
             )
     return project(graph, scores, budget, round_to)
+
+
+def selected(plan: Plan, values: Mapping[str, torch.Tensor]) -> Selection:
+    """Return what `by_quantiles` selects for a plan, and for any other budget.
+
+    Args:
+        plan: The plan.
+        values: See `by_quantiles`.
+    """
+
+    def select(budget: Budget) -> Selection:
+        masks = by_quantiles(values, plan.graph, budget, plan.kinds, plan.round_to)
+        return Selection(plan.graph, masks, again=select)
+
+    return select(plan.budget)

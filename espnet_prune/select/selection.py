@@ -5,7 +5,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import torch
 
@@ -34,6 +34,8 @@ class Selection:
             those of a stack that is not named all stay.
         weights: All weights of the model, where the selection has changed them.
         record: What structure.json says of its origin.
+        again: Makes the same selection for another budget, without what takes long;
+            None if the method has to run again.
     """
 
     graph: UnitGraph
@@ -41,6 +43,7 @@ class Selection:
     kept_blocks: Mapping[str, List[int]] = dataclasses.field(default_factory=dict)
     weights: Optional[Mapping[str, torch.Tensor]] = None
     record: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    again: Optional[Callable[[Any], "Selection"]] = None
 
     def __post_init__(self) -> None:
         self.masks = self.graph.close({k: m.cpu() for k, m in self.masks.items()})

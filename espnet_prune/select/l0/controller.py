@@ -105,11 +105,17 @@ class Controller:
             if behind
         )
 
-    def project(self, theta: torch.Tensor) -> Optional[Dict[str, torch.Tensor]]:
+    def project(
+        self, theta: torch.Tensor, budget: Optional[Budget] = None
+    ) -> Optional[Dict[str, torch.Tensor]]:
         """Return masks of 0 and 1 that meet the current targets exactly.
 
         The expected counts only steer; here one threshold over all gates decides, and
         the integers fit the budget.
+
+        Args:
+            theta: Parameters of the gates (gates,).
+            budget: Another budget than that to which the gates were led.
 
         Returns:
             Masks by name, or None while nothing has to go.
@@ -122,7 +128,8 @@ class Controller:
             name: value.cpu() + (SHIFT if self.graph[name].kind == "module" else 0)
             for name, value in self.by_name(theta.detach().float()).items()
         }
-        return project(self.graph, scores, self.budget.scaled(share), self.round_to)
+        budget = (budget or self.budget).scaled(share)
+        return project(self.graph, scores, budget, self.round_to)
 
     def by_target(self, **values: Sequence[Any]) -> Dict[str, Any]:
         """Give every target its key: the plain one if it is the only one."""

@@ -215,8 +215,13 @@ class Gates(nn.Module):
             self._cache = (key, self._project())
         return {name: mask.clone() for name, mask in self._cache[1].items()}
 
-    def _project(self) -> Dict[str, torch.Tensor]:
-        masks = self.controller.project(self.theta)
+    @torch.no_grad()
+    def masks_within(self, budget: Budget) -> Dict[str, torch.Tensor]:
+        """Return what `masks` would be for another budget."""
+        return self._project(budget)
+
+    def _project(self, budget: Optional[Budget] = None) -> Dict[str, torch.Tensor]:
+        masks = self.controller.project(self.theta, budget)
         theta = self.controller.by_name(self.theta.detach().float())
         if masks is None:
             masks = {name: torch.ones_like(value) for name, value in theta.items()}

@@ -13,6 +13,7 @@ from typing import Any, Dict
 from torch import nn
 
 from espnet_prune.models import read_model_config
+from espnet_prune.select.budget import Budget
 from espnet_prune.select.l0.conf import check_l0_conf
 from espnet_prune.select.l0.gates import Gates, gates_of
 from espnet_prune.select.plan import Plan
@@ -117,9 +118,13 @@ def run(plan: Plan) -> Selection:
         with atomic_write(folder / "select.jsonl") as stream:
             shutil.copyfileobj(source, stream)
     gates.detach_hooks()
-    return Selection(
-        plan.graph,
-        gates.masks(),
-        weights=load_tensors(training / WEIGHTS),
-        record={"steps": steps, "expected": gates.budget.keyed(expected)},
-    )
+    weights = load_tensors(training / WEIGHTS)
+    record = {"steps": steps, "expected": gates.budget.keyed(expected)}
+
+    def select(budget: Budget) -> Selection:
+        masks = gates.masks_within(budget)
+        return Selection(
+            plan.graph, masks, weights=weights, record=record, again=select
+        )
+
+    return select(plan.budget)

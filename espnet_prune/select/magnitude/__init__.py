@@ -10,13 +10,10 @@ from espnet_prune.select.methods import register_method
 
 def run(plan: Any) -> Any:
     """Select by the norms of a model's weights; Plan -> Selection."""
-    from espnet_prune.select.scores import by_quantiles
-    from espnet_prune.select.selection import Selection
+    from espnet_prune.select.scores import selected
     from espnet_prune.units import unit_norms
 
-    norms = unit_norms(plan.root, plan.graph)
-    masks = by_quantiles(norms, plan.graph, plan.budget, plan.kinds, plan.round_to)
-    return Selection(plan.graph, masks)
+    return selected(plan, unit_norms(plan.root, plan.graph))
 
 
 register_method(

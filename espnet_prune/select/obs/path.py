@@ -125,8 +125,9 @@ class RemovalPath:
         weights = {k: v.clone() for k, v in self.plan.model.state_dict().items()}
         prefix = "" if self.plan.root is self.plan.model else "encoder."
         weights.update({f"{prefix}{k}": v.clone() for k, v in changed.items()})
+        record = {"round": index + 1}
         return Selection(
-            self.graph, masks, weights=weights, record={"round": index + 1}
+            self.graph, masks, weights=weights, record=record, again=self.at
         )
 
     def _step(

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from espnet_prune.data.calibration import find_audio
 from espnet_prune.data.speech import Entries, entries_of, speech_entries
+from espnet_prune.select.correction import with_room
 from espnet_prune.select.obs.conf import ObsConf
 from espnet_prune.select.obs.path import RemovalPath, rounds_to
 from espnet_prune.select.obs.speech import MOST_HELD, Heard, Judge, Speech
@@ -80,7 +81,7 @@ def make_path(
     heard, held = (Heard(part, plan.model) for part in (speech, judged))
     logging.info(f"{len(heard)} utterances calibrate, {len(held)} judge")
     path = RemovalPath(plan, conf.damping)
-    budgets = list(rounds_to(plan.budget, conf.rounds))
+    budgets = list(rounds_to(with_room(plan), conf.rounds))
     told = path.go(heard, Judge(held), budgets, conf.powers)
     return path, told
 

@@ -19,13 +19,10 @@ def run(plan: Any) -> Any:
     Raises:
         UserError: There is no labelled data.
     """
-    from espnet_prune.select.scores import by_quantiles
-    from espnet_prune.select.selection import Selection
+    from espnet_prune.select.scores import selected
     from espnet_prune.select.taylor.scores import taylor_scores
 
-    scores = taylor_scores(plan, plan.conf.get("max_utts", 64))
-    masks = by_quantiles(scores, plan.graph, plan.budget, plan.kinds, plan.round_to)
-    return Selection(plan.graph, masks)
+    return selected(plan, taylor_scores(plan, plan.conf.get("max_utts", 64)))
 
 
 register_method(

@@ -15,7 +15,7 @@ from espnet_prune.report.plots import (
     structure_figure,
     svg,
 )
-from espnet_prune.report.run import page
+from espnet_prune.report.run import page, provenance_of
 from espnet_prune.report.tables import headline, in_order, tables
 from espnet_prune.utils import UserError, write_json
 
@@ -72,6 +72,16 @@ def test_the_table_reads_well_and_gives_shares():
     table = ElementTree.fromstring(re.search("<table>.*</table>", text, re.S)[0])
     assert len(table) == 3
     assert table[0][1].text == "WER test"
+
+
+def test_milliseconds_are_told_in_words(tmp_path):
+    row = {"part": "encoder", "limit": 20.0, "dense": 40.0, "predicted": 19.5}
+    row.update(measured=20.25, where=" (abacus)")
+    path = tmp_path / "structure.json"
+    write_json({"provenance": {"method": "obs", "ms": [row]}}, path)
+    text = "encoder: limit 20 ms, predicted 19.5, measured 20.25, dense 40 (abacus)"
+    assert provenance_of(path) == {"method": "obs", "ms": text}
+    assert provenance_of(tmp_path / "lost.json") == {}
 
 
 def test_test_sets_stand_first_and_decide():

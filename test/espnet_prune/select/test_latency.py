@@ -18,12 +18,12 @@ from test.espnet_prune.encoder_zoo import build
 from test.espnet_prune.tables import OVERHEAD, table_of
 
 
-def plan_of(tmp_path, budget, *more):
+def plan_of(tmp_path, budget, *more, config=HYBRID):
     write_yaml({"method": "magnitude", "budget": budget}, tmp_path / "select.yaml")
     parser = argparse.ArgumentParser()
     add_options(parser)
     options = parser.parse_args(["--config", str(tmp_path / "select.yaml"), *more])
-    return Plan.of(read_conf(options), make_model(HYBRID), HYBRID, options)
+    return Plan.of(read_conf(options), make_model(config), config, options)
 
 
 @pytest.fixture(scope="module")
