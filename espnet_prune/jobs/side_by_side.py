@@ -79,7 +79,7 @@ def run_side_by_side(
                     break
                 if {other.name for other in done}.issuperset(job.needs):
                     waiting.remove(job)
-                    logging.info("%s: started", job.name)
+                    logging.info(f"{job.name}: started, see {logs}/{job.name}.log")
                     running[pool.submit(run, job)] = job
             if not running:  # what is left waits for a job that failed
                 return failed + waiting

@@ -295,6 +295,31 @@ def test_the_table(monkeypatch, capsys):
     assert sorted(names) == sorted(f"{name}.json" for name in errors)
 
 
+def test_rows_as_they_were_cut_and_a_table_of_ones_own(monkeypatch, capsys):
+    monkeypatch.setattr(results, "measure", measured)
+    monkeypatch.setattr(rows, "measure", measured)
+    own = {"untrained": {"recover": "none"}, "recovered": {}}
+    columns = ["model", "removed", "ms", "wer:test"]
+    data = {**BASE, "seeds": [1], "rows": own, "columns": columns}
+    c = conf.make({**data, "sizes": [50]}, "x.yaml", "x")
+    jobs = make_plan(c).jobs
+    untrained, recovered = (jobs[f"{name}_50_s1"].options for name in own)
+    assert untrained[untrained.index("--recover_config") + 1] == "none"
+    assert recovered[recovered.index("--recover_config") + 1].endswith(".yaml")
+    assert configs.total(c) == {"epochs": 10}  # of those that are recovered
+    for name in ("dense_s1", "untrained_50_s1"):
+        write_results(Path("exp") / name, [1, 2])
+    write_yaml(data, "compare.yaml")
+    compare.main(["compare.yaml", "--only_table"])
+    head, _, dense, cut, *rest = capsys.readouterr().out.splitlines()
+    cells = [
+        [cell.strip() for cell in line.strip("| ").split("|")] for line in (head, cut)
+    ]
+    assert cells[0] == ["model", "removed", "encoder ms", "WER test"]
+    assert cells[1][:3] == ["untrained", "50 %", "30.0 (50%)"]
+    assert dense.startswith("| dense") and not any(line[:1] == "|" for line in rest)
+
+
 def test_intervals_are_drawn_by_speaker(tmp_path):
     """One speaker is understood, the other never; labels of result.txt name them."""
     (tmp_path / "dump/raw/test").mkdir(parents=True)

@@ -19,7 +19,7 @@ test_sets="test"
     --token_type char \
     --speed_perturb_factors "0.9 1.0 1.1" \
     --asr_config conf/train_asr.yaml \
-    --prune_config conf/prune_l0_50.yaml \
+    --prune_config conf/prune_obs_50.yaml \
     --recover_config conf/recover.yaml \
     --inference_config conf/decode_asr.yaml \
     "$@"

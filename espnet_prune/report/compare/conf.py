@@ -31,7 +31,7 @@ class Row:
     kind: str = "prune"
     of: Optional[str] = None
     select: Optional[str] = None
-    recover: Optional[str] = None
+    recover: Optional[str] = None  # or none: the row is what was cut
     budget: Optional[dict] = None
     units: Optional[List[str]] = None
     distill: bool = True
@@ -64,6 +64,7 @@ class Comparison:
     run: str = "./prune.sh"
     frames: Optional[int] = None  # of the utterance, by default those that make 10 s
     runs: int = 15  # timed runs per encoder
+    columns: List[str] = dataclasses.field(default_factory=list)  # of its one table
 
     @property
     def exp(self) -> Path:

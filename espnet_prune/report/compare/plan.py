@@ -141,7 +141,9 @@ def pruning(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
         conf, path = configs.select_conf(c, row, size), named(row, size, None)
         own["prune_config"] = write_changed(conf, confs / f"{path}.yaml")
         own["decode_cut"] = "false"
-    if row.recover:
+    if row.recover == "none":
+        own["recover_config"] = "none"
+    elif row.recover:
         path = confs / f"recover_{row.name}.yaml"
         own["recover_config"] = write_changed(configs.recover_conf(c, row), path)
     own["prune_args"], own["recover_args"] = seed_args(seed, more), seed_args(seed)

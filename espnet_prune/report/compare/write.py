@@ -134,8 +134,8 @@ def write(c: Comparison, points: Sequence[Point], command: str) -> str:
     measured = [] if c.table else times(c, points)
     lines = tables.read_rows(Path(c.results), [point.name for point in points])
     sets = list(lines[0]["scores"][MEASURES[0]])
-    parts = []
-    for measure in MEASURES:
+    parts = [tables.table(lines, c.columns)] if c.columns else []
+    for measure in () if c.columns else MEASURES:
         columns = "model removed seeds encoder gmacs updates minutes".split()
         columns += [f"{measure}:{s}" for s in sets]
         some = dict.fromkeys([sets[0], sets[-1]])
@@ -144,7 +144,7 @@ def write(c: Comparison, points: Sequence[Point], command: str) -> str:
             columns = ["depth", "model", "runs", *columns[7:]]
             parts.append(tables.table(lines, by_depth=f"{measure}:{sets[0]}"))
         parts.append(tables.table(lines, columns))
-    pairs = "" if c.table else pair_table(lines)
+    pairs = "" if c.table or c.columns else pair_table(lines)
     if pairs:
         parts += ["The first method against the others, on the seeds that both have:"]
         parts.append(pairs)
@@ -158,4 +158,4 @@ def write(c: Comparison, points: Sequence[Point], command: str) -> str:
         text += [f"![WER of every method](images/{drawn}.png)", ""]
     with atomic_write(c.exp / "RESULTS.md") as stream:
         stream.write("\n".join(text))
-    return "\n\n".join([*parts, *measured[2:5:2]])
+    return "\n\n".join(parts if c.columns else [*parts, *measured[2:5:2]])
