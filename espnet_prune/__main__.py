@@ -13,7 +13,7 @@ from espnet_prune.utils import UserError, nearest, run_main
 
 # when a command is called for: the front door, then in the order of a recipe's stages
 STAGES = {
-    "all at once": "quick",
+    "all at once": "quick sizes",
     "before anything": "dry_run check_model",
     "1-5, data": "data_prep audio_state",
     "10-11, dense training": "asr_train init_model link_dense data_args",

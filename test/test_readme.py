@@ -34,6 +34,7 @@ SHELL = [
 LINES = list(dict.fromkeys(line for _, line in SHELL if line))
 RECIPE = [line for line in LINES if line.startswith("./run.sh")]
 SWEEP = next(line for line in LINES if line.startswith("espnet-prune compare "))
+SIZES = [line for line in LINES if line.startswith("espnet-prune sizes ")]
 QUICK = [line for line in LINES if line.startswith("espnet-prune quick ")]
 FOLDER = "egs2/an4/asr_prune1"
 RUN_ALL = """
@@ -117,7 +118,7 @@ def test_other_commands(tmp_path):
         coarse,
         SWEEP,
     }
-    assert set(LINES).difference(RECIPE, QUICK) == known
+    assert set(LINES).difference(RECIPE, QUICK, SIZES) == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--encoder_conf" in done.stdout
@@ -138,6 +139,15 @@ def test_quick(line, tmp_path):
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["after"]["gmacs"] <= 0.5 * result["before"]["gmacs"]
     assert result["score"]["agreement"]["after"]["rate"] <= 10.0
+
+
+@pytest.mark.parametrize("line", SIZES)
+def test_sizes(line):
+    """The options of the pages are there."""
+    from espnet_prune.bin import sizes
+
+    args = sizes.get_parser().parse_args(shlex.split(line)[2:])
+    assert args.target or (args.model and args.audio)
 
 
 def test_sweep():

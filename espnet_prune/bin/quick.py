@@ -65,7 +65,7 @@ def get_parser() -> argparse.ArgumentParser:
         "without, to say what the dense one says; it stays as it was cut if that "
         "does not help",
     )
-    parser.set_defaults(sizes=False)
+    add("--sizes", action="store_true", help="write ten sizes, too, as `sizes` does")
     return parser
 
 

@@ -17,8 +17,8 @@ from espnet_prune.quick.path import path_of, write_size
 from espnet_prune.quick.setting import Setting, prepare
 from espnet_prune.quick.source import Source, find_model
 from espnet_prune.quick.state import MODEL, asked_of, begin, check_folder
-from espnet_prune.quick.table import before_and_after, changes
-from espnet_prune.quick.target import parse_target
+from espnet_prune.quick.table import before_and_after, changes, of_sizes
+from espnet_prune.quick.target import Target, parse_target
 from espnet_prune.report.parts import recognition
 from espnet_prune.report.results import Entry, environment, measure
 from espnet_prune.utils import (
@@ -86,7 +86,8 @@ def carry_out(setting: Setting, budget: Any) -> Dict[str, Any]:
     """
     args, folder, hearing = setting.args, setting.folder, setting.hearing
     clock = {"start": time.perf_counter()}
-    path = path_of(setting, budget)
+    targets = sizes_of(setting, budget) if args.sizes else []
+    path = path_of(setting, targets[-1].budget if targets else budget)
     clock["calibrating"] = time.perf_counter()
     where = folder if args.recover is None else folder / CUT
     small, told = write_size(path, setting, budget, where)
@@ -103,6 +104,11 @@ def carry_out(setting: Setting, budget: Any) -> Dict[str, Any]:
     models = {row["name"]: row for row in measure(rows, runs=RUNS)}
     times = recognition(files, {"beam_size": args.beam_size}, entries=hearing.entries)
     clock["measuring"] = time.perf_counter()
+    if targets:
+        from espnet_prune.quick.sizes import write_sizes
+
+        told["sizes"] = write_sizes(setting, path, targets)
+        clock["sizes"] = time.perf_counter()
     last = told.get("kept", AFTER)
     changed = [k for k in heard[BEFORE] if heard[BEFORE][k] != heard[last][k]]
     return {
@@ -116,6 +122,14 @@ def carry_out(setting: Setting, budget: Any) -> Dict[str, Any]:
         "examples": hearing.changed(heard[BEFORE], heard[last]),
         "seconds": spent(clock),
     }
+
+
+def sizes_of(setting: Setting, budget: Any) -> List[Target]:
+    """Return the sizes that are wanted beside a budget, the smallest last."""
+    from espnet_prune.quick.sizes import USUAL, targets_of
+
+    left = 1.0 - setting.plan(budget).budget.targets[0].sparsity
+    return targets_of(setting, budget["kind"], len(USUAL), left)
 
 
 def recovered(
@@ -167,6 +181,8 @@ def page(result: Mapping[str, Any]) -> str:
     lines: List[str] = [before_and_after(result), ""]
     whole = result["score"]["utterances"]
     lines.append(changes(result["examples"], result["changed"], whole))
+    if "sizes" in result:
+        lines += ["", of_sizes(result["sizes"])]
     lines += [""] + ([result["verdict"]] if "verdict" in result else [])
     lines += [*(f"{name}: {words}" for name, words in result["about"].items())]
     took = ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())

@@ -81,6 +81,7 @@ class Setting:
                 **vars(self.args),
                 "model_config": str(self.source.config),
                 "model_file": str(self.source.model_file),
+                "output_dir": str(self.folder),
                 "calibration": None,
             }
         )

@@ -17,7 +17,7 @@ ASKED = "asked.json"
 MODEL = "model"  # an archive is unpacked there
 # options that say what comes out; paths are told as they are from here
 _PATHS = ("audio", "text", "dev", "dev_text", "latency")
-_PLAIN = ("target", "recover", "sizes", "kind", "points", "num_utts", "seed")
+_PLAIN = ("target", "recover", "sizes", "kind", "points", "num_utts", "seed", "task")
 
 
 def check_folder(folder: Path) -> None:
@@ -39,7 +39,9 @@ def check_folder(folder: Path) -> None:
 def asked_of(args: argparse.Namespace, source: Source, command: str) -> Dict[str, Any]:
     """Return what is asked for, as the output directory keeps it."""
     given = vars(args)
-    asked: Dict[str, Any] = {"command": command, "model": str(args.model)}
+    here = Path(args.model).exists()  # else it is a tag
+    model = os.path.abspath(args.model) if here else args.model
+    asked: Dict[str, Any] = {"command": command, "model": model}
     asked["model_file"] = os.path.abspath(source.model_file)
     asked["sha256"] = sha256(source.model_file)
     for key in _PATHS:
@@ -86,3 +88,17 @@ def begin(folder: Path, asked: Dict[str, Any], result: str) -> Optional[Dict[str
         logging.info(f"{folder}: begun before, gone on with")
     write_json(asked, folder / ASKED)
     return None
+
+
+def asked_before(folder: Path) -> Dict[str, Any]:
+    """Return what a directory was begun for.
+
+    Raises:
+        UserError: It is not one of ours.
+    """
+    if not (folder / ASKED).is_file():
+        raise UserError(
+            f"--output_dir {folder}: not a directory that quick or sizes has filled; "
+            "give one, or --model and --audio"
+        )
+    return read_json(folder / ASKED)

@@ -96,3 +96,35 @@ def changes(rows: Sequence[Dict[str, str]], number: int, whole: int) -> str:
             if key in row:
                 lines.append(f"  {key:<10}  {row[key]}")
     return "\n".join(lines)
+
+
+def of_sizes(result: Mapping[str, Any]) -> str:
+    """Return the table of sizes, a row for each.
+
+    Args:
+        result: See `sizes.write_sizes`.
+
+    Returns:
+        Markdown.
+    """
+    score, first = result["score"], result["rows"][0]
+    measure = score["measure"].upper()
+    head = ["remains", "parameters", "GMACs 10 s", "ms 10 s"]
+    head += [f"{measure}, %", "against dense"] if "errors" in score else []
+    lines = [[*head, f"unlike {first['name']}'s, %"]]
+    for row in result["rows"]:
+        name = row["name"]
+        line = [name]
+        for key, form in (
+            ("encoder_params", lambda v: f"{v / 1e6:.3g} M"),
+            ("gmacs", lambda v: f"{v:.3g}"),
+            ("ms", lambda v: f"{v:.1f}"),
+        ):
+            line.append(form(row[key]) + share(row[key], first[key]))
+        if "errors" in score:
+            own = score["errors"][name]
+            line += [_rate(own), _difference(own) if "against" in own else ""]
+        agreement = score["agreement"].get(name)
+        lines.append([*line, _rate(agreement) if agreement else ""])
+    about = [f"{name}: {words}" for name, words in result["about"].items()]
+    return "\n".join([markdown(lines), "", *about])

@@ -58,11 +58,12 @@ def front(found: Sequence[Mapping[str, Any]], axis: str) -> List[str]:
     return names
 
 
-def figure(found: Sequence[Mapping[str, Any]]) -> Any:
+def figure(found: Sequence[Mapping[str, Any]], measure: str = "WER") -> Any:
     """Draw the error rate over each of `AXES`, the front as a line.
 
     Args:
         found: See `points`.
+        measure: What the error rate is called.
 
     Returns:
         A matplotlib figure.
@@ -83,5 +84,5 @@ def figure(found: Sequence[Mapping[str, Any]]) -> Any:
         panel.tick_params(labelsize=7)
         panel.grid(alpha=0.2)
     names = dict.fromkeys(p["set"] for p in scored.values() if p["set"])
-    panels[0].set_ylabel(f"WER {' '.join(names)} (%)", fontsize=8)
+    panels[0].set_ylabel(" ".join([measure, *names, "(%)"]), fontsize=8)
     return result
