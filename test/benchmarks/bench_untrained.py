@@ -14,6 +14,7 @@ Ends with one line of JSON: {rows, minutes}.
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import platform
@@ -31,7 +32,9 @@ OBS = {
     "obs_labels": {"labels": True},
     "obs_100": {"num_utts": 100},
     "obs_50": {"num_utts": 50},
+    "obs_alone": {},
 }
+ALONE = "obs_alone"  # every size by a calibration of its own, not on one path
 SCORES = ("magnitude", "group_magnitude", "taylor")
 LABELS = {
     "dense": "dense",
@@ -39,6 +42,7 @@ LABELS = {
     "obs_labels": "obs, 300 utterances with text",
     "obs_100": "obs, 100 utterances without text",
     "obs_50": "obs, 50 utterances without text",
+    "obs_alone": "obs, every size calibrated alone",
     "magnitude": "magnitude",
     "group_magnitude": "group magnitude over its mean, as in Torch-Pruning",
     "taylor": "Taylor, 64 utterances with text",
@@ -126,17 +130,20 @@ def selections(row, plan, sparsities):
     from espnet_prune.units import unit_norms
 
     begun = time.perf_counter()
-    if row in OBS:
+    prefix = "" if plan.root is plan.model else "encoder."
+    if row in OBS and row != ALONE:
         path, _ = make_path(plan, entries_for(plan), judging_entries(plan))
-        prefix = "" if plan.root is plan.model else "encoder."
     elif row == "taylor":
         scores = taylor_scores(plan, 64)
-    else:
+    elif row == "magnitude":
         scores = unit_norms(plan.root, plan.graph)
     whole = time.perf_counter() - begun
     for sparsity in sparsities:
         budget = plan.budget.scaled(sparsity / plan.budget.targets[0].sparsity)
         changed = {}
+        if row == ALONE:
+            own = dataclasses.replace(plan, budget=budget)
+            path, _ = make_path(own, entries_for(plan), judging_entries(plan))
         if row in OBS:
             found = path.at(budget)
             masks = found.masks
@@ -162,7 +169,9 @@ def main():
     parser.add_argument("--sets", nargs="+", required=True)
     parser.add_argument("--raw", default="dump/raw")
     parser.add_argument("--output_dir", required=True)
-    parser.add_argument("--rows", nargs="+", default=[*OBS, *SCORES])
+    parser.add_argument(
+        "--rows", nargs="+", default=[*OBS, *SCORES], choices=[*OBS, *SCORES]
+    )
     parser.add_argument("--kinds", nargs="+", default=["params", "macs"])
     parser.add_argument("--of", default="encoder")
     parser.add_argument(
