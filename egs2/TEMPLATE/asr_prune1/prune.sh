@@ -229,7 +229,7 @@ if begin 15 "${_select}" "Select what is removed" "${prune_config}" "${prune_arg
     resume
     given --prune_config "${prune_config}" "${prune_args}"
     "${_cuda_cmd[@]}" --gpu "${ngpu}" --keep_logs 9 --name "$(basename "${prune_exp}")" \
-        --show 'epoch (started|results|structure)|blocks|correlation|by the gates|The gates have|not finite|WARNING' "${_select}"/select.log \
+        --show 'epoch (started|results|structure)|blocks|correlation|calibrat|vectors of|error [0-9]|by the gates|The gates have|not finite|WARNING' "${_select}"/select.log \
         "${_python[@]}" -m espnet_prune.bin.select --config "${prune_config}" --ngpu "${ngpu}" \
         --model_config "${dense_exp}/config.yaml" --model_file "${_dense}" \
         --output_dir "${_select}" --nj "${search_nj}" --cmd "${decode_cmd}" ${_given[@]+"${_given[@]}"}
