@@ -111,6 +111,8 @@ def test_other_commands(tmp_path):
     coarse = "espnet-prune select --matrix similarity_svcca.npz "
     coarse += "--num_remove 6 --coarse_only"
     known = {
+        "make -C tools",
+        "source tools/venv/bin/activate",
         "make -C tools demo",
         "make -C tools test",
         f"cd {FOLDER}",
