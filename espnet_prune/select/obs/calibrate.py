@@ -29,15 +29,21 @@ Readers = Mapping[str, List[Reader]]
 
 @contextlib.contextmanager
 def _quiet(model: nn.Module, root: nn.Module) -> Iterator[None]:
-    """Let gradients reach a root, and nothing be decoded beside the loss."""
+    """Let gradients reach all outputs in a root, and nothing be decoded beside.
+
+    Biases and norms ask for gradients, so that all that comes after them has one; the
+    gradients of weights, a third of the work, are not needed.
+    """
     names = ("error_calculator", "error_calculator_trans")
     kept = {name: getattr(model, name) for name in names if hasattr(model, name)}
     asked = {p: p.requires_grad for p in model.parameters()}
     try:
         for name in kept:
             setattr(model, name, None)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
         for parameter in root.parameters():
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(parameter.dim() == 1)
         yield
     finally:
         for name, value in kept.items():
@@ -76,7 +82,7 @@ def gather(
             loss = heard.loss(model, utterance)
             if not torch.isfinite(loss):
                 raise UserError(
-                    f"calibration: the loss of {utterance.name} is {float(loss)}; is "
+                    f"calibration: the loss of {utterance.name} is {float(loss.detach())}; is "
                     "its text longer than its speech? Leave it out"
                 )
             loss.backward()

@@ -7,7 +7,8 @@ A mask multiplies the direct input of a layer, so that removing a unit is removi
 columns of that layer's input. A convolution reads a column for every tap of its kernel.
 """
 
-from typing import Dict, List, NamedTuple
+import math
+from typing import Dict, List, NamedTuple, Optional
 
 import torch
 from torch import nn
@@ -68,13 +69,16 @@ def norms_of(graph: UnitGraph) -> Dict[str, List[MaskPoint]]:
     return {name: points for name, points in found.items() if points}
 
 
-def columns(layer: nn.Module, x: torch.Tensor, dim: int = -1) -> torch.Tensor:
+def columns(
+    layer: nn.Module, x: torch.Tensor, dim: int = -1, most: Optional[int] = None
+) -> torch.Tensor:
     """Return what a layer reads: (N, rows, columns) for its input x.
 
     Args:
         layer: A Linear, a convolution over one or two dimensions, or a layer norm.
         x: (N, ..., C) for a Linear, (N, C, T) or (N, C, T, F) for a convolution.
         dim: Dimension of x that a layer norm is over.
+        most: Rows of an utterance, at most; they are evenly spaced. All by default.
 
     Returns:
         The columns are ordered as in the weight, flattened to (out, columns). Of a
@@ -82,27 +86,25 @@ def columns(layer: nn.Module, x: torch.Tensor, dim: int = -1) -> torch.Tensor:
     """
     if isinstance(layer, nn.LayerNorm):
         x = x.transpose(dim, -1)
-        x = nn.functional.layer_norm(x, x.shape[-1:], eps=layer.eps)
-        return x.reshape(len(x), -1, x.shape[-1])
+        x = _thinned(x.reshape(len(x), -1, x.shape[-1]), most)
+        return nn.functional.layer_norm(x, x.shape[-1:], eps=layer.eps)
     if isinstance(layer, nn.Linear):
-        return x.reshape(len(x), -1, x.shape[-1])
-    if isinstance(layer, nn.Conv1d):
-        if layer.kernel_size == (1,) and layer.stride == (1,):
-            return x.transpose(1, 2)
-        sizes = [
-            (1, getattr(layer, name)[0])
-            for name in ("kernel_size", "dilation", "stride")
-        ]
-        padding = (0, layer.padding[0])
-        x = x[:, :, None]
-    else:
-        sizes = [layer.kernel_size, layer.dilation, layer.stride]
-        padding = layer.padding
-    kernel, dilation, stride = sizes
-    unfolded = nn.functional.unfold(
-        x, kernel, dilation=dilation, padding=padding, stride=stride
-    )
-    return unfolded.transpose(1, 2)
+        return _thinned(x.reshape(len(x), -1, x.shape[-1]), most)
+    shape = layer.kernel_size, layer.stride, layer.padding, layer.dilation
+    for axis, (kernel, stride, padding, dilation) in enumerate(zip(*shape), start=2):
+        pad = [0, 0] * (x.dim() - 1 - axis) + [padding, padding]
+        x = nn.functional.pad(x, pad) if padding else x
+        # a view with the taps in a dimension of their own, the last
+        x = x.unfold(axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+    places = x.shape[2 : 2 + len(layer.kernel_size)]
+    rows = torch.arange(math.prod(places), device=x.device)
+    where = torch.unravel_index(_thinned(rows[None], most)[0], places)
+    return x[(slice(None), slice(None), *where)].transpose(1, 2).flatten(2)
+
+
+def _thinned(rows: torch.Tensor, most: Optional[int]) -> torch.Tensor:
+    """Return at most so many rows of each utterance; rows (N, rows, ...)."""
+    return rows if most is None else rows[:, :: -(-rows.shape[1] // most)]
 
 
 def output_rows(layer: nn.Module, y: torch.Tensor) -> torch.Tensor:

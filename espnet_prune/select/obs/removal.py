@@ -13,11 +13,13 @@ by one, the one that costs least now first. (Optimal brain surgeon: Hassibi and 
 1992; for whole structures: Kurtic et al., ZipLM, 2023.)
 """
 
+import math
 from typing import List, NamedTuple, Sequence
 
 import torch
 
 DAMPING = 0.01  # of the mean second moment, so that H can be inverted
+SHRINK = 0.8  # share of the units that are left when matrices are made smaller
 
 
 class Curve(NamedTuple):
@@ -41,6 +43,9 @@ def damped(second: torch.Tensor, damping: float = DAMPING) -> torch.Tensor:
 class Layer:
     """A layer that loses columns; what is removed is taken out of the matrices.
 
+    What removals take off the inverse is collected, and comes off when columns are
+    taken out: one large product is much quicker than many small ones.
+
     Args:
         weight: (out, C), float64, scaled by the square root of f.
         second: Second moments of its input (C, C), invertible.
@@ -58,32 +63,49 @@ class Layer:
         self.weight = weight.clone()
         self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(second))
         self.group, self.own = group, own
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start to collect; what comes off are products of rows of `late`."""
+        size = len(self.inverse)
+        number = size // self.group
+        most = math.ceil((1.0 - SHRINK) * number) + 1
+        self._late = self.inverse.new_empty(min(most, number) * self.group, size)
+        self._count = 0
+        # of every unit, its rows and columns of the inverse as they are now
+        blocks = self.inverse.view(number, self.group, number, self.group)
+        self._blocks = blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1).clone()
 
     def errors(self) -> torch.Tensor:
-        """Return what each unit costs now, (units,)."""
+        """Return what each unit costs now, (units,); of no meaning once it is removed."""
         if self.group == 1:
             squares = self.weight.square()
             lost = squares.diagonal() if self.own else 0.0
-            return (squares.sum(0) - lost) / self.inverse.diagonal()
-        number = len(self.inverse) // self.group
-        blocks = self.inverse.view(number, self.group, number, self.group)
-        own = blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-        columns = self.weight.view(len(self.weight), number, self.group)
-        columns = columns.permute(1, 2, 0)
-        return (columns * torch.linalg.solve(own, columns)).sum((1, 2))
+            return (squares.sum(0) - lost) / self._blocks[:, 0, 0]
+        columns = self.weight.view(len(self.weight), -1, self.group).permute(1, 2, 0)
+        return (columns * torch.linalg.solve(self._blocks, columns)).sum((1, 2))
 
     def remove(self, unit: int) -> None:
-        """Remove a unit; its columns are 0 until `keep` takes them out."""
+        """Remove a unit; its columns mean nothing until `keep` takes them out."""
+        if self._count == len(self._late):
+            self._late = torch.cat([self._late, torch.empty_like(self._late)])
         own = slice(unit * self.group, (unit + 1) * self.group)
-        rows = self.inverse[own]
-        factor = torch.linalg.solve(rows[:, own], rows)
-        self.weight -= self.weight[:, own] @ factor
+        late = self._late[: self._count]
+        rows = self.inverse[own] - late[:, own].T @ late
+        factor = torch.linalg.cholesky(self._blocks[unit])
+        rows = torch.linalg.solve_triangular(factor, rows, upper=False)
+        share = torch.linalg.solve_triangular(
+            factor, self.weight[:, own].T, upper=False
+        )
+        self.weight -= share.T @ rows
         if self.own:
             self.weight[unit] = 0.0
-        self.inverse -= rows.T @ factor
-        self.inverse[own] = 0.0
-        self.inverse[:, own] = 0.0
-        self.inverse[own, own] = torch.eye(self.group).to(self.inverse)
+        inner = rows.view(self.group, -1, self.group).permute(1, 0, 2)
+        self._blocks -= inner.transpose(1, 2) @ inner
+        # nothing is left of it, and nothing is to divide by
+        self._blocks[unit] = torch.eye(self.group).to(self._blocks)
+        self._late[self._count : self._count + self.group] = rows
+        self._count += self.group
 
     def keep(self, units: torch.Tensor) -> None:
         """Take out the columns of all other units; units (n,), ascending."""
@@ -92,7 +114,9 @@ class Layer:
         self.weight = self.weight[:, index]
         if self.own:
             self.weight = self.weight[units]
-        self.inverse = self.inverse[index][:, index]
+        late = self._late[: self._count, index]
+        self.inverse = self.inverse[index][:, index].addmm_(late.T, late, alpha=-1)
+        self._begin()
 
 
 def removal_curve(layers: Sequence[Layer]) -> Curve:
@@ -104,8 +128,7 @@ def removal_curve(layers: Sequence[Layer]) -> Curve:
     Returns:
         The order, and the errors, added over the layers. They rise from unit to unit.
     """
-    units = torch.arange(len(layers[0].inverse) // layers[0].group)
-    units = units.to(layers[0].inverse.device)
+    units = torch.arange(len(layers[0].errors()), device=layers[0].weight.device)
     alive = torch.ones(len(units), dtype=torch.bool, device=units.device)
     order, errors = [], [0.0]
     for _ in range(len(units)):
@@ -118,7 +141,7 @@ def removal_curve(layers: Sequence[Layer]) -> Curve:
         for layer in layers:
             layer.remove(position)
         left = int(alive.sum())
-        if left < 0.8 * len(alive):  # smaller matrices are quicker
+        if left < SHRINK * len(alive):  # smaller matrices are quicker
             kept = alive.nonzero().squeeze(1)
             for layer in layers:
                 layer.keep(kept)

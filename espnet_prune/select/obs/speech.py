@@ -113,6 +113,16 @@ class Speech:
 
 
 @torch.no_grad()
+def hidden_of(
+    model: nn.Module, utterance: Utterance
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Return the encoder's output (1, T, C), and its length (1,)."""
+    batch = utterance.batch
+    hidden, lengths = model.encode(batch["speech"], batch["speech_lengths"])[:2]
+    return first(hidden), lengths
+
+
+@torch.no_grad()
 def own_tokens(model: nn.Module, utterance: Utterance) -> List[int]:
     """Return what a model hears, greedily: by CTC, else by its decoder.
 
@@ -123,9 +133,7 @@ def own_tokens(model: nn.Module, utterance: Utterance) -> List[int]:
     Raises:
         UserError: It has nothing that says tokens.
     """
-    batch = utterance.batch
-    hidden, lengths = model.encode(batch["speech"], batch["speech_lengths"])[:2]
-    hidden = first(hidden)
+    hidden, lengths = hidden_of(model, utterance)
     if getattr(model, "ctc", None) is not None:
         tokens = torch.unique_consecutive(model.ctc.argmax(hidden)[0, : int(lengths)])
         return tokens[tokens != getattr(model, "blank_id", 0)].tolist()
@@ -187,6 +195,7 @@ class Heard:
         for utterance in speech:
             with contextlib.suppress(TooShortUttError):
                 if speech.labels:
+                    hidden_of(model, utterance.to(self.device))  # is it long enough?
                     found = utterance.batch["text"][0].tolist()
                 else:
                     found = own_tokens(model, utterance.to(self.device))

@@ -20,6 +20,29 @@ from test.espnet_prune import encoder_zoo
 from test.espnet_prune.deep import CONFIG
 
 POWERS = (0.0,)
+TRANSDUCER = dict(
+    CONFIG,
+    decoder="transducer",
+    decoder_conf=dict(rnn_type="lstm", num_layers=1, hidden_size=12),
+    joint_net_conf=dict(joint_space_size=20),
+    model_conf=dict(ctc_weight=0.3, report_cer=False, report_wer=False),
+)
+
+
+class Said:
+    """Utterances with tokens, whoever has heard them."""
+
+    def __init__(self, tokens, utterances):
+        self.tokens, self.utterances = tokens, utterances
+
+    def __len__(self):
+        return len(self.utterances)
+
+    def __iter__(self):
+        return iter(self.utterances)
+
+    def loss(self, model, utterance):
+        return loss_of(model, utterance, self.tokens[utterance.name])
 
 
 class Around(nn.Module):

@@ -16,8 +16,9 @@ import torch
 from espnet_prune.utils import read_json, write_json
 from test.espnet_prune import encoder_zoo
 from test.espnet_prune.decoders.test_search import HYBRID
-from test.espnet_prune.deep import CONFIG, make_model
+from test.espnet_prune.deep import make_model
 from test.espnet_prune.select.obs.stubs import (
+    TRANSDUCER,
     Speech,
     check_path,
     cut_by,
@@ -30,13 +31,6 @@ LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
 RESULT = Path(__file__).resolve().parents[3] / "results" / "obs_paths.json"
 ROUNDS = [0.1, 0.2, 0.3, 0.4] if LONG else [0.25, 0.4]
 SIZES = [0.02 * i for i in range(1, 26)] if LONG else [0.2, 0.45, 0.5]
-TRANSDUCER = dict(
-    CONFIG,
-    decoder="transducer",
-    decoder_conf=dict(rnn_type="lstm", num_layers=1, hidden_size=12),
-    joint_net_conf=dict(joint_space_size=20),
-    model_conf=dict(ctc_weight=0.3, report_cer=False, report_wer=False),
-)
 BUDGETS = {
     "decoder": {"of": "decoder", "kind": "params", "sparsity": 0.5},
     "model": {"of": "model", "kind": "macs", "sparsity": 0.5},

@@ -47,7 +47,7 @@ def test_columns_reproduce_the_layer(layer):
 
 
 def test_moments_are_those_of_the_columns(layer):
-    x = read(layer, 3)
+    layer, x = layer.double(), read(layer, 3).double()
     rows = columns(layer, x).flatten(0, 1).double()
     found = Moments(layer)
     for one in x:
