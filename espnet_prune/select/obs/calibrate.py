@@ -82,8 +82,9 @@ def gather(
             loss = heard.loss(model, utterance)
             if not torch.isfinite(loss):
                 raise UserError(
-                    f"calibration: the loss of {utterance.name} is {float(loss.detach())}; is "
-                    "its text longer than its speech? Leave it out"
+                    f"calibration: the loss of {utterance.name} is "
+                    f"{float(loss.detach())}; is its text longer than its speech? "
+                    "Leave it out"
                 )
             loss.backward()
             bar.update()

@@ -77,7 +77,7 @@ class Layer:
         self._blocks = blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1).clone()
 
     def errors(self) -> torch.Tensor:
-        """Return what each unit costs now, (units,); of no meaning once it is removed."""
+        """Return what each unit costs now, (units,); of those left."""
         if self.group == 1:
             squares = self.weight.square()
             lost = squares.diagonal() if self.own else 0.0

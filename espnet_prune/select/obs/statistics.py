@@ -45,10 +45,10 @@ class Moments:
 
     def add(self, layer: nn.Module, x: torch.Tensor, dim: int = -1) -> None:
         """Add an input of the layer; utterances (N) do not see each other."""
-        rows = columns(layer, x.detach(), dim, MOST_ROWS).flatten(0, 1)
+        rows = columns(layer, x.detach(), dim, MOST_ROWS).flatten(0, 1).double()
         self.count += len(rows)
-        self.total += rows.double().sum(0)
-        self.gram += rows.T @ rows
+        self.total += rows.sum(0)
+        self.gram.addmm_(rows.T, rows)
 
     def add_gradient(self, layer: nn.Module, gradient: torch.Tensor) -> None:
         """Add the gradient of an output of the layer."""

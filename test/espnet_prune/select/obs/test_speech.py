@@ -119,7 +119,7 @@ def test_silence_and_what_is_too_short_are_left_out(exp, tmp_path, caplog):
 
 
 def test_what_is_too_short_for_its_text(exp, tmp_path):
-    """With transcripts the model is not asked before; the length counts all the same."""
+    """Texts do not make an utterance long enough, nor may they be too long."""
     model, config = exp
     noise = 0.1 * np.random.RandomState(0).randn(16000)
     entries = scp(tmp_path, {"a": noise, "short": noise[:800]})
