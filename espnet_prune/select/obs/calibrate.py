@@ -5,6 +5,7 @@
 
 import contextlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterator, List, Mapping
 
 import torch
@@ -110,21 +111,48 @@ def curves(
         moments: Moments of every reader.
         damping: See `damped`.
     """
-    found: Dict[str, Curve] = {}
     bar = progress(len(readers), "ordered", "vectors of units")
-    for name, some in readers.items():
+
+    def curve(name: str) -> Curve:
+        some = readers[name]
         layers = [
             _layer(root.get_submodule(r.layer), moments[r.layer], r, damping)
             for r in some
         ]
-        whole = energy(root.get_submodule(some[0].layer), moments[some[0].layer])
-        found[name] = removal_curve(layers)
+        found = removal_curve(layers)
         if graph[name].module is not None:
             # a module takes its bias along
-            found[name].errors[-1] = max(found[name].errors[-1], whole)
+            first = some[0].layer
+            whole = energy(root.get_submodule(first), moments[first])
+            found.errors[-1] = max(found.errors[-1], whole)
         bar.update()
+        return found
+
+    with one_thread_each() as workers:
+        found = dict(zip(readers, workers.map(curve, readers)))
     bar.close()
     return found
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """Run vectors side by side, each on one thread.
+
+    Their matrices are small and their steps many, so that threads that share a step
+    would mostly wait for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=_settle) as workers:
+            yield workers
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _settle() -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # it is one of each thread
 
 
 def flat_weight(layer: nn.Module) -> torch.Tensor:
