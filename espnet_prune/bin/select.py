@@ -29,6 +29,11 @@ input frames, by default those that the model makes of 10 s (1000 at a hop of 10
     {of: model, kind: params, sparsity: 0.5}       # of encoder, decoder and all else
     {kind: params, front: 0.4, blocks: 0.6}        # convolutional front end, the rest
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    # all at once
+    {kind: ms, limit: 40}                          # milliseconds of the encoder
+    {kind: ms, sparsity: 0.5, threads: 2, seconds: 30}              # half of them
+Milliseconds are counted by the table of --latency, by default one that is measured in
+the output directory (see espnet-prune latency). What is selected is measured beside the
+dense encoder, and selected again until the limit holds within 3 %.
 A part that no target covers is left whole. Method layers takes the first form only, of
 the encoder or, with {of: decoder}, of the decoder; num_remove goes with it, too.
 

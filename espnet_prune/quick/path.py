@@ -12,6 +12,7 @@ from torch import nn
 
 from espnet_prune.cutting.write import write_selection
 from espnet_prune.quick.setting import Setting
+from espnet_prune.select.correction import corrected
 from espnet_prune.select.obs.path import RemovalPath
 from espnet_prune.select.obs.run import make_path
 from espnet_prune.select.obs.stored import FILE, load_path, save_path
@@ -72,7 +73,7 @@ def write_size(
         UserError: The path does not go so far, or masked and cut differ.
     """
     plan: Plan = setting.plan(budget)
-    selection = path.at(plan.budget)
+    selection = corrected(plan, path.at(plan.budget))
     describe(selection, plan)
     logging.info(f"{folder}: {plan.budget.conf()}")
     model = copy.deepcopy(setting.model).cpu()

@@ -25,7 +25,7 @@ from espnet_prune.utils import UserError
 TOLERANCE = 0.03  # share of the limit
 AIM = 0.995  # what is measured should be this much of the limit
 ROUNDS = 6
-ROOM = 0.93  # of the limit
+ROOM = 0.85  # of the limit, for tables that err by less than 15 %
 
 
 class Try(NamedTuple):

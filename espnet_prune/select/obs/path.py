@@ -111,9 +111,11 @@ class RemovalPath:
         least = Pricing(left_of(self.graph, self.end), budget).full
         for target, limit, reached in zip(budget, limits, least):
             if limit < reached * (1.0 - target.price.tolerance):
+                digits = 2 if target.price.device else 0
                 raise UserError(
                     f"{target} is beyond the end of this path, where "
-                    f"{reached:,.0f} {target.kind} are left and not {limit:,.0f}; "
+                    f"{reached:,.{digits}f} {target.kind} are left and not "
+                    f"{limit:,.{digits}f}; "
                     "calibrate again for a smaller size"
                 )
         for index in range(len(self.rounds) - 1, -1, -1):

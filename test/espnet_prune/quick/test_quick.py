@@ -9,11 +9,14 @@ import pytest
 
 from espnet_prune.bin import quick
 from espnet_prune.measure.cost import WHOLE, cost
+from espnet_prune.measure.latency_table import device_name, runtime_version
 from espnet_prune.models import load_model
 from espnet_prune.quick import path
+from espnet_prune.select import correction
 from espnet_prune.structure import Structure
 from espnet_prune.utils import UserError, read_json
 from test.espnet_prune.quick.tiny import labels, make_tiny, run_quick
+from test.espnet_prune.tables import OVERHEAD, table_of
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,28 @@ def test_a_smaller_model_and_what_it_is_worth(exp, done):
     for label in ("parameters, encoder", "GMACs of 10 s", "ms for 10 s", "CER, %"):
         assert f"| {label}" in page
     assert "(60%)" in page and "took: " in page
+
+
+def test_milliseconds_hold_as_they_are_measured(exp, tmp_path, capsys, monkeypatch):
+    """A machine on which everything but the dense encoder is a tenth slower."""
+    model, _ = load_model(exp[0] / "config.yaml", exp[0] / "model.pth")
+    dense = Structure.dense(model.encoder)
+    here = dict(device=device_name(), version=runtime_version())
+    table = table_of(dense, **here)
+    table.rows.update({n: 1e-3 for n, ms in table.rows.items() if ms == OVERHEAD})
+    table.dense_ms = full = cost(table.timed(dense), part=WHOLE).ms
+    table.save(tmp_path / "latency.json")
+
+    def shares(_, kept, *more, **ctc):
+        return {"encoder": 1.1 * cost(kept, part=WHOLE).ms / full}
+
+    monkeypatch.setattr(correction, "shares_of_time", shares)
+    options = [*exp[1], "--latency", str(tmp_path / "latency.json")]
+    line, _ = run_quick(tmp_path / "out", options, "60%ms", capsys)
+    (row,) = read_json(tmp_path / "out" / "structure.json")["provenance"]["ms"]
+    assert row["measured"] == pytest.approx(0.6 * full, rel=0.03)
+    assert row["measured"] == pytest.approx(1.1 * row["predicted"])
+    assert line["reached"] == pytest.approx(1 - row["measured"] / full)
 
 
 def test_what_is_finished_is_said_again(exp, done, capsys, no_calibration):
