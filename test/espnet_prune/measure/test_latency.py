@@ -1,12 +1,14 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
+import platform
+import resource
 import time
 
 import pytest
 import torch
 
-from espnet_prune.measure.latency import Latency, as_json, measure_latency
+from espnet_prune.measure.latency import Latency, as_json, measure_latency, quiet
 
 
 class Sleeper(torch.nn.Module):
@@ -41,3 +43,17 @@ def test_encoders_take_turns_on_one_thread():
 def test_ratios():
     found = as_json(Latency(5.0, 6.0, 3), Latency(10.0, 20.0, 3))
     assert found["min_ratio"] == 0.5 and found["median_ratio"] == 0.3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators")
+def test_memory_stays_between_runs():
+    """Pages that one run has got are there in the next."""
+
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(10_000_000)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with quiet(1):
+        faults()
+        assert min(faults() for _ in range(3)) < 1000  # of about 10,000

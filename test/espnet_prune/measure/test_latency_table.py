@@ -13,7 +13,7 @@ from espnet_prune import Structure, UserError, cost, unit_graph
 from espnet_prune.measure import latency_fit
 from espnet_prune.measure.latency_fit import draw, fit, measure_table, shrunk
 from espnet_prune.measure.latency_table import LatencyTable, load_or_measure
-from test.espnet_prune.encoder_zoo import MEL, VARIANTS, build
+from test.espnet_prune.encoder_zoo import MEL, SPEECH, VARIANTS, build, build_speech
 from test.espnet_prune.tables import OVERHEAD, UNIT, table_of
 
 
@@ -113,11 +113,11 @@ def test_the_fit_finds_overhead_and_slope_among_disturbed_runs():
     assert all(ms >= 0 for ms in found.values())
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [*VARIANTS, *SPEECH])
 def test_every_variant_can_be_measured(variant, monkeypatch):
     """All rows that a selection may need are there, and times are divided up."""
     monkeypatch.setattr(latency_fit, "LEAST", 3)
-    encoder = build(variant)
+    encoder = build_speech(variant) if variant in SPEECH else build(variant)
     dense = unit_graph(encoder).dense
     table = measure_table(encoder, 100, 1.0, budget=0.0)
     table.check(dense, 100, 1, "here")
