@@ -124,9 +124,10 @@ class RemovalPath:
             if not index or any(s > lim for s, lim in zip(start, limits)):
                 break
         masks, changed = self._step(current, current.ranks, budget)
-        weights = {k: v.clone() for k, v in self.plan.model.state_dict().items()}
+        weights = dict(self.plan.model.state_dict())
         prefix = "" if self.plan.root is self.plan.model else "encoder."
-        weights.update({f"{prefix}{k}": v.clone() for k, v in changed.items()})
+        weights.update({f"{prefix}{k}": v for k, v in changed.items()})
+        weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
         record = {"round": index + 1}
         return Selection(
             self.graph, masks, weights=weights, record=record, again=self.at

@@ -97,8 +97,10 @@ def columns(
         # a view with the taps in a dimension of their own, the last
         x = x.unfold(axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
     places = x.shape[2 : 2 + len(layer.kernel_size)]
-    rows = torch.arange(math.prod(places), device=x.device)
-    where = torch.unravel_index(_thinned(rows[None], most)[0], places)
+    rows = _thinned(torch.arange(math.prod(places), device=x.device)[None], most)[0]
+    where: List[torch.Tensor] = []
+    for size in reversed(places):
+        where, rows = [rows % size, *where], rows // size
     return x[(slice(None), slice(None), *where)].transpose(1, 2).flatten(2)
 
 
