@@ -102,7 +102,10 @@ def carry_out(setting: Setting, budget: Any) -> Dict[str, Any]:
         clock["recovering"] = time.perf_counter()
     rows = [Entry(name, *source, folder) for name, source in files.items()]
     models = {row["name"]: row for row in measure(rows, runs=RUNS)}
-    times = recognition(files, {"beam_size": args.beam_size}, entries=hearing.entries)
+    how = {"beam_size": args.beam_size}
+    if getattr(setting.model, "ctc", None) is None:  # ESPnet's default wants one
+        how["ctc_weight"] = 0.0
+    times = recognition(files, how, entries=hearing.entries)
     clock["measuring"] = time.perf_counter()
     if targets:
         from espnet_prune.quick.sizes import write_sizes
