@@ -20,6 +20,8 @@ from espnet_prune.select.obs.readers import columns, output_rows
 # rows of one utterance that count for a layer, evenly spaced; a convolution over raw
 # speech reads thousands a second
 MOST_ROWS = 512
+# of a second moment, at most, is lost where the mean is taken off
+ROUNDING = 1e-12
 
 
 class Moments:
@@ -65,7 +67,12 @@ class Moments:
             centred: Take the mean off, where a bias can make up for it.
         """
         found = self.gram / max(self.count, 1)
-        return found - torch.outer(self.mean(), self.mean()) if centred else found
+        if not centred:
+            return found
+        rounding = ROUNDING * found.diagonal()
+        found = found - torch.outer(self.mean(), self.mean())
+        found.diagonal().add_(rounding)
+        return found
 
     def state(self) -> Dict[str, Any]:
         """Return everything as plain tensors; `load` takes it back."""

@@ -38,6 +38,10 @@ def test_the_end_is_what_the_rounds_have_come_to(path):
             assert torch.equal(mask, selection.masks[name])
         for name, tensor in start.changed.items():
             assert torch.equal(tensor, selection.weights[f"encoder.{name}"])
+    # a little further on, what was solved before stays so
+    further = path.at(sized(path, 0.46)).weights
+    for name in path.rounds[2].changed:
+        assert not torch.equal(further[f"encoder.{name}"], path.dense[name])
     assert all(
         torch.equal(mask, path.end[name])
         for name, mask in path.at(sized(path, 0.6)).masks.items()

@@ -14,8 +14,10 @@ import torch
 from espnet_prune.data.calibration import find_audio
 from espnet_prune.models import load_model
 from espnet_prune.select.obs.calibrate import gather
+from espnet_prune.select.obs.norms import refitted
 from espnet_prune.select.obs.path import RemovalPath
 from espnet_prune.select.obs.speech import Heard, Judge, Speech
+from espnet_prune.select.obs.statistics import Moments
 from espnet_prune.select.scores import by_quantiles
 from espnet_prune.units import unit_norms
 from espnet_prune.units.norms import open_norm
@@ -116,6 +118,25 @@ def test_norms_are_nearer_to_what_they_were(path):
             assert own < plain
             found += 1
     assert found or not path.norms
+
+
+def test_a_norm_over_the_quieter_half():
+    """What goes was louder, so that the norm would make all the rest louder."""
+    random = torch.Generator().manual_seed(0)
+    scales = torch.cat([torch.full((32,), 0.3), torch.full((32,), 1.5)])
+    x = scales * torch.randn(500, 64, generator=random) + 0.5 * scales.flip(0)
+    x, is_open = x.double(), torch.arange(64) < 32
+    norm = torch.nn.LayerNorm(64).double()
+    with torch.no_grad():
+        norm.weight.copy_(torch.rand(64, generator=random) + 0.5)
+        norm.bias.copy_(torch.randn(64, generator=random))
+        wanted, plain = norm(x)[:, :32], open_norm(norm, x, is_open)[:, :32]
+        seen = Moments(norm)
+        seen.add(norm, x[None])
+        new = refitted(norm.weight, norm.bias, seen, is_open.nonzero().squeeze(1))
+        norm.weight[:32], norm.bias[:32] = new
+        own = open_norm(norm, x, is_open)[:, :32]
+    assert (own - wanted).square().sum() < 0.05 * (plain - wanted).square().sum()
 
 
 def test_a_trained_model_hears_as_before(tmp_path):

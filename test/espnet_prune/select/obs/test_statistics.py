@@ -9,7 +9,12 @@ from torch import nn
 
 from espnet_prune.select.obs import statistics
 from espnet_prune.select.obs.readers import columns, output_rows
-from espnet_prune.select.obs.removal import damped, solve
+from espnet_prune.select.obs.removal import (
+    Layer,
+    damped,
+    removal_curve,
+    solve,
+)
 from espnet_prune.select.obs.statistics import Moments, gathering
 
 LAYERS = {
@@ -94,6 +99,19 @@ def test_long_utterances_are_thinned_evenly(monkeypatch):
     assert found.count == len(rows) == 12
     assert torch.allclose(found.gram, rows.T @ rows)
     assert torch.allclose(found.gram, gathered(layer, x.split(1)).gram)
+
+
+def test_inputs_that_never_change_cost_nothing():
+    """A bias stands in for them, whatever rounding leaves of their covariance."""
+    layer = nn.Linear(8, 5).double()
+    random = torch.Generator().manual_seed(0)
+    x = 100 * torch.rand(1, 1, 8, generator=random).double()
+    found = Moments(layer)
+    for rows in (7, 11, 13):
+        found.add(layer, x.expand(1, rows, 8))
+    second = damped(found.second(centred=True))
+    curve = removal_curve([Layer(layer.weight.detach(), second, 1)])
+    assert curve.errors[-1] < 1e-6
 
 
 def test_what_is_gathered_can_be_stored(layer):
