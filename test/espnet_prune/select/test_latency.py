@@ -88,5 +88,9 @@ def test_gates_expect_milliseconds(tmp_path):
     gates.lagrangian.step.fill_(1e6)
     kept = cost(gates.graph.structure(gates.masks()), 200).ms
     assert 0.7 * full - 2 * OVERHEAD < kept <= 0.7 * full
+    # a corrected budget takes the same gates, which stay as they are
+    fewer = gates.masks_within(gates.budget.with_sparsity([0.45]))
+    assert cost(gates.graph.structure(fewer), 200).ms <= 0.55 * full < kept
+    assert cost(gates.graph.structure(gates.masks()), 200).ms == kept
     with pytest.raises(UserError, match="needs a table"):
         attach_gates(build("latest"), budget={"kind": "ms"})
