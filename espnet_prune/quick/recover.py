@@ -28,7 +28,7 @@ from espnet_prune.quick.rate import batch_seconds, rule_of, top_rate
 from espnet_prune.quick.setting import Setting
 from espnet_prune.quick.source import Source
 from espnet_prune.tasks import task_of
-from espnet_prune.utils import UserError, write_changed
+from espnet_prune.utils import UserError, read_json, write_changed, write_json
 
 EPOCHS = 5  # at most; each is judged, the two best are averaged
 STEPS = 300  # that a cycle should have: batches get smaller before it has fewer
@@ -162,13 +162,17 @@ def recover(setting: Setting, cut: Source, minutes: float) -> Tuple[Source, Dict
         data["valid"] = _as_heard(setting, setting.judging, folder / "valid")
     config, words = setting.config, []
     lengths = {part: _lengths(setting, e, folder / part) for part, e in data.items()}
-    train = lengths["train"]
-    spent = step_time(cut, data["train"], train, setting.device)
-    if not setting.labelled:
-        spent *= TEACHER
-    dense = batch_seconds(config, sum(train.values()) / len(train))
-    left = minutes - (time.perf_counter() - began) / 60
-    cycle = Cycle.within(left, spent, dense, top_rate(config))
+    plan = folder / "cycle.json"
+    if plan.is_file():  # it was interrupted, and goes on as it was meant
+        cycle = Cycle(**read_json(plan))
+    else:
+        spent = step_time(cut, data["train"], lengths["train"], setting.device)
+        spent *= 1.0 if setting.labelled else TEACHER
+        mean = sum(lengths["train"].values()) / len(lengths["train"])
+        left = minutes - (time.perf_counter() - began) / 60
+        batch = batch_seconds(config, mean)
+        cycle = Cycle.within(left, spent, batch, top_rate(config))
+        write_json(dataclasses.asdict(cycle), plan)
     logging.info(
         f"recovery: {cycle.steps} steps on {cycle.seconds:.1f} s of speech each, top "
         f"rate {cycle.rate:.2g}, about {minutes:g} minutes"

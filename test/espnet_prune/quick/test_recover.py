@@ -67,6 +67,20 @@ def test_the_better_one_is_kept(exp, tmp_path, capsys, monkeypatch, short, bette
     assert 9.5 < short[0][0] <= 10.0
 
 
+def test_an_interrupted_one_goes_on(exp, tmp_path, capsys, monkeypatch, short):
+    out, options = tmp_path / "out", [*exp[1], *labels(exp[0]), "--recover"]
+    run_quick(out, options, "60%params", capsys)
+    before = (out / "recover/exp/valid.cer_ctc.ave.pth").read_bytes()
+    (out / "quick.json").unlink()
+    for path in out.glob("recover/exp/*.pth"):
+        if not path.name.startswith(("1epoch", "checkpoint")):
+            path.unlink()  # as if it had been killed in its second epoch
+    monkeypatch.setattr(recover, "step_time", None)  # the time is not measured again
+    line, _ = run_quick(out, options, "60%params", capsys)
+    assert line["recovery"]["steps"] == 2 and len(short) == 1
+    assert len((out / "recover/exp/valid.cer_ctc.ave.pth").read_bytes()) == len(before)
+
+
 def test_without_transcripts_the_dense_model_teaches(
     exp, tmp_path, capsys, caplog, short
 ):
