@@ -49,11 +49,14 @@ def test_what_is_saved_is_counted_anew(variant, monkeypatch):
     """Where a vector has lost units, those whose savings depend on it are judged anew,
     so that it makes no difference to judge all of them.
     """
-    graph, pricing, curves = made(variant)
-    ranks = removal_ranks(graph, pricing, curves)
-    monkeypatch.setattr(allocate._Bill, "neighbours", lambda self, name: list(curves))
-    everything = removal_ranks(graph, pricing, curves)
-    assert all(torch.equal(ranks[name], everything[name]) for name in curves)
+    drawn = [made(variant, seed=seed) for seed in range(8)]
+    found = [removal_ranks(*given) for given in drawn]
+    monkeypatch.setattr(
+        allocate._Bill, "neighbours", lambda self, name: list(self.modules)
+    )
+    for given, ranks in zip(drawn, found):
+        everything = removal_ranks(*given)
+        assert all(torch.equal(rank, everything[name]) for name, rank in ranks.items())
 
 
 @pytest.mark.parametrize("variant", ["latest", "large", "branchformer"])
@@ -79,20 +82,29 @@ def test_units_go_in_the_order_of_their_vector():
 
 
 def test_a_module_goes_at_once_where_that_is_worth_more():
-    """Once most of the error is made, nobody keeps the rest."""
+    """Where the first units cost most, those behind them go along."""
     graph, pricing, curves = made("latest")
     name = "encoders.0.feed_forward.units"
-    order = curves[name].order
-    early, late = [0.0, *[0.5] * 24], [
-        0.0,
-        *(0.5 * (i / 24) ** 4 for i in range(1, 25)),
-    ]
-    spread = []
-    for errors in (early, late):
-        curves[name] = Curve(order, errors)
-        ranks = removal_ranks(graph, pricing, curves)[name]
-        spread.append(float(ranks.max() - ranks.min()))
-    assert spread[0] == 23 < spread[1]
+    early = [0.0, *(0.5 + 1e-4 * i for i in range(24))]
+    curves[name] = Curve(curves[name].order, early)
+    ranks = removal_ranks(graph, pricing, curves)
+    last = max(float(rank.max()) for rank in ranks.values())
+    assert float(ranks[name].max()) < 0.5 * last
+    assert float(ranks[name].max() - ranks[name].min()) == 23
+
+
+@pytest.mark.parametrize("unmet", [[0], [1], [0, 1]])
+def test_a_step_is_worth_what_its_targets_save(unmet):
+    """A module saves all that goes with it; targets that are met do not count."""
+    graph, pricing, curves = made("latest")
+    name = "encoders.0.feed_forward.units"
+    straight = Curve(curves[name].order, [float(i) for i in range(25)])
+    bill = allocate._Bill(pricing, list(curves))
+    slope, until = allocate._best_step(bill, graph, straight, name, 0, unmet)
+    left = pricing.costs({name: 0})
+    saved = [(pricing.full[i] - left[i]) / pricing.limits[i] for i in range(len(left))]
+    assert slope == pytest.approx(24 / sum(saved[i] for i in unmet))
+    assert until == 24 or unmet == [1]  # without parameters, nothing more goes along
 
 
 def test_what_nobody_counts_does_not_go_early():
