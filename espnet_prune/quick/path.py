@@ -17,7 +17,7 @@ from espnet_prune.select.obs.path import RemovalPath
 from espnet_prune.select.obs.run import make_path
 from espnet_prune.select.obs.stored import FILE, load_path, save_path
 from espnet_prune.select.plan import Plan
-from espnet_prune.select.run import describe
+from espnet_prune.select.run import TOLD, describe
 from espnet_prune.utils import UserError, write_json
 
 FOLDER = "path"
@@ -67,7 +67,7 @@ def write_size(
         trials: Batches of the proof.
 
     Returns:
-        The cut model, and {reached, verify}.
+        The cut model, and {reached, ms, budget, verify}; ms where it is bounded.
 
     Raises:
         UserError: The path does not go so far, or masked and cut differ.
@@ -80,5 +80,6 @@ def write_size(
     small, report = write_selection(
         selection, model, setting.config, folder, trials, seed=setting.args.seed
     )
-    found = {"reached": selection.record["reached"], "budget": plan.budget.conf()}
+    record = selection.record
+    found = {key: record[key] for key in (*TOLD, "budget") if key in record}
     return small, {**found, "verify": report["relative_diff"]}

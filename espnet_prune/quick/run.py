@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 from espnet_prune.data.tables import Table
+from espnet_prune.measure.latency_table import described
 from espnet_prune.models import load_model, read_model_config
 from espnet_prune.quick.path import path_of, write_size
 from espnet_prune.quick.setting import Setting, prepare
@@ -21,6 +22,7 @@ from espnet_prune.quick.table import before_and_after, changes, of_sizes
 from espnet_prune.quick.target import Target, parse_target
 from espnet_prune.report.parts import recognition
 from espnet_prune.report.results import Entry, environment, measure
+from espnet_prune.select.run import TOLD
 from espnet_prune.utils import (
     atomic_write,
     check_gpus,
@@ -188,13 +190,14 @@ def page(result: Mapping[str, Any]) -> str:
         lines += ["", of_sizes(result["sizes"])]
     lines += [""] + ([result["verdict"]] if "verdict" in result else [])
     lines += [*(f"{name}: {words}" for name, words in result["about"].items())]
+    lines += [described(result["ms"])] if "ms" in result else []
     took = ", ".join(f"{k} {v:.0f} s" for k, v in result["seconds"].items())
     return "\n".join([*lines, f"took: {took}", ""])
 
 
 def line_of(result: Mapping[str, Any]) -> Dict[str, Any]:
     """Return the line of JSON that a program reads."""
-    keys = ("target", "reached", "verify", "score", "kept", "recovery", "seconds")
+    keys = ("target", *TOLD, "verify", "score", "kept", "recovery", "seconds")
     found = {key: result[key] for key in keys if key in result}
     own = ("encoder_params", "total_params", "gmacs")
     for name, row in result["models"].items():

@@ -9,7 +9,11 @@ import pytest
 
 from espnet_prune.bin import quick
 from espnet_prune.measure.cost import WHOLE, cost
-from espnet_prune.measure.latency_table import device_name, runtime_version
+from espnet_prune.measure.latency_table import (
+    described,
+    device_name,
+    runtime_version,
+)
 from espnet_prune.models import load_model
 from espnet_prune.quick import path
 from espnet_prune.select import correction
@@ -88,6 +92,8 @@ def test_milliseconds_hold_as_they_are_measured(exp, tmp_path, capsys, monkeypat
     assert row["measured"] == pytest.approx(0.6 * full, rel=0.03)
     assert row["measured"] == pytest.approx(1.1 * row["predicted"])
     assert line["reached"] == pytest.approx(1 - row["measured"] / full)
+    assert line["ms"] == [row]
+    assert described([row]) in (tmp_path / "out" / "quick.md").read_text()
 
 
 def test_what_is_finished_is_said_again(exp, done, capsys, no_calibration):
