@@ -61,10 +61,14 @@ def progress(
 
 
 def tell_less() -> None:
-    """Of what others log tell only warnings, and the epochs of ESPnet's trainer."""
+    """Of what others log tell only warnings, and the epochs of ESPnet's trainer.
+
+    That is so for what goes to the terminal.
+    """
     warnings.simplefilter("ignore", FutureWarning)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_for_users)
+        if type(handler) is logging.StreamHandler:
+            handler.addFilter(_is_for_users)
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:
