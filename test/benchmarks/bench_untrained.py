@@ -122,14 +122,13 @@ class Sets:
 
 
 def selections(row, plan, sparsities):
-    """Yield (sparsity, masks, changed tensors of the root, seconds) of a row."""
+    """Yield (sparsity, masks, changed tensors of the root) of a row."""
     from espnet_prune.select.obs.run import entries_for, judging_entries, make_path
     from espnet_prune.select.projection import project
     from espnet_prune.select.scores import by_quantiles
     from espnet_prune.select.taylor.scores import taylor_scores
     from espnet_prune.units import unit_norms
 
-    begun = time.perf_counter()
     prefix = "" if plan.root is plan.model else "encoder."
     if row in OBS and row != ALONE:
         path, _ = make_path(plan, entries_for(plan), judging_entries(plan))
@@ -137,7 +136,6 @@ def selections(row, plan, sparsities):
         scores = taylor_scores(plan, 64)
     elif row == "magnitude":
         scores = unit_norms(plan.root, plan.graph)
-    whole = time.perf_counter() - begun
     for sparsity in sparsities:
         budget = plan.budget.scaled(sparsity / plan.budget.targets[0].sparsity)
         changed = {}
@@ -156,7 +154,7 @@ def selections(row, plan, sparsities):
             masks = project(plan.graph, group_magnitude(plan), budget, 1)
         else:
             masks = by_quantiles(scores, plan.graph, budget, plan.kinds)
-        yield sparsity, plan.graph.close(masks), changed, whole
+        yield sparsity, plan.graph.close(masks), changed
 
 
 def main():
@@ -207,7 +205,7 @@ def main():
         ["python", "test/benchmarks/bench_untrained.py", *sys.argv[1:]]
     )
 
-    def write(row, place, plan, kind, sparsity, masks, changed, seconds):
+    def write(row, place, plan, kind, sparsity, masks, changed):
         percent = round(100 * sparsity)
         small = RemovalPath(plan).model(changed, masks) if sparsity else model
         structure = plan.graph.structure(masks)
@@ -229,8 +227,7 @@ def main():
                 "total_params": sum(p.numel() for p in small.parameters()),
                 "frames": plan.frames,
                 "gmacs": priced[0].macs / 1e9,
-                "seconds": round(seconds, 1),
-                "sha256": sha256(file),
+                "inputs": sha256(file),
                 "scores": sets.scores(small),
                 "decoding": {"greedy": "ctc" if args.of == "encoder" else "attention"},
                 "command": command,
@@ -266,7 +263,7 @@ def main():
             conf["obs_conf"] = OBS.get(row, {})
             plan = Plan.of(conf, model, config, options)
             if not (out / f"dense_s{args.seed}.json").is_file():
-                write("dense", 0, plan, kind, 0.0, plan.graph.close({}), {}, 0.0)
+                write("dense", 0, plan, kind, 0.0, plan.graph.close({}), {})
             for found in selections(row, plan, left):
                 write(row, place, plan, kind, *found)
                 written += 1
