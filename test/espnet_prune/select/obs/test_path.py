@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from espnet_prune.select.budget import Budget
+from espnet_prune.select.obs import stored
 from espnet_prune.select.obs.calibrate import flat_weight
 from espnet_prune.select.obs.path import left_of, rounds_to
 from espnet_prune.select.obs.readers import all_readers
@@ -113,6 +114,21 @@ def test_damping_holds_weights_back():
                 moved += (selection.weights[f"encoder.{name}"] - tensor)[:, kept].norm()
         found.append(float(moved))
     assert found[0] > 2 * found[1] > 0
+
+
+def test_a_path_on_disk_is_the_same_path(path, tmp_path, monkeypatch):
+    assert stored.save_path(path, tmp_path)
+    again = stored.load_path(tmp_path, path.plan)
+    for sparsity in (0.2, 0.4, 0.6):
+        own, read = (p.at(sized(path, sparsity)) for p in (path, again))
+        assert all(torch.equal(m, read.masks[name]) for name, m in own.masks.items())
+        assert all(torch.equal(t, read.weights[n]) for n, t in own.weights.items())
+    model = encoder_zoo.build("latest", seed=7)
+    with pytest.raises(UserError, match="is of another model than the one given"):
+        stored.load_path(tmp_path, plan_of(model, {"sparsity": 0.5}))
+    monkeypatch.setattr(stored, "MOST_BYTES", 1000)
+    assert not stored.save_path(path, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_below_the_end_there_is_nothing(path):
