@@ -68,7 +68,8 @@ def begin(folder: Path, asked: Dict[str, Any], result: str) -> Optional[Dict[str
     before = read_json(folder / ASKED) if (folder / ASKED).is_file() else None
     # the same model may lie elsewhere by now
     where = ("model", "model_file")
-    differ = [k for k in asked if k not in where and (before or asked)[k] != asked[k]]
+    given = asked if before is None else before
+    differ = [k for k in asked if k not in where and given.get(k) != asked[k]]
     if (folder / result).is_file():
         if before is None or differ:
             first = differ[0] if differ else ASKED
