@@ -36,8 +36,10 @@ class Curve(NamedTuple):
 
 def damped(second: torch.Tensor, damping: float = DAMPING) -> torch.Tensor:
     """Return second moments (C, C) that can be inverted."""
+    found = second.clone()
     share = damping * second.diagonal().mean()
-    return second + torch.eye(len(second)).to(second) * share.clamp(min=1e-30)
+    found.diagonal().add_(share.clamp(min=1e-30))
+    return found
 
 
 class Layer:

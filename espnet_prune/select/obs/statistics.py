@@ -70,7 +70,7 @@ class Moments:
         if not centred:
             return found
         rounding = ROUNDING * found.diagonal()
-        found = found - torch.outer(self.mean(), self.mean())
+        found.addr_(self.mean(), self.mean(), alpha=-1)  # in place: it can be large
         found.diagonal().add_(rounding)
         return found
 
