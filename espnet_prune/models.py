@@ -8,9 +8,10 @@ config decodes with random weights. Everything here checks every key and shape.
 """
 
 import argparse
+import contextlib
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
 from torch import nn
 
@@ -216,3 +217,17 @@ def load_model(
     load_strictly(model, state, str(model_file), f" under {Path(config)}; {remedy}")
     _note_frontend(model)
     return model.eval(), args
+
+
+@contextlib.contextmanager
+def loss_only(model: nn.Module) -> Iterator[None]:
+    """Keep a model in eval mode from decoding beside its loss."""
+    names = ("error_calculator", "error_calculator_trans")
+    kept = {name: getattr(model, name) for name in names if hasattr(model, name)}
+    try:
+        for name in kept:
+            setattr(model, name, None)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(model, name, value)

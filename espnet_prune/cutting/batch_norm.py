@@ -13,13 +13,14 @@ import contextlib
 import logging
 import math
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping
 
 import torch
 from torch import nn
 
 from espnet_prune.compat import TooShortUttError
 from espnet_prune.data.speech import Labelled, Utterances, entries_of, speech_entries
+from espnet_prune.models import loss_only
 from espnet_prune.units import Masks, UnitGraph
 from espnet_prune.units.blocks import BlockRunner, State
 from espnet_prune.utils import UserError
@@ -131,20 +132,6 @@ def hand_back(
                 target[name][kept] = source[f"encoders.{position}.{inner}"]
 
 
-@contextlib.contextmanager
-def _loss_only(model: nn.Module) -> Iterator[None]:
-    """Keep a model in eval mode from decoding beside its loss."""
-    names = ("error_calculator", "error_calculator_trans")
-    kept = {name: getattr(model, name) for name in names if hasattr(model, name)}
-    try:
-        for name in kept:
-            setattr(model, name, None)
-        yield
-    finally:
-        for name, value in kept.items():
-            setattr(model, name, value)
-
-
 class DevLoss:
     """The loss of a model on development data, utterance by utterance.
 
@@ -170,7 +157,7 @@ class DevLoss:
         """Return the mean loss; utterances that are too short count nothing."""
         losses: List[float] = []
         model.eval()
-        with _loss_only(model):
+        with loss_only(model):
             for utterance in self.data:
                 _, batch = self.data.collate([utterance])
                 with contextlib.suppress(TooShortUttError):

@@ -17,7 +17,6 @@ import argparse
 import dataclasses
 import json
 import logging
-import platform
 import shlex
 import sys
 import time
@@ -134,6 +133,8 @@ def selections(row, plan, sparsities):
         path, _ = make_path(plan, entries_for(plan), judging_entries(plan))
     elif row == "taylor":
         scores = taylor_scores(plan, 64)
+    elif row == "group_magnitude":
+        scores = group_magnitude(plan)
     elif row == "magnitude":
         scores = unit_norms(plan.root, plan.graph)
     for sparsity in sparsities:
@@ -151,7 +152,7 @@ def selections(row, plan, sparsities):
                 if k.startswith(prefix)
             }
         elif row == "group_magnitude":
-            masks = project(plan.graph, group_magnitude(plan), budget, 1)
+            masks = project(plan.graph, scores, budget, 1)
         else:
             masks = by_quantiles(scores, plan.graph, budget, plan.kinds)
         yield sparsity, plan.graph.close(masks), changed
@@ -180,12 +181,9 @@ def main():
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_flush_denormal(True)
 
-    from espnet_prune import __version__
     from espnet_prune.measure.cost import cost
     from espnet_prune.models import load_model
-    from espnet_prune.report import decoding
-    from espnet_prune.report.compare.rows import machine
-    from espnet_prune.report.results import git
+    from espnet_prune.report.compare.rows import made_with
     from espnet_prune.select.obs.path import RemovalPath
     from espnet_prune.select.plan import Plan
     from espnet_prune.utils import sha256, write_json
@@ -231,13 +229,7 @@ def main():
                 "scores": sets.scores(small),
                 "decoding": {"greedy": "ctc" if args.of == "encoder" else "attention"},
                 "command": command,
-                "commit": git("rev-parse", "HEAD"),
-                "versions": {
-                    "espnet_prune": __version__,
-                    "python": platform.python_version(),
-                    **decoding.releases(),
-                },
-                "machine": machine(),
+                **made_with(),
             },
             out / f"{name}.json",
         )

@@ -28,6 +28,21 @@ def machine() -> Dict[str, Any]:
     return {"cpu": (names or [platform.machine()])[0].strip(), "cores": os.cpu_count()}
 
 
+def made_with() -> Dict[str, Any]:
+    """The code, its versions and the machine that a row is from."""
+    from espnet_prune import __version__
+
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "versions": {
+            "espnet_prune": __version__,
+            "python": platform.python_version(),
+            **decoding.releases(),
+        },
+        "machine": machine(),
+    }
+
+
 def public(words: Sequence[str]) -> str:
     """A command without the directories of this machine."""
     own = [f"/path/to/{Path(w).name}" if os.path.isabs(w) else w for w in words]
@@ -80,8 +95,6 @@ def describe(
         inputs: A hash of what it was made from.
         command: The command line.
     """
-    from espnet_prune import __version__
-
     decoded = where_decoded(c, point)
     scores = read_scores(decoded, c.test_sets, c.raw)
     if not scores:
@@ -108,13 +121,7 @@ def describe(
         "scores": scores,
         "decoding": read_json(note) if note.is_file() else {},
         "command": command,
-        "commit": git("rev-parse", "HEAD"),
-        "versions": {
-            "espnet_prune": __version__,
-            "python": platform.python_version(),
-            **decoding.releases(),
-        },
-        "machine": machine(),
+        **made_with(),
         "inputs": inputs,
     }
 

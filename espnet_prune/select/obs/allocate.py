@@ -14,7 +14,6 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 import torch
 
-from espnet_prune.measure.cost import Cost
 from espnet_prune.select.budget import Pricing
 from espnet_prune.select.obs.removal import Curve
 from espnet_prune.units import UnitGraph
@@ -39,7 +38,7 @@ class _Bill:
         self.terms: Dict[str, List[Tuple[int, float, Tuple[str, ...]]]] = {}
         for i, (target, model) in enumerate(zip(pricing.budget, pricing.models)):
             for paid, factors in model.terms_of(target.part):
-                term = (i, float(_value(target, paid)), factors)
+                term = (i, float(target.price.of(paid)), factors)
                 for name in set(factors):
                     self.terms.setdefault(name, []).append(term)
 
@@ -78,10 +77,6 @@ class _Bill:
         self.counts[name] = count
         if self.modules[name] and not count:
             self.counts[self.modules[name]] = 0
-
-
-def _value(target: object, paid: Cost) -> float:
-    return target.price.of(paid)  # type: ignore[attr-defined]
 
 
 def removal_ranks(

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping
 import torch
 from torch import nn
 
+from espnet_prune.models import loss_only
 from espnet_prune.progress import progress
 from espnet_prune.select.obs.readers import Reader
 from espnet_prune.select.obs.removal import (
@@ -29,26 +30,20 @@ Readers = Mapping[str, List[Reader]]
 
 
 @contextlib.contextmanager
-def _quiet(model: nn.Module, root: nn.Module) -> Iterator[None]:
-    """Let gradients reach all outputs in a root, and nothing be decoded beside.
+def _gradients(model: nn.Module, root: nn.Module) -> Iterator[None]:
+    """Let gradients reach all outputs in a root.
 
     Biases and norms ask for gradients, so that all that comes after them has one; the
     gradients of weights, a third of the work, are not needed.
     """
-    names = ("error_calculator", "error_calculator_trans")
-    kept = {name: getattr(model, name) for name in names if hasattr(model, name)}
     asked = {p: p.requires_grad for p in model.parameters()}
     try:
-        for name in kept:
-            setattr(model, name, None)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         for parameter in root.parameters():
             parameter.requires_grad_(parameter.dim() == 1)
         yield
     finally:
-        for name, value in kept.items():
-            setattr(model, name, value)
         for parameter, given in asked.items():
             parameter.requires_grad_(given)
             parameter.grad = None
@@ -78,7 +73,7 @@ def gather(
     paths.update(dict.fromkeys(dims))
     layers = {path: root.get_submodule(path) for path in paths}
     bar = progress(len(heard), "calibrated on", "utterances")
-    with _quiet(model, root), gathering(layers, dims) as moments:
+    with loss_only(model), _gradients(model, root), gathering(layers, dims) as moments:
         for utterance in heard:
             loss = heard.loss(model, utterance)
             if not torch.isfinite(loss):

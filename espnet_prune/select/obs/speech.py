@@ -28,6 +28,7 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import TooShortUttError
+from espnet_prune.data.calibration import evenly
 from espnet_prune.data.speech import Entries, load_utterance, open_speech
 from espnet_prune.distill.capture import first
 from espnet_prune.select.layers.attention import greedy
@@ -88,8 +89,7 @@ class Speech:
 
     def some(self, most: int) -> "Speech":
         """Return at most so many utterances, evenly spaced."""
-        count = min(most, len(self))
-        return self.of([self.keys[i * len(self) // count] for i in range(count)])
+        return self.of(evenly(self.keys, most))
 
     def split(self, num_utts: int, seed: int, held: bool) -> Tuple["Speech", "Speech"]:
         """Draw utterances to calibrate on, and others that judge.
