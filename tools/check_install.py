@@ -23,7 +23,7 @@ OPTIONAL_FILES = {
     "recipe.txt": "scoring and resampling in recipes",
     "demo.txt": "the demo's speech synthesis",
     "test.txt": "tests and style checks",
-    "onnx.txt": "ONNX export",
+    "onnx.txt": "ONNX, int8 and the runtime of deployed models",
 }
 PROGRAMS = {
     "git": "version in reports",
