@@ -18,7 +18,7 @@ from torch import nn
 from espnet_prune.checkpoints import part_name, read_weights, without_adapters
 from espnet_prune.foreign import told
 from espnet_prune.model_files import own_files
-from espnet_prune.reader import check_types
+from espnet_prune.runtime.reader import check_types
 from espnet_prune.state_dicts import load_strictly, state_problems, used_by
 from espnet_prune.tasks import task_of, with_task
 from espnet_prune.tensor_names import as_here, as_written

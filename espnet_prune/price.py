@@ -11,7 +11,7 @@ a Structure can be priced without a model.
 import dataclasses
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from espnet_prune.reader import read_as
+from espnet_prune.runtime.reader import read_as
 from espnet_prune.utils import UserError
 
 # (coefficient, convolutions passed, power of the frames, power of the tokens)

@@ -12,7 +12,7 @@ import random as _random
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from espnet_prune.price import Price
-from espnet_prune.reader import fits, mapping, read_as
+from espnet_prune.runtime.reader import fits, mapping, read_as
 from espnet_prune.utils import PathLike, UserError, check_keys, read_json, write_json
 
 # where a configuration says which units of a list remain, for units that have names

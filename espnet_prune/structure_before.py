@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import torch
 
 from espnet_prune.price import FRAME, ONCE, Term, tuples
-from espnet_prune.reader import read_as
+from espnet_prune.runtime.reader import read_as
 from espnet_prune.structure import Structure, block_lists
 from espnet_prune.units.pricing import BLOCKS
 from espnet_prune.utils import UserError, check_keys

@@ -5,8 +5,6 @@
 
 import argparse
 import contextlib
-import difflib
-import errno
 import functools
 import hashlib
 import json
@@ -14,27 +12,22 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-PathLike = Union[str, Path]
-
-
-class UserError(ValueError):
-    """Bad input, told in one sentence that names the file, the key and the remedy."""
-
-
-# what the user can mend, and how
-_REMEDIES = {
-    errno.ENOSPC: "make room there",
-    errno.EDQUOT: "make room there, or ask for a larger quota",
-    errno.EROFS: "give another directory",
-    errno.EACCES: "give another directory, or ask for permission",
-    errno.EPERM: "give another directory, or ask for permission",
-    errno.EISDIR: "give a file",
-    errno.ENOTDIR: "give another directory",
-}
+from espnet_prune.runtime.errors import (  # noqa: F401
+    UserError,
+    check_keys,
+    nearest,
+    sentence_of,
+)
+from espnet_prune.runtime.files import (  # noqa: F401
+    PathLike,
+    atomic_write,
+    decode_utf8,
+    read_json,
+    read_utf8,
+)
 
 
 def run_main(main: Callable[[], Any]) -> None:
@@ -45,20 +38,16 @@ def run_main(main: Callable[[], Any]) -> None:
     """
     try:
         main()
-    except UserError as error:
-        sentence: Optional[str] = str(error)
     except ImportError as error:
         from espnet_prune.packages import missing_package
 
         sentence = missing_package(error)
         if sentence is None:
             raise
-    except OSError as error:
-        if error.errno not in _REMEDIES:
+    except (UserError, OSError) as error:
+        sentence = sentence_of(error)
+        if sentence is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        remedy = _REMEDIES[error.errno]
-        sentence = f"{where}{error.strerror}; {remedy}, and call the same command again"
     else:
         return
     print(f"espnet_prune: error: {sentence}", file=sys.stderr)
@@ -74,67 +63,6 @@ def command_parser(doc: Optional[str], **more: Any) -> argparse.ArgumentParser:
     """
     form = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(description=doc, formatter_class=form, **more)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the known name closest to `name`, or ""."""
-    found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f" (did you mean '{found[0]}'?)" if found else ""
-
-
-def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Refuse unknown keys.
-
-    Raises:
-        UserError: A given key is not among the known ones; the nearest is named.
-    """
-    known = list(known)
-    for key in given:
-        if key not in known:
-            raise UserError(
-                f"{where}: unknown key '{key}'{nearest(key, known)}; "
-                f"known keys are {', '.join(sorted(known))}"
-            )
-
-
-def _no_room(error: Optional[BaseException]) -> Optional[int]:
-    """Return the error number of a full disk that led to `error`, if there is one."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return error.errno
-        error = error.__cause__ or error.__context__
-    return None
-
-
-@contextlib.contextmanager
-def atomic_write(path: PathLike, mode: str = "w") -> Iterator[Any]:
-    """Open a temporary file beside `path`, and rename it to `path` on success.
-
-    A crash leaves either the old file or the new one, never a part of it.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-    )
-    try:
-        encoding = None if "b" in mode else "utf-8"  # whatever the locale is
-        with os.fdopen(handle, mode, encoding=encoding) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes private files; give the usual permissions of a new file
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        full = _no_room(error)
-        if full is not None:  # writing to a stream does not say which file it is
-            raise OSError(full, os.strerror(full), str(path)) from error
-        raise
 
 
 def atomic_link(target: PathLike, path: Path) -> None:
@@ -194,39 +122,6 @@ def load_tensors(path: PathLike, mmap: bool = False) -> Dict[str, Any]:
     return state
 
 
-def decode_utf8(data: bytes, path: PathLike, first: int = 1) -> str:
-    """Decode the content of a file.
-
-    Args:
-        data: Bytes of the file, from its line `first` on.
-        path: The file, for the sentence that says what is wrong.
-        first: Number of the first line in `data`.
-
-    Raises:
-        UserError: It is not UTF-8; the line is named.
-    """
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = first + data.count(b"\n", 0, error.start)
-        raise UserError(
-            f"{path}: line {number} is not UTF-8; convert the file, for instance by "
-            "iconv -f LATIN1 -t UTF-8"
-        ) from error
-
-
-def read_utf8(path: PathLike) -> str:
-    """Read a text file.
-
-    Raises:
-        UserError: The file is missing, or is not UTF-8.
-    """
-    try:
-        return decode_utf8(Path(path).read_bytes(), path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-
-
 def _checkpoints_near(path: Path) -> str:
     """Name the checkpoints that are where one was looked for."""
     folder = path if path.is_dir() else path.parent
@@ -244,19 +139,6 @@ def _why(error: Exception) -> str:
         f"alone: it also holds {found[1]}, which could run code; where you trust it, "
         "save its weights alone to a new file, and give that"
     )
-
-
-def read_json(path: PathLike) -> Any:
-    """Read JSON.
-
-    Raises:
-        UserError: The file is missing, is not UTF-8, or is not JSON.
-    """
-    text = read_utf8(path)
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error})") from error
 
 
 def write_json(obj: Any, path: PathLike) -> None:

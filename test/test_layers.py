@@ -64,9 +64,14 @@ def imported(module, at_import_only=False):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: imports are absolute"
+            if node.level or node.module.startswith("espnet_prune"):
+                relative = room(module) == "runtime"  # which is copied elsewhere
+                assert node.level == relative, f"{module}: imports {node.module}"
             named = [alias.name for alias in node.names if alias.name != "__version__"]
-            names += [f"{node.module}.{name}" for name in named]
+            start = ".".join(
+                ["espnet_prune.runtime"] * node.level + [node.module or ""]
+            )
+            names += [f"{start}.{name}" for name in named]
     found = set()
     for name in names:
         first, *parts = name.split(".")

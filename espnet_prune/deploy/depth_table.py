@@ -16,7 +16,7 @@ from torch import nn
 from espnet_prune.families import unit_graph
 from espnet_prune.measure.cost import cost
 from espnet_prune.measure.latency import input_of, measure_latency
-from espnet_prune.reader import read_as
+from espnet_prune.runtime.reader import read_as
 from espnet_prune.units.blocks import check_blocks, with_blocks
 from espnet_prune.utils import PathLike, UserError, read_json, sha256, write_json
 

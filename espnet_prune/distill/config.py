@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Union
 
 from espnet_prune.distill.losses import DISTANCES
 from espnet_prune.distill.matching import MATCHINGS
-from espnet_prune.reader import read_as
+from espnet_prune.runtime.reader import read_as
 from espnet_prune.utils import UserError
 
 

@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 from espnet_prune.measure.cost import WHOLE, cost
 from espnet_prune.measure.duration import SECONDS, frames_of
 from espnet_prune.price import Price, Term, merged
-from espnet_prune.reader import fits, read_as
+from espnet_prune.runtime.reader import fits, read_as
 from espnet_prune.structure import Stack, Structure
 from espnet_prune.utils import PathLike, UserError, read_json, write_json
 

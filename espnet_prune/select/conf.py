@@ -6,7 +6,7 @@
 import argparse
 from typing import Any, Dict, List
 
-from espnet_prune.reader import check_types
+from espnet_prune.runtime.reader import check_types
 from espnet_prune.select.methods import get_method, methods
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import PathLike, check_keys, read_mapping

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.models import read_model_config
-from espnet_prune.reader import check_types
+from espnet_prune.runtime.reader import check_types
 from espnet_prune.tasks import task_of
 from espnet_prune.train.task import PruneASRTask
 from espnet_prune.utils import (

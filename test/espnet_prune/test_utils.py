@@ -3,6 +3,7 @@
 
 import errno
 import os
+import tempfile
 
 import pytest
 import torch
@@ -131,12 +132,12 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path, monkeypatch, capsy
     def mkstemp(dir, **names):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{dir}/b.json")
 
-    monkeypatch.setattr(utils.tempfile, "mkstemp", mkstemp)
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
     with pytest.raises(SystemExit, match="2"):
         utils.run_main(lambda: utils.write_json({}, tmp_path / "b.json"))
     told = capsys.readouterr().err
     assert f"{tmp_path}/b.json: Read-only file system; give another" in told
     # other errors of the system are not the user's
-    monkeypatch.setattr(utils.tempfile, "mkstemp", lambda **names: 1 / 0)
+    monkeypatch.setattr(tempfile, "mkstemp", lambda **names: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         utils.run_main(lambda: utils.write_json({}, tmp_path / "b.json"))

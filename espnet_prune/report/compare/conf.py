@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from espnet_prune.model_files import DEFAULT
-from espnet_prune.reader import mapping, read_as
+from espnet_prune.runtime.reader import mapping, read_as
 from espnet_prune.utils import UserError, check_keys, read_mapping
 
 KINDS = {

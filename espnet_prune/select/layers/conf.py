@@ -6,7 +6,7 @@
 import dataclasses
 from typing import Any, Mapping, Optional
 
-from espnet_prune.reader import read_as
+from espnet_prune.runtime.reader import read_as
 from espnet_prune.utils import UserError, check_keys
 
 # by error rate; greedy is the name that backward elimination has in CoMFLP's code

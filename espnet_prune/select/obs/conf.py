@@ -6,7 +6,7 @@
 import dataclasses
 from typing import Any, List, Mapping, Optional
 
-from espnet_prune.reader import read_as
+from espnet_prune.runtime.reader import read_as
 from espnet_prune.select.obs.removal import DAMPING
 from espnet_prune.utils import UserError
 

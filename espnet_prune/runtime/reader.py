@@ -16,7 +16,7 @@ from typing import (
     get_type_hints,
 )
 
-from espnet_prune.utils import UserError, check_keys
+from .errors import UserError, check_keys
 
 _NAMES = {
     bool: "true or false",

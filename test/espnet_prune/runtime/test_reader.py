@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import pytest
 
-from espnet_prune.reader import described, fits, read_as
+from espnet_prune.runtime.reader import described, fits, read_as
 from espnet_prune.utils import UserError
 
 
