@@ -64,6 +64,9 @@ EBranchformerEncoderLayer = _espnet2(
 ConvolutionalGatingMLP = _espnet2("asr.layers.cgmlp", "ConvolutionalGatingMLP")
 FastSelfAttention = _espnet2("asr.layers.fastformer", "FastSelfAttention")
 MultiSequential = _nets("transformer.repeat").MultiSequential
+PositionalEncoding = _embedding.PositionalEncoding
+ScaledPositionalEncoding = _embedding.ScaledPositionalEncoding
+LearnableFourierPosEnc = _embedding.LearnableFourierPosEnc
 ConvolutionalPositionalEmbedding = _embedding.ConvolutionalPositionalEmbedding
 
 Conv2dSubsampling = _subsampling.Conv2dSubsampling

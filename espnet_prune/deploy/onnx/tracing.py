@@ -1,0 +1,49 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Modules as ONNX files, by torch's tracer.
+
+Of its two exporters the tracer is taken: what the newer one writes fails at many
+lengths.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any, Mapping, Sequence, Tuple
+
+import torch
+from torch import nn
+
+OPSET = 17
+
+
+def trace(
+    module: nn.Module,
+    inputs: Tuple[Any, ...],
+    path: Path,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> None:
+    """Write a module as an ONNX file.
+
+    Args:
+        module: In evaluation mode; must not depend on the sizes of the inputs.
+        inputs: Examples.
+        path: The file.
+        input_names: Names of the inputs.
+        output_names: Names of the outputs.
+        axes: Names of the dimensions that may have any size, by input or output.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter that is taken, and of shapes
+        torch.onnx.export(
+            module.eval(),
+            inputs,
+            str(path),
+            input_names=list(input_names),
+            output_names=list(output_names),
+            dynamic_axes={name: dict(own) for name, own in axes.items()},
+            opset_version=OPSET,
+            dynamo=False,
+        )
