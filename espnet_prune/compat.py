@@ -68,12 +68,19 @@ PositionalEncoding = _embedding.PositionalEncoding
 ScaledPositionalEncoding = _embedding.ScaledPositionalEncoding
 LearnableFourierPosEnc = _embedding.LearnableFourierPosEnc
 ConvolutionalPositionalEmbedding = _embedding.ConvolutionalPositionalEmbedding
+PositionalEncoding = _embedding.PositionalEncoding
+ScaledPositionalEncoding = _embedding.ScaledPositionalEncoding
+LegacyRelPositionalEncoding = _embedding.LegacyRelPositionalEncoding
+RelPositionalEncoding = _embedding.RelPositionalEncoding
 
 Conv2dSubsampling = _subsampling.Conv2dSubsampling
 Conv2dSubsampling1 = _subsampling.Conv2dSubsampling1
 Conv2dSubsampling2 = _subsampling.Conv2dSubsampling2
 Conv2dSubsampling6 = _subsampling.Conv2dSubsampling6
 Conv2dSubsampling8 = _subsampling.Conv2dSubsampling8
+CONV1D_SUBSAMPLINGS = tuple(
+    getattr(_subsampling, f"Conv1dSubsampling{n}") for n in "123"
+)
 TooShortUttError = _subsampling.TooShortUttError
 CONV2D_SUBSAMPLINGS = (
     Conv2dSubsampling,

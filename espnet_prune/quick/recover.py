@@ -26,7 +26,7 @@ from espnet_prune.models import load_model
 from espnet_prune.quick.hearing import Hearing
 from espnet_prune.quick.rate import batch_seconds, rule_of, top_rate
 from espnet_prune.quick.setting import Setting
-from espnet_prune.quick.source import Source
+from espnet_prune.source import Source
 from espnet_prune.tasks import task_of
 from espnet_prune.utils import UserError, read_json, write_changed, write_json
 

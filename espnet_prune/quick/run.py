@@ -16,13 +16,13 @@ from espnet_prune.measure.latency_table import described
 from espnet_prune.models import load_model, read_model_config
 from espnet_prune.quick.path import path_of, write_size
 from espnet_prune.quick.setting import Setting, prepare
-from espnet_prune.quick.source import Source, find_model
 from espnet_prune.quick.state import MODEL, asked_of, begin, check_folder
 from espnet_prune.quick.table import before_and_after, changes, of_sizes
 from espnet_prune.quick.target import Target, parse_target
 from espnet_prune.report.parts import recognition
 from espnet_prune.report.results import Entry, environment, measure
 from espnet_prune.select.run import TOLD
+from espnet_prune.source import Source, find_model
 from espnet_prune.utils import (
     atomic_write,
     check_gpus,

@@ -16,9 +16,9 @@ from espnet_prune.data.calibration import find_audio
 from espnet_prune.data.speech import Entries
 from espnet_prune.models import load_model
 from espnet_prune.quick.hearing import Hearing
-from espnet_prune.quick.source import Source
 from espnet_prune.select.obs.speech import MOST_HELD
 from espnet_prune.select.plan import Plan
+from espnet_prune.source import Source
 from espnet_prune.utils import UserError
 
 METHOD = "obs"

@@ -13,13 +13,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from espnet_prune.quick.path import path_of, stored_path, write_size
 from espnet_prune.quick.setting import Setting, prepare
-from espnet_prune.quick.source import Source, find_model
 from espnet_prune.quick.state import MODEL, asked_before, asked_of, begin, check_folder
 from espnet_prune.quick.table import of_sizes
 from espnet_prune.quick.target import Target, parse_target
 from espnet_prune.report.results import Entry, measure
 from espnet_prune.select.methods import budget_outlook
 from espnet_prune.select.obs.path import RemovalPath
+from espnet_prune.source import Source, find_model
 from espnet_prune.utils import UserError, atomic_write, check_gpus, write_json
 
 FOLDER, RESULT, PAGE, PLOT = "sizes", "sizes.json", "sizes.md", "sizes.png"

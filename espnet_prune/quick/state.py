@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from espnet_prune.quick.source import Source
+from espnet_prune.source import Source
 from espnet_prune.utils import UserError, read_json, sha256, write_json
 
 ASKED = "asked.json"

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from espnet_prune.quick.source import find_model
+from espnet_prune.source import find_model
 from espnet_prune.utils import UserError, write_yaml
 
 

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Write a model as ONNX files that run without ESPnet and PyTorch.
+
+    deploy --model exp/asr_x --output_dir out
+
+writes the encoder with its front end and CTC (model.onnx), decoders beside it,
+tokens.txt and config.json. A padded batch gives for each row what the utterance gives
+alone, at any length.
+"""
+
+from typing import Any, List, Optional
+
+from espnet_prune.tasks import add_argument
+from espnet_prune.utils import command_parser, run_main, setup_logging
+
+
+def get_parser() -> Any:
+    """Return the command line parser."""
+    parser = command_parser(__doc__)
+    add = parser.add_argument
+    where = "experiment directory, archive or tag of ESPnet's model zoo, or checkpoint"
+    add("--model", required=True, help=where)
+    add("--output_dir", required=True)
+    how = "YAML of ESPnet's decoding: beam_size, ctc_weight and so on"
+    add("--inference_config", help=how)
+    add_argument(parser)
+    return parser
+
+
+def main(cmd: Optional[List[str]] = None) -> None:
+    """Run the command."""
+    args = get_parser().parse_args(cmd)
+    setup_logging()
+    from espnet_prune.deploy.run import deploy
+
+    deploy(args)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,192 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""ESPnet's log-mel front end as products of matrices, inside the graph.
+
+Only the power of the spectrum is needed, so each frame may be taken from its middle:
+there cosines read the sum of the samples before and after it, and sines their
+difference, which is half the work. The basis is made in the graph out of one period of
+a cosine; a runtime does that once, when it loads the file.
+"""
+
+from typing import Any, Optional, Tuple
+
+import torch
+from torch import nn
+
+from espnet_prune.utils import UserError
+
+
+class LogMel(nn.Module):
+    """ESPnet's DefaultFrontend for one channel.
+
+    Args:
+        frontend: The stock module.
+
+    Raises:
+        UserError: It enhances speech, or transforms in a way that is not supported.
+    """
+
+    def __init__(self, frontend: nn.Module) -> None:
+        super().__init__()
+        stft = frontend.stft
+        if stft is None or not stft.onesided:
+            raise UserError(
+                "frontend_conf: apply_stft: false and onesided: false cannot be "
+                "exported; the graph transforms one channel of speech"
+            )
+        enhances = frontend.frontend
+        if enhances is not None and (enhances.use_wpe or enhances.use_beamformer):
+            raise UserError(
+                "frontend_conf: a front end that enhances several channels (use_wpe, "
+                "use_beamformer) cannot be exported; switch it off, or give features"
+            )
+        self.n_fft, self.hop, self.win = stft.n_fft, stft.hop_length, stft.win_length
+        self.bins, self.centred = self.n_fft // 2 + 1, stft.center
+        left = (self.n_fft - self.win) // 2  # torch centres the window
+        self.first = left - (self.n_fft // 2 if stft.center else 0)
+        window = torch.ones(self.win, dtype=torch.float64)
+        if stft.window is not None:
+            make = getattr(torch, f"{stft.window}_window")
+            window = make(self.win, dtype=torch.float64)
+        if stft.normalized:
+            window = window * self.n_fft**-0.5
+        half = window[1:]
+        self.folds = self.win % 2 == 0 and float(window[0]) == 0.0
+        self.folds = self.folds and bool((half - half.flip(0)).abs().max() < 1e-12)
+        turn = torch.arange(self.n_fft, dtype=torch.float64) * (2 / self.n_fft)
+        self.register_buffer("numbers", torch.arange(self.n_fft))
+        self.register_buffer("period", torch.cos(turn * torch.pi).float())
+        self.register_buffer("window", window.float())
+        self.register_buffer("mel", frontend.logmel.melmat.float())
+
+    def shortest(self, frames: int) -> int:
+        """Return how many samples give so many frames."""
+        if not self.centred:
+            return self.n_fft + (frames - 1) * self.hop
+        enough = self.n_fft + (frames - 1) * self.hop - 2 * (self.n_fft // 2)
+        return max(self.n_fft // 2 + 1, enough)  # it is reflected at both ends
+
+    def counted(self, samples: Any) -> Any:
+        """Return the frames of so many samples; a number or (N,)."""
+        if self.centred:
+            samples = samples + 2 * (self.n_fft // 2)
+        return (samples - self.n_fft) // self.hop + 1
+
+    def forward(
+        self, wave: torch.Tensor, lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Return features (N, T, M) and their lengths (N,) of a wave (N, S)."""
+        count = self.counted(wave.size(1))
+        frames = self._frames(self._padded(wave, lengths), count)
+        if self.folds:
+            half = self.win // 2
+            after = frames[..., half:]
+            before = frames[..., 1 : half + 1].flip(2)
+            taps = self.numbers[:half]
+            # the middle has no partner, and its sine is 0
+            weights = self.window[half:] * (1 - 0.5 * (taps == 0).float())
+            power = (after + before) @ self._basis(taps, 0, weights)
+            sine = (after - before) @ self._basis(taps, self.n_fft // 4, weights)
+        else:
+            taps = self.numbers[: self.win]
+            power = frames @ self._basis(taps, 0, self.window)
+            sine = frames @ self._basis(taps, self.n_fft // 4, self.window)
+        power = power.square() + sine.square()
+        mel = torch.matmul(power, self.mel).clamp(min=1e-10)
+        return mel.log(), self.counted(lengths)
+
+    def _basis(
+        self, taps: torch.Tensor, shift: int, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Return cosines, or by a shift of a quarter sines, of taps and bins (K, F)."""
+        # a remainder is not worked out when the file is written, which is small then
+        bins = torch.remainder(self.numbers[: self.bins], self.n_fft)
+        turns = torch.remainder(taps[:, None] * bins - shift, self.n_fft)
+        return self.period[turns] * weights[:, None]
+
+    def _padded(self, wave: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the wave from the first sample on that a frame reads.
+
+        It is mirrored at its begin and at each row's own end.
+        """
+        if self.first >= 0:
+            return wave[:, self.first :]
+        pad = -self.first
+        wave = nn.functional.pad(wave[:, None], (pad, 0), mode="reflect")[:, 0]
+        wave = nn.functional.pad(wave, (0, pad))
+        beyond, ends = torch.arange(pad), lengths[:, None] + pad
+        mirrored = wave.gather(1, (ends - 2 - beyond).clamp(min=0))
+        return wave.scatter(1, ends + beyond, mirrored)
+
+    def _frames(self, wave: torch.Tensor, count: Any) -> torch.Tensor:
+        """Cut a wave (N, S) into frames (N, T, win): pieces of a hop, side by side."""
+        pieces = -(-self.win // self.hop)
+        wave = nn.functional.pad(wave, (0, pieces * self.hop))
+        wave = wave[:, : (count + pieces - 1) * self.hop]
+        wave = wave.reshape(wave.size(0), -1, self.hop)
+        parts = []
+        for i in range(pieces):
+            width = min(self.hop, self.win - i * self.hop)
+            parts.append(wave[:, i : i + count, :width])
+        return torch.cat(parts, dim=2)
+
+
+class GlobalNorm(nn.Module):
+    """ESPnet's GlobalMVN as one product and one sum.
+
+    Args:
+        norm: The stock module.
+    """
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        mean, std = norm.mean.double(), norm.std.double()
+        scale = 1 / std if norm.norm_vars else torch.ones_like(std)
+        shift = -mean * scale if norm.norm_means else torch.zeros_like(mean)
+        self.register_buffer("scale", scale.float())
+        self.register_buffer("shift", shift.float())
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the normalised features (N, T, C)."""
+        return x * self.scale + self.shift
+
+
+class UtteranceNorm(nn.Module):
+    """ESPnet's UtteranceMVN over the real frames of each row.
+
+    Args:
+        norm: The stock module.
+    """
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.means, self.variances, self.eps = norm.norm_means, norm.norm_vars, norm.eps
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the normalised features (N, T, C)."""
+        real = (torch.arange(x.size(1)) < lengths[:, None])[..., None].float()
+        count = lengths.clamp(min=1)[:, None, None].float()
+        centred = x - (x * real).sum(1, keepdim=True) / count
+        result = centred if self.means else x
+        if self.variances:
+            variance = (centred.square() * real).sum(1, keepdim=True) / count
+            result = result / variance.sqrt().clamp(min=self.eps)
+        return result
+
+
+def exported_norm(norm: Optional[nn.Module]) -> Optional[nn.Module]:
+    """Return the normalisation of features for export.
+
+    Raises:
+        UserError: It is of another kind.
+    """
+    kinds = {"GlobalMVN": GlobalNorm, "UtteranceMVN": UtteranceNorm}
+    if norm is None:
+        return None
+    if type(norm).__name__ not in kinds:
+        raise UserError(
+            f"normalize: {type(norm).__name__} cannot be exported; global_mvn, "
+            "utterance_mvn and null can"
+        )
+    return kinds[type(norm).__name__](norm)

@@ -1,0 +1,78 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""A model of ESPnet as a directory of ONNX files."""
+
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+from torch import nn
+
+from espnet_prune.deploy.onnx.decoder import export_decoder
+from espnet_prune.deploy.onnx.describe import CONFIG, decoder_of, described
+from espnet_prune.deploy.onnx.encoder import Model
+from espnet_prune.deploy.onnx.export import write
+from espnet_prune.deploy.onnx.transducer import export_transducer
+from espnet_prune.families import unit_graph
+from espnet_prune.utils import UserError, write_json
+
+
+def checked(model: nn.Module) -> Model:
+    """Return what is exported of a model, or say why it cannot be.
+
+    Raises:
+        UserError: A part cannot be exported, or nothing of it says tokens.
+    """
+    if getattr(model, "postencoder", None) is not None:
+        raise UserError("postencoder: it cannot be exported; null can")
+    decoder = decoder_of(model)
+    if model.ctc is None and decoder is None:
+        raise UserError(
+            "the model has neither CTC nor a decoder, so that nothing says tokens; "
+            "give one that recognises speech"
+        )
+    return Model(
+        model.encoder,
+        model.ctc,
+        getattr(model, "frontend", None),
+        getattr(model, "normalize", None),
+        getattr(model, "preencoder", None),
+        hidden=decoder is not None,
+    )
+
+
+def export_model(
+    model: nn.Module,
+    config: Mapping[str, Any],
+    folder: Path,
+    decoding: Optional[Mapping[str, Any]] = None,
+) -> Dict[str, Any]:
+    """Write the ONNX files of a model, and its `config.json`.
+
+    Args:
+        model: ESPnet's model in evaluation mode; it is left as it is.
+        config: Content of its config.yaml.
+        folder: Where they go.
+        decoding: How a beam search goes; see `decoding_of`.
+
+    Returns:
+        What `config.json` says.
+
+    Raises:
+        UserError: See `checked`.
+    """
+    exported, size = checked(model), None
+    if not exported.speech:
+        linear = exported.before
+        places = unit_graph(model.encoder).places
+        size = places["encoder"].input_size if linear is None else linear.in_features
+    folder.mkdir(parents=True, exist_ok=True)
+    write(exported, folder / "model.onnx", size)
+    found = described(model, config, exported, size)
+    found["decoding"].update(decoding or {})
+    files = {"attention": export_decoder, "transducer": export_transducer}
+    if found["decoder"]:
+        for name, path in files[found["decoder"]](model, folder).items():
+            found["files"][name] = {"fp32": path.name}
+    write_json(found, folder / CONFIG)
+    return found

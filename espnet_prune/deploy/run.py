@@ -1,0 +1,70 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""The command `deploy`: a directory that runs without ESPnet and torch."""
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict
+
+from espnet_prune.deploy.onnx.describe import CONFIG, decoding_of, write_tokens
+from espnet_prune.deploy.onnx.package import checked, export_model
+from espnet_prune.models import load_model
+from espnet_prune.source import find_model
+from espnet_prune.utils import UserError, read_json, read_mapping
+
+
+def deploy(args: argparse.Namespace) -> None:
+    """Deploy a model; see `espnet_prune.bin.deploy`.
+
+    Args:
+        args: Its command line.
+
+    Raises:
+        UserError: Bad input, before anything is written.
+    """
+    out = Path(os.path.abspath(args.output_dir))
+    check_out(out)
+    decoding: Dict[str, Any] = {}
+    if args.inference_config:
+        conf = read_mapping(args.inference_config)
+        decoding = decoding_of(conf, args.inference_config)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    source = find_model(args.model, out.with_name(f"{out.name}.source"))
+    model, config = load_model(source.config, source.model_file, args.task)
+    checked(model)
+    part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        found = export_model(model, config, part, decoding)
+        write_tokens(config, part)
+        put(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    print(json.dumps({"output_dir": str(out), **found}))
+
+
+def check_out(out: Path) -> None:
+    """Refuse to replace what is no deployed model.
+
+    Raises:
+        UserError: It holds something else.
+    """
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    known = (out / CONFIG).is_file() and "format" in read_json(out / CONFIG)
+    if out.exists() and not known:
+        raise UserError(
+            f"--output_dir {out}: holds other files; give a new or an empty directory"
+        )
+
+
+def put(part: Path, out: Path) -> None:
+    """Give a finished directory its name; one of before is replaced as a whole."""
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    if out.exists():
+        os.replace(out, old)
+    os.replace(part, out)
+    shutil.rmtree(old, ignore_errors=True)

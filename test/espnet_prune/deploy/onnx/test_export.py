@@ -1,0 +1,95 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Encoders as ONNX files: each row of a padded batch is what the utterance gives."""
+
+import numpy as np
+import pytest
+import torch
+
+from espnet_prune import Structure, cut
+from espnet_prune.deploy.onnx.export import export_encoder, min_input
+from test.espnet_prune.encoder_zoo import ALL, MEL, SPEECH, build
+
+VOCAB = 11
+# which time too much for every run; the others are in one of them
+USUAL = ("latest", "legacy", "e_branchformer", "branchformer_learned", "wavlm")
+
+
+class Ctc(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.ctc_lo = torch.nn.Linear(width, VOCAB)
+
+    def softmax(self, x):
+        return self.ctc_lo(x).softmax(-1)
+
+
+def session(path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def rows(lengths, speech, seed=0):
+    """Return utterances, and a batch of them with rubbish for padding."""
+    generator = torch.Generator().manual_seed(seed)
+    width = () if speech else (MEL,)
+    xs = [torch.randn(n, *width, generator=generator) for n in lengths]
+    batch = torch.full((len(xs), max(lengths), *width), float("nan"))
+    for row, x in zip(batch, xs):
+        row[: len(x)] = x
+    return xs, batch
+
+
+def check(encoder, ctc, path, cases, speech):
+    """Compare a file with its encoder; returns the largest relative difference."""
+    runtime, worst = session(path), 0.0
+    name = "speech" if speech else "feats"
+    for lengths in cases:
+        xs, batch = rows(lengths, speech)
+        feed = {name: batch.numpy(), "lengths": np.array(lengths)}
+        found = dict(
+            zip((out.name for out in runtime.get_outputs()), runtime.run(None, feed))
+        )
+        for i, x in enumerate(xs):
+            more = {"ctc": ctc} if getattr(encoder, "conditioning_layer", 0) else {}
+            with torch.no_grad():
+                out, count, _ = encoder(x[None], torch.tensor([len(x)]), **more)
+                out, taps = out if isinstance(out, tuple) else (out, [])
+                wanted = {"log_probs": out, **{f"log_probs_{n}": t for n, t in taps}}
+                assert found["out_lengths"][i] == count[0]
+                for key, hidden in wanted.items():
+                    right = ctc.ctc_lo(hidden).log_softmax(-1)[0].numpy()
+                    difference = np.abs(found[key][i, : count[0]] - right).max()
+                    worst = max(worst, difference / np.abs(right).max())
+    return worst
+
+
+def cases_of(model):
+    unit = 160 if model.speech else 1
+    shortest = min_input(model)
+    return [
+        [shortest],
+        [shortest + 1],
+        [57 * unit + 3, 93 * unit, 30 * unit, max(shortest, unit)],
+        [200 * unit + 1],
+    ]
+
+
+@pytest.mark.parametrize("variant", [v for v in ALL if v in USUAL])
+@pytest.mark.parametrize("keep", [1.0, 0.5])
+def test_every_row_is_what_the_utterance_gives_alone(variant, keep, tmp_path):
+    encoder = build(variant)
+    if keep < 1.0:
+        encoder = cut(encoder, Structure.random(encoder, seed=3, keep=keep)).eval()
+    torch.manual_seed(0)
+    ctc = Ctc(encoder.output_size())
+    model = export_encoder(encoder, tmp_path / "model.onnx", ctc)
+    speech = variant in SPEECH
+    worst = check(encoder, ctc, tmp_path / "model.onnx", cases_of(model), speech)
+    assert worst < 1e-5
