@@ -1,0 +1,157 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Transcribe audio by a deployed model, without PyTorch.
+
+Prints a line per file, its name and its text; what else there is to say goes to stderr.
+Audio is given as files (wav, flac, ogg, mp3 ...), folders, and lists with a path, or a
+name and a path, in a line. Files that cannot be recognised are told, and the others go
+on; the exit code is 2 then.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import logging
+import sys
+import time
+from typing import Any, Dict, Iterator, List, Optional, TextIO
+
+from .audio import seconds_of
+from .errors import UserError, sentence_of
+from .eta import Eta
+from .files import PathLike, atomic_write
+from .inputs import named_files
+from .search import OPTIONS, PARTS
+
+_SETTING = ("size", "depth", "precision", "threads", "decoding", "piece", "overlap")
+
+
+def get_parser(folder: Optional[PathLike] = None) -> argparse.ArgumentParser:
+    """Return the command line parser.
+
+    Args:
+        folder: The deployed model; None lets the command line say which.
+    """
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    if folder is None:
+        parser.add_argument("model", metavar="DIR", help="a deployed model")
+    parser.add_argument("audio", nargs="+", help="files, folders, lists")
+    parser.add_argument("--output", help="write to this file instead of the terminal")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="a JSON object per line, with tokens and their times in seconds",
+    )
+    parser.add_argument("--size", help="one of the sizes that were deployed")
+    parser.add_argument("--depth", help="one of the depths that were deployed")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        help="by default what was found best when the model was deployed",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of one recognition")
+    parser.add_argument("--jobs", type=int, default=1, help="files side by side")
+    parser.add_argument(
+        "--decoding",
+        choices=tuple(PARTS),
+        help="by default that of the model's decoder, or else ctc_greedy",
+    )
+    for name, kind in OPTIONS.items():
+        parser.add_argument(f"--{name}", type=kind, help="by default the model's own")
+    parser.add_argument(
+        "--piece",
+        type=float,
+        default=30.0,
+        help="seconds; longer audio is recognised in pieces",
+    )
+    parser.add_argument(
+        "--overlap", type=float, default=4.0, help="seconds that two pieces share"
+    )
+    return parser
+
+
+def main(cmd: Optional[List[str]] = None, folder: Optional[PathLike] = None) -> None:
+    """Run the command.
+
+    Raises:
+        UserError: Bad input; or some of several files could not be recognised.
+    """
+    args = get_parser(folder).parse_args(cmd)
+    for name in ("threads", "jobs"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name} must be at least 1")
+    logging.basicConfig(format="%(message)s")
+    from .pool import recognised  # onnxruntime takes a while
+
+    setting = {name: getattr(args, name) for name in (*_SETTING, *OPTIONS)}
+    setting["folder"] = args.model if folder is None else folder
+    files = named_files(args.audio)
+    lengths = [seconds_of(path) for path in files.values()]
+    begin, failed, done = time.perf_counter(), 0, 0.0
+    eta = Eta(sum(lengths))
+    with _opened(args.output) as stream:
+        paths = list(files.values())
+        found = recognised(setting, paths, args.jobs, lambda s: eta.tell(done + s))
+        for (name, path), seconds, result in zip(files.items(), lengths, found):
+            done += seconds
+            if isinstance(result, UserError):
+                if len(files) == 1:
+                    raise result
+                failed += 1
+                print(f"{name}: {result}", file=sys.stderr)
+            _write(stream, args.json, name, path, result)
+            eta.tell(done)
+    eta.close()
+    spent = time.perf_counter() - begin
+    print(
+        f"{len(files)} files, {done:.1f} s of audio in {spent:.1f} s: "
+        f"real-time factor {spent / max(done, 1e-9):.4f}",
+        file=sys.stderr,
+    )
+    if failed:
+        raise UserError(f"{failed} of {len(files)} files could not be recognised")
+
+
+def run(folder: PathLike) -> None:
+    """Run the command for a model; what is the user's to mend is one sentence."""
+    try:
+        main(folder=folder)
+        return
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ImportError as error:
+        sentence: Optional[str] = (
+            f"the package {error.name} is not installed; call "
+            f"pip install -r {folder}/requirements.txt"
+        )
+    except (UserError, OSError) as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+@contextlib.contextmanager
+def _opened(path: Optional[str]) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    with atomic_write(path) as stream:
+        yield stream
+
+
+def _write(stream: TextIO, as_json: bool, name: str, path: str, result: Any) -> None:
+    """Write the line of a file."""
+    if as_json:
+        row: Dict[str, Any] = {"name": name, "path": path}
+        if isinstance(result, UserError):
+            row["error"] = str(result)
+        else:
+            row.update(dataclasses.asdict(result))
+        print(json.dumps(row, ensure_ascii=False), file=stream, flush=True)
+    elif not isinstance(result, UserError):
+        print(f"{name} {result.text}".rstrip(), file=stream, flush=True)
