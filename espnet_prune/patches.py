@@ -25,7 +25,8 @@ TABLE: Dict[str, str] = {
     "--init_param is strict, and knows the names of all releases",
     "espnet2.tasks.abs_task.AbsTask.build_model_from_file": "while decoding: models "
     "are loaded whole, and run no code",
-    "espnet2.bin.*": "while decoding: the class that decodes may choose the depth",
+    "espnet2.bin.*": "while decoding: the class that decodes may choose the depth, and "
+    "its decoders keep keys and values",
     "*.subsampling.*._load_from_state_dict": "with the first encoder: tensors are read "
     "under the names of all releases",
 }
@@ -35,6 +36,8 @@ ADDED: Dict[str, str] = {
     "espnet2.tasks.asr.model_choices (train/task.py)": "the model that has hooks",
     "DATA_TYPES of espnet2.train.dataset and iterable_dataset (data/audio.py)": "audio "
     "that cannot be read is named",
+    "the class of attention decoders (decoders/cached.py)": "in our commands that "
+    "decode: they keep keys and values",
     "sys.meta_path (registry.py)": "encoders are added when a task is imported, and "
     "what ESPnet prints to stdout then goes to stderr",
     "sys.meta_path (decoders/rnnt_loss.py)": "ESPnet's own transducer loss stands in "

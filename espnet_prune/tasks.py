@@ -50,6 +50,16 @@ class Task:
         module = importlib.import_module(f"espnet2.tasks.{self.name}")
         return getattr(module, self.label)
 
+    def prefix_in(self, heard: Any) -> str:
+        """Return what an object that decodes calls its model by, as in asr_model.
+
+        Args:
+            heard: One of the class `decoder`.
+        """
+        # ESPnet's class of task slu calls its model as that of asr does
+        prefixes = (self.prefix, ASR.prefix)
+        return next(p for p in prefixes if hasattr(heard, f"{p}_model"))
+
     def decoding_module(self) -> Any:
         """Return the module that decodes, with `inference` and `get_parser`.
 

@@ -46,20 +46,21 @@ def memory_pairs(decoder: nn.Module, memory: torch.Tensor) -> List[Pair]:
     return pairs
 
 
-def no_tokens(decoder: nn.Module, memory: torch.Tensor) -> List[Pair]:
+def no_tokens(decoder: nn.Module, memory: torch.Tensor, count: int) -> List[Pair]:
     """Return what the self-attentions have kept before the first token.
 
     Args:
         decoder: As in `memory_pairs`.
         memory: A tensor of the type and on the device that they are to be.
+        count: Number of hypotheses B.
 
     Returns:
-        Keys and values of every block, (1, h, 0, k) each.
+        Keys and values of every block, (B, h, 0, k) each.
     """
     pairs: List[Pair] = []
     for block in decoder.decoders:
         own = block.self_attn
-        empty = memory.new_zeros(1, own.h, 0, own.d_k) if attends(own) else None
+        empty = memory.new_zeros(count, own.h, 0, own.d_k) if attends(own) else None
         pairs.append(None if empty is None else (empty, empty))
     return pairs
 

@@ -21,6 +21,14 @@ from espnet_prune.utils import UserError, check_gpus, check_keys, read_mapping
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add our options to ESPnet's."""
+    from espnet2.utils.types import str2bool
+
+    parser.add_argument(
+        "--cached_decoding",
+        type=str2bool,
+        default=True,
+        help="keep keys and values of attention decoders: the same texts in less time",
+    )
     group = parser.add_argument_group("Depth on demand")
     group.add_argument("--depth", type=int, help="blocks that run, by the depth table")
     group.add_argument("--keep_blocks", help="blocks that run, e.g. 1-6,8")
@@ -30,18 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen(stock: Any, options: Dict[str, Any]) -> Any:
-    """Return ESPnet's class that decodes, made to run some blocks only.
+    """Return a class that decodes, given some arguments of its own.
 
     Args:
-        stock: The class, see `on_demand`.
-        options: Which blocks.
+        stock: The class, see `caching` and `on_demand`.
+        options: Its arguments.
 
     Raises:
         UserError: Blocks that are no numbers.
     """
     from espnet_prune.units.blocks import parse_blocks
 
-    if options["keep_blocks"] is not None:
+    if options.get("keep_blocks") is not None:
         options["keep_blocks"] = parse_blocks(options["keep_blocks"])
 
     class Chosen(stock):
@@ -93,6 +101,7 @@ def decode(cmd: Optional[List[str]] = None) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         module = task.decoding_module()
 
+        from espnet_prune.deploy.caching import caching
         from espnet_prune.deploy.on_demand import on_demand
         from espnet_prune.strict import strict_loading
 
@@ -108,14 +117,15 @@ def decode(cmd: Optional[List[str]] = None) -> None:
     tell_unreadable_lines([path for path, *_ in entries])
     names = ("depth", "keep_blocks", "depth_table")
     options = {name: getattr(args, name) for name in names}
-    decoder = getattr(module, task.decoder)
+    cached = {"cached_decoding": args.cached_decoding}
+    decoder = chosen(caching(task), cached)
     if any(value is not None for value in options.values()):
         if not getattr(args, f"{task.prefix}_model_file"):
             raise UserError(
                 f"--depth and --keep_blocks need --{task.prefix}_model_file"
             )
-        decoder = chosen(on_demand(task), options)
-    left = ("config", "task", *names)
+        decoder = chosen(on_demand(task), {**options, **cached})
+    left = ("config", "task", *cached, *names)
     kwargs = {k: v for k, v in vars(args).items() if k not in left}
     what = f"--config {args.config}: ESPnet cannot begin to decode"
     begun = Path(args.output_dir, "1best_recog").exists

@@ -6,6 +6,7 @@
 import logging
 from typing import Any, List, Optional, Sequence
 
+from espnet_prune.deploy.caching import caching
 from espnet_prune.deploy.depth_table import DepthTable
 from espnet_prune.measure.duration import frames_of
 from espnet_prune.strict import strict_loading
@@ -24,8 +25,9 @@ class OnDemand:
         depth: Blocks that run, by the depth table; all of them by default.
         keep_blocks: The blocks that run, 1-based, instead of a depth.
         depth_table: The table; by default depth_table.json beside the model.
-        **others: Every other argument of `Speech2Text`, or the files by their names:
-            asr_train_config and asr_model_file, and so on for other tasks.
+        **others: cached_decoding, see `caching`; every other argument of
+            `Speech2Text`, or the files by their names: asr_train_config and
+            asr_model_file, and so on for other tasks.
 
     Raises:
         UserError: Both depth and blocks, a depth that the table does not have, or a
@@ -46,12 +48,9 @@ class OnDemand:
             raise UserError("give either depth or keep_blocks")
         with strict_loading():
             super().__init__(*files, **others)
-        # ESPnet's class of task slu calls its model as that of asr does
-        names = [
-            n for n in (self.task.prefix, ASR.prefix) if hasattr(self, f"{n}_model")
-        ]
-        self._model = getattr(self, f"{names[0]}_model")
-        self._config = vars(getattr(self, f"{names[0]}_train_args"))
+        prefix = self.task.prefix_in(self)
+        self._model = getattr(self, f"{prefix}_model")
+        self._config = vars(getattr(self, f"{prefix}_train_args"))
         self._blocks = list(self._model.encoder.encoders)
         self._kept = list(range(len(self._blocks)))
         named = others.get(f"{self.task.prefix}_model_file")
@@ -137,8 +136,7 @@ class OnDemand:
 
 def on_demand(task: Task) -> Any:
     """Return ESPnet's class that decodes for a task, with `OnDemand`."""
-    stock = getattr(task.decoding_module(), task.decoder)
-    return type(f"OnDemand{task.decoder}", (OnDemand, stock), {"task": task})
+    return type(f"OnDemand{task.decoder}", (OnDemand, caching(task)), {})
 
 
 OnDemandSpeech2Text = on_demand(ASR)

@@ -33,16 +33,18 @@ from espnet_prune.data.speech import (
     load_utterance,
     open_speech,
 )
+from espnet_prune.decoders.cached import cache_decoders
 from espnet_prune.families import stacks_of
 from espnet_prune.foreign import told
 from espnet_prune.measure.duration import SECONDS, frames_of, rate_of
 from espnet_prune.measure.latency import in_turns
 from espnet_prune.models import read_model_config
 from espnet_prune.strict import strict_loading
-from espnet_prune.tasks import ASR, task_of
+from espnet_prune.tasks import task_of
 from espnet_prune.utils import PathLike, UserError
 
 BEAM, CTC = "beam", "ctc"  # whole recognitions
+CACHED = "cached_decoding"  # option of ours, see `deploy.decoding`
 LOADED = 32  # utterances of which one is taken
 # what a search calls
 _CALLS = ("forward", "score", "batch_score", "batch_score_partially_AR")
@@ -96,7 +98,8 @@ class Recogniser:
         config: config.yaml.
         model_file: Checkpoint.
         options: Of ESPnet's decoding, such as beam_size and ctc_weight; what says where
-            it runs, and language models, are left out.
+            it runs, and language models, are left out. Attention decoders keep their
+            keys and values, as in our decoding, unless cached_decoding is false.
 
     Raises:
         UserError: ESPnet decodes nothing with such a model, or cannot begin to.
@@ -121,9 +124,9 @@ class Recogniser:
         with told(f"{config}: ESPnet cannot begin to decode", "look at what it says"):
             with strict_loading():
                 self.heard = kind(**dict(zip(names, files)), **self.options)
-        owners = [f"{n}_model" for n in (prefix, ASR.prefix)]
-        name = next(name for name in owners if hasattr(self.heard, name))
-        self.model = getattr(self.heard, name)
+        self.model = getattr(self.heard, f"{self.task.prefix_in(self.heard)}_model")
+        if options.get(CACHED, True):
+            cache_decoders(self.model)
 
     def beam(self, speech: Any) -> Dict[str, float]:
         """Recognise speech; return the milliseconds of every part of the model."""

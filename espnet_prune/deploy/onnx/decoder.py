@@ -79,8 +79,8 @@ def for_export(decoder: Any) -> nn.Module:
     kind = type(decoder).__name__
     if not Decoder().fits(decoder) or decoder.output_layer is None:
         raise UserError(
-            f"decoder {kind} cannot be exported to ONNX; transformer decoders and those "
-            "of transducers can: decode by CTC alone, with --decoder false"
+            f"decoder {kind} cannot be exported to ONNX; transformer decoders and "
+            "those of transducers can: decode by CTC alone, with --decoder false"
         )
     if not isinstance(decoder.embed[0], nn.Embedding):
         raise UserError(
@@ -92,11 +92,10 @@ def for_export(decoder: Any) -> nn.Module:
             f"decoder {kind}: positions by {type(decoder.embed[1]).__name__} cannot "
             "be exported to ONNX; decode by CTC alone, with --decoder false"
         )
-    decoder = copy.deepcopy(decoder).cpu().float().eval()
     for attention in decoder.modules():
         if attends(attention):
-            attention.attn = None  # a tensor of the last utterance
-    return decoder
+            attention.attn = None  # of the last utterance; its gradient is not copied
+    return copy.deepcopy(decoder).cpu().float().eval()
 
 
 def _names(kind: str, pairs: Sequence[Any]) -> List[str]:

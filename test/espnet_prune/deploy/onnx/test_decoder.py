@@ -102,6 +102,7 @@ def test_positions_that_are_scaled(tmp_path):
 
     decoder = build(pos_enc_class=ScaledPositionalEncoding)
     decoder.embed[1].alpha.data.fill_(0.7)
+    stepwise(decoder, *sequence())  # with gradients, which are left behind
     check(decoder, tmp_path)
 
 
