@@ -3,12 +3,12 @@
 
 """CTC prefix beam search, and where the tokens of a text are heard."""
 
-from typing import Dict, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
 from .ctc_prefix import NEVER
-from .hypothesis import best
+from .hypothesis import Tree, best
 
 
 def ctc_prefix_beam(
@@ -33,31 +33,22 @@ def ctc_prefix_beam(
     for frame, likely in zip(logs, best(others, max(count, 1))):
         search.step(frame, likely[:count], beam)
     top = int(np.argmax(search.scores()))
-    tokens = search.spelled(search.nodes[top])
+    tokens = search.tree.spelled(search.nodes[top])
     return tokens, float(search.scores()[top]), align(logs, tokens, blank)
 
 
 class _PrefixBeam:
-    """Prefixes as nodes of a tree, and the probabilities of their paths so far."""
+    """Prefixes, and the probabilities of their paths so far."""
 
     def __init__(self, blank: int) -> None:
         self.blank = blank
-        self.parents, self.tokens = [-1], [-1]  # of every node
-        self.children: Dict[Tuple[int, int], int] = {}
+        self.tree = Tree()
         self.nodes = [0]
         self.in_blank, self.in_label = np.zeros(1), np.full(1, NEVER)
 
     def scores(self) -> np.ndarray:
         """Return the log-probabilities (B,) of the prefixes in the beam."""
         return np.logaddexp(self.in_blank, self.in_label)
-
-    def spelled(self, node: int) -> List[int]:
-        """Return the tokens of a node."""
-        tokens: List[int] = []
-        while node:
-            tokens.insert(0, self.tokens[node])
-            node = self.parents[node]
-        return tokens
 
     def step(self, logs: np.ndarray, likely: np.ndarray, beam: int) -> None:
         """Hear one frame.
@@ -68,7 +59,7 @@ class _PrefixBeam:
             beam: Number of prefixes that stay.
         """
         size, total = len(self.nodes), self.scores()
-        last = np.array([self.tokens[node] for node in self.nodes])
+        last = np.array([self.tree.tokens[node] for node in self.nodes])
         again = np.where(last < 0, NEVER, logs[last])
         stays = self.in_label + again
         # a token said twice has a blank in between
@@ -76,7 +67,7 @@ class _PrefixBeam:
         added = np.where(same, self.in_blank[:, None], total[:, None]) + logs[likely]
         places = {node: place for place, node in enumerate(self.nodes)}
         for place, node in enumerate(self.nodes):
-            above = places.get(self.parents[node])
+            above = places.get(self.tree.parents[node])
             if above is not None:
                 from_there = self.in_blank if last[above] == last[place] else total
                 entered = from_there[above] + again[place]
@@ -89,22 +80,13 @@ class _PrefixBeam:
         parents, places_of = np.divmod(new, max(len(likely), 1))
         nodes = [self.nodes[place] for place in kept]
         nodes += [
-            self.child(self.nodes[parent], int(likely[place]))
+            self.tree.child(self.nodes[parent], int(likely[place]))
             for parent, place in zip(parents, places_of)
         ]
         self.nodes = nodes
         never = np.full(len(new), NEVER)
         self.in_blank = np.concatenate([in_blank[kept], never])
         self.in_label = np.concatenate([stays[kept], added.ravel()[new]])
-
-    def child(self, node: int, token: int) -> int:
-        """Return the node of a prefix with one token more."""
-        key = node, token
-        if key not in self.children:
-            self.children[key] = len(self.tokens)
-            self.parents.append(node)
-            self.tokens.append(token)
-        return self.children[key]
 
 
 def align(log_probs: np.ndarray, tokens: Sequence[int], blank: int) -> List[int]:

@@ -3,7 +3,7 @@
 
 """What a search finds, and what all searches share."""
 
-from typing import List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -21,6 +21,32 @@ class Hypothesis(NamedTuple):
     tokens: List[int]
     score: float
     times: Optional[List[int]] = None
+
+
+class Tree:
+    """Sequences of tokens as nodes; node 0 is the empty one."""
+
+    def __init__(self) -> None:
+        self.parents, self.tokens, self.depths = [-1], [-1], [0]  # of every node
+        self._children: Dict[Tuple[int, int], int] = {}
+
+    def child(self, node: int, token: int) -> int:
+        """Return the node of a sequence with one token more."""
+        key = node, token
+        if key not in self._children:
+            self._children[key] = len(self.tokens)
+            self.parents.append(node)
+            self.tokens.append(token)
+            self.depths.append(self.depths[node] + 1)
+        return self._children[key]
+
+    def spelled(self, node: int) -> List[int]:
+        """Return the tokens of a node."""
+        tokens: List[int] = []
+        while node:
+            tokens.append(self.tokens[node])
+            node = self.parents[node]
+        return tokens[::-1]
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_all_paths_are_followed_where_the_beam_has_room():
     for frame in logs.astype(float):
         search.step(frame, np.array([1, 2]), beam=1000)
     found = {
-        tuple(search.spelled(node)): score
+        tuple(search.tree.spelled(node)): score
         for node, score in zip(search.nodes, search.scores())
         if score > -1e9
     }
