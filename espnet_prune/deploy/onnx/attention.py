@@ -15,7 +15,7 @@ from typing import Any, Sequence
 import torch
 from torch import nn
 
-from espnet_prune.deploy.onnx.frames import Frames
+from espnet_prune.deploy.onnx.frames import Frames, reshaped
 from espnet_prune.units.gated import GatedAttention
 
 
@@ -69,15 +69,14 @@ class SelfAttention(nn.Module):
 
     def parts(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
         """Return scaled queries, keys and values (N, H, T, k) of x (N, T, d)."""
-        shape = (x.size(0), x.size(1), 3, self.heads, self.width)
-        q, k, v = self.qkv(x).view(shape).permute(2, 0, 3, 1, 4).unbind(0)
+        x = reshaped(self.qkv(x), 0, 0, 3, self.heads, -1)
+        q, k, v = x.permute(2, 0, 3, 1, 4).unbind(0)
         return self.q_norm(q), self.k_norm(k), v
 
     def attended(self, scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Return the output (N, T, d) of scores (N, H, T, T) and values."""
         x = torch.matmul((scores + self.frames.bias).softmax(-1), values)
-        x = x.transpose(1, 2)
-        return self.out(x.reshape(x.size(0), x.size(1), self.heads * self.width))
+        return self.out(reshaped(x.transpose(1, 2), 0, 0, -1))
 
     def forward(self, query: torch.Tensor, *ignored: Any, **more: Any) -> torch.Tensor:
         """Attend from query (N, T, d), to which key and value are equal; (N, T, d)."""
@@ -110,12 +109,12 @@ class RelativeAttention(SelfAttention):
         return self.attended(scores + distances, v)
 
     def distances(self, queries: torch.Tensor, positions: Any) -> torch.Tensor:
-        """Return scores (N, H, T, T) by positions (1, 2 T - 1, d)."""
-        n, h, t = queries.size(0), queries.size(1), queries.size(2)
-        p = self.pos(positions)[0].view(-1, h, self.width).permute(1, 2, 0)
-        x = nn.functional.pad(torch.matmul(queries, p), (1, 0))
-        x = x.reshape(n, h, 2 * t, t)[:, :, 1:]
-        return x.reshape(n, h, t, 2 * t - 1)[..., :t]
+        """Return scores (N, H, T, T) by positions (2 T, d)."""
+        t, heads = self.frames.count, self.heads
+        p = reshaped(self.pos(positions), -1, heads, self.width).permute(1, 2, 0)
+        # every row moved by one more than the row before: as one vector, from T on
+        x = reshaped(torch.matmul(queries, p), 0, heads, -1)[:, :, t:]
+        return x.reshape(-1, heads, t, 2 * t - 1)[..., :t]
 
 
 class LegacyRelativeAttention(RelativeAttention):
@@ -126,13 +125,14 @@ class LegacyRelativeAttention(RelativeAttention):
 
     def distances(self, queries: torch.Tensor, positions: Any) -> torch.Tensor:
         """Return scores (N, H, T, T) by positions (N, 2, T, d)."""
-        n, h, t = queries.size(0), queries.size(1), queries.size(2)
-        p = self.pos(positions).view(n, 2, t, h, self.width).permute(1, 0, 3, 4, 2)
+        t, heads = self.frames.count, self.heads
+        p = reshaped(self.pos(positions), 0, 0, 0, heads, -1)
+        p = p.permute(1, 0, 3, 4, 2)
         right, left = torch.matmul(queries, p[0]), torch.matmul(queries, p[1])
         place = torch.arange(t)
         x = torch.where(place[:, None] + place >= t - 1, left, right)
-        x = nn.functional.pad(x, (1, 0)).reshape(n, h, t + 1, t)[:, :, 1:]
-        return x.reshape(n, h, t, t)
+        x = reshaped(nn.functional.pad(x, (1, 0)), 0, heads, -1)[:, :, t:]
+        return x.reshape(-1, heads, t, t)
 
 
 class GatedRelativeAttention(SelfAttention):
@@ -150,11 +150,10 @@ class GatedRelativeAttention(SelfAttention):
 
     def forward(self, query: torch.Tensor, *more: Any, **ignored: Any) -> torch.Tensor:
         """Attend from query (N, T, d); the fourth argument is (1, total, T, T)."""
-        n, t = query.size(0), query.size(1)
-        inputs, distances = query.reshape(n, t, self.total, -1), more[2]
+        inputs, distances = reshaped(query, 0, 0, self.total, -1), more[2]
         if self.heads < self.total:
             inputs, distances = inputs[:, :, self.indices], distances[:, self.indices]
-        logits = self.gate(inputs.transpose(1, 2)).view(n, self.heads, t, 2, 4)
+        logits = reshaped(self.gate(inputs.transpose(1, 2)), 0, 0, 0, 2, -1)
         update, reset = torch.sigmoid(logits.sum(-1)).split(1, dim=-1)
         gates = update * (reset * self.gate_scale[:, None, None] - 1.0) + 2.0
         q, k, v = self.parts(query)
@@ -181,15 +180,14 @@ class FastAttention(nn.Module):
         stock = self.stock
         query = stock.query(x)
         queries, mean = self._mean(query, stock.query_att)
-        n, t = x.size(0), x.size(1)
-        keys = stock.key(x) * mean.transpose(1, 2).reshape(n, 1, -1)
+        keys = stock.key(x) * reshaped(mean, 0, 1, -1)
         _, mean = self._mean(keys, stock.key_att)
-        values = (mean * queries).transpose(1, 2)
-        return stock.transform(values.reshape(n, t, -1)) + query
+        values = reshaped((mean * queries).transpose(1, 2), 0, 0, -1)
+        return stock.transform(values) + query
 
     def _mean(self, x: torch.Tensor, score: nn.Module) -> Sequence[torch.Tensor]:
         """Return x (N, T, d) by heads (N, H, T, k), and its mean (N, H, 1, k)."""
         scores = score(x).transpose(1, 2)[:, :, None] / math.sqrt(self.width)
         weights = (scores + self.frames.bias).softmax(-1)
-        heads = x.reshape(x.size(0), x.size(1), self.heads, self.width).transpose(1, 2)
+        heads = reshaped(x, 0, 0, self.heads, -1).transpose(1, 2)
         return heads, torch.matmul(weights, heads)

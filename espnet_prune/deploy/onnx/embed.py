@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import CONV1D_SUBSAMPLINGS, CONV2D_SUBSAMPLINGS
-from espnet_prune.deploy.onnx.frames import CONVS, Frames, rewritten
+from espnet_prune.deploy.onnx.frames import CONVS, Frames, reshaped, rewritten
 from espnet_prune.deploy.onnx.positions import Positions
 from espnet_prune.units.wave import WaveEmbed
 from espnet_prune.utils import UserError
@@ -60,7 +60,7 @@ class Subsampling(nn.Module):
         if self.flat:
             x = self.conv(x.transpose(1, 2)).transpose(1, 2)
         else:
-            x = self.conv(x[:, None]).transpose(1, 2).flatten(2)
+            x = reshaped(self.conv(x[:, None]).transpose(1, 2), 0, 0, -1)
         lengths = lengths_after(lengths, self.chain)
         self.frames.set(x.size(1), lengths)
         return (*self.positions(self.out(x)), lengths)
@@ -156,7 +156,9 @@ class Wave(nn.Module):
         self.frames.set(x.size(1), lengths)
         x = x * self.frames.real
         x = self.norm(x + self.pos_conv(x))
-        positions = None if self.positions is None else self.positions(x.size(1))
+        positions = (
+            None if self.positions is None else self.positions(self.frames.count)
+        )
         return x, positions, lengths
 
 

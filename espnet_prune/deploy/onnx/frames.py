@@ -24,15 +24,17 @@ class Frames:
         real: 1.0 at real frames, else 0.0; (N, T, 1).
         bias: 0.0 at real frames, else a large negative number; (N, 1, 1, T).
         lengths: How many are real; (N,).
+        count: T.
     """
 
     real: torch.Tensor
     bias: torch.Tensor
     lengths: torch.Tensor
+    count: Any
 
     def set(self, count: Any, lengths: torch.Tensor) -> None:
         """Take a batch of rows of `count` frames, of which `lengths` (N,) are real."""
-        self.lengths = lengths
+        self.count, self.lengths = count, lengths
         real = torch.arange(count) < lengths[:, None]
         self.real = real[..., None].float()
         self.bias = torch.where(real, 0.0, MINUS)[:, None, None]
@@ -70,6 +72,32 @@ class Pooling(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return scores (N, T, 1) of x (N, T, C)."""
         return self.linear(x) + self.frames.bias[:, 0].transpose(1, 2)
+
+
+class _Reshaped(torch.autograd.Function):
+    """A reshape of which the file says what is known: 0 keeps a size, -1 is the rest.
+
+    torch would work out every size from the input, by five nodes each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, shape: Tuple[int, ...]) -> torch.Tensor:
+        return x.reshape([x.size(i) if n == 0 else n for i, n in enumerate(shape)])
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, shape: Tuple[int, ...]) -> Any:
+        sizes = graph.op("Constant", value_t=torch.tensor(shape))
+        return graph.op("Reshape", x, sizes).setType(
+            x.type().with_sizes([n if n > 0 else None for n in shape])
+        )
+
+
+def reshaped(x: torch.Tensor, *shape: int) -> torch.Tensor:
+    """Return x in a shape: 0 keeps the size in this place, -1 is the rest.
+
+    One of them is -1; torch does not know what to do with zeros alone.
+    """
+    return _Reshaped.apply(x, shape)
 
 
 def plain_conv(conv: nn.Module) -> nn.Conv1d:

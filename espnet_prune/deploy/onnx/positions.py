@@ -54,10 +54,11 @@ class Positions(nn.Module):
             return self.conv(x), None
         if not self.width:
             return x, None
-        count = x.size(1)
+        count = self.frames.count
         x = x * self.scale
         if issubclass(self.kind, RelPositionalEncoding):
-            return x, self.waves(-torch.arange(1 - count, count).float())[None]
+            # one more on the left than there are, for `RelativeAttention`
+            return x, self.waves(-torch.arange(-count, count).float())
         positions = torch.arange(count).float()
         if issubclass(self.kind, LegacyRelPositionalEncoding):
             return x, self._legacy(positions)

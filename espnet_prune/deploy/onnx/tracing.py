@@ -7,12 +7,17 @@ Of its two exporters the tracer is taken: what the newer one writes fails at man
 lengths.
 """
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any, Mapping, Sequence, Tuple
 
+import onnx
 import torch
 from torch import nn
+
+from espnet_prune.deploy.onnx.tidy import tidy
+from espnet_prune.utils import atomic_write
 
 OPSET = 17
 
@@ -35,15 +40,20 @@ def trace(
         output_names: Names of the outputs.
         axes: Names of the dimensions that may have any size, by input or output.
     """
+    stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter that is taken, and of shapes
         torch.onnx.export(
             module.eval(),
             inputs,
-            str(path),
+            stream,
             input_names=list(input_names),
             output_names=list(output_names),
             dynamic_axes={name: dict(own) for name, own in axes.items()},
             opset_version=OPSET,
             dynamo=False,
         )
+    model = onnx.load_from_string(stream.getvalue())
+    tidy(model.graph)
+    with atomic_write(path, "wb") as file:
+        file.write(model.SerializeToString())

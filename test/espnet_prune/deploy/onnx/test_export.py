@@ -93,3 +93,11 @@ def test_every_row_is_what_the_utterance_gives_alone(variant, keep, tmp_path):
     speech = variant in SPEECH
     worst = check(encoder, ctc, tmp_path / "model.onnx", cases_of(model), speech)
     assert worst < 1e-5
+
+
+def test_a_file_holds_the_weights_and_little_else(tmp_path):
+    """No table of positions, no index of frames, no constant twice."""
+    encoder = build("latest")
+    export_encoder(encoder, tmp_path / "model.onnx")
+    weights = 4 * sum(p.numel() for p in encoder.parameters())
+    assert (tmp_path / "model.onnx").stat().st_size < weights + 26_000
