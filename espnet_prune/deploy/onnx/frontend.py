@@ -1,19 +1,14 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""ESPnet's log-mel front end as products of matrices, inside the graph.
-
-Only the power of the spectrum is needed, so each frame may be taken from its middle:
-there cosines read the sum of the samples before and after it, and sines their
-difference, which is half the work. The basis is made in the graph out of one period of
-a cosine; a runtime does that once, when it loads the file.
-"""
+"""ESPnet's log-mel front end inside the graph, and the normalisation after it."""
 
 from typing import Any, Optional, Tuple
 
 import torch
 from torch import nn
 
+from espnet_prune.deploy.onnx.spectrum import MelPower
 from espnet_prune.utils import UserError
 
 
@@ -42,7 +37,7 @@ class LogMel(nn.Module):
                 "use_beamformer) cannot be exported; switch it off, or give features"
             )
         self.n_fft, self.hop, self.win = stft.n_fft, stft.hop_length, stft.win_length
-        self.bins, self.centred = self.n_fft // 2 + 1, stft.center
+        self.centred = stft.center
         left = (self.n_fft - self.win) // 2  # torch centres the window
         self.first = left - (self.n_fft // 2 if stft.center else 0)
         window = torch.ones(self.win, dtype=torch.float64)
@@ -51,14 +46,7 @@ class LogMel(nn.Module):
             window = make(self.win, dtype=torch.float64)
         if stft.normalized:
             window = window * self.n_fft**-0.5
-        half = window[1:]
-        self.folds = self.win % 2 == 0 and float(window[0]) == 0.0
-        self.folds = self.folds and bool((half - half.flip(0)).abs().max() < 1e-12)
-        turn = torch.arange(self.n_fft, dtype=torch.float64) * (2 / self.n_fft)
-        self.register_buffer("numbers", torch.arange(self.n_fft))
-        self.register_buffer("period", torch.cos(turn * torch.pi).float())
-        self.register_buffer("window", window.float())
-        self.register_buffer("mel", frontend.logmel.melmat.float())
+        self.power = MelPower(window, self.n_fft, frontend.logmel.melmat)
 
     def shortest(self, frames: int) -> int:
         """Return how many samples give so many frames."""
@@ -79,31 +67,7 @@ class LogMel(nn.Module):
         """Return features (N, T, M) and their lengths (N,) of a wave (N, S)."""
         count = self.counted(wave.size(1))
         frames = self._frames(self._padded(wave, lengths), count)
-        if self.folds:
-            half = self.win // 2
-            after = frames[..., half:]
-            before = frames[..., 1 : half + 1].flip(2)
-            taps = self.numbers[:half]
-            # the middle has no partner, and its sine is 0
-            weights = self.window[half:] * (1 - 0.5 * (taps == 0).float())
-            power = (after + before) @ self._basis(taps, 0, weights)
-            sine = (after - before) @ self._basis(taps, self.n_fft // 4, weights)
-        else:
-            taps = self.numbers[: self.win]
-            power = frames @ self._basis(taps, 0, self.window)
-            sine = frames @ self._basis(taps, self.n_fft // 4, self.window)
-        power = power.square() + sine.square()
-        mel = torch.matmul(power, self.mel).clamp(min=1e-10)
-        return mel.log(), self.counted(lengths)
-
-    def _basis(
-        self, taps: torch.Tensor, shift: int, weights: torch.Tensor
-    ) -> torch.Tensor:
-        """Return cosines, or by a shift of a quarter sines, of taps and bins (K, F)."""
-        # a remainder is not worked out when the file is written, which is small then
-        bins = torch.remainder(self.numbers[: self.bins], self.n_fft)
-        turns = torch.remainder(taps[:, None] * bins - shift, self.n_fft)
-        return self.period[turns] * weights[:, None]
+        return self.power(frames).clamp(min=1e-10).log(), self.counted(lengths)
 
     def _padded(self, wave: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return the wave from the first sample on that a frame reads.
