@@ -49,6 +49,10 @@ elif what == "espnet_prune.bin.select":
     touch(value("--output_dir"), "structure.json", "masks.pth")
 elif what == "espnet_prune.bin.cut":
     touch(value("--output_dir"), "config.yaml", "model.pth", "cost.json")
+elif what == "espnet_prune.bin.deploy":
+    touch(value("--output_dir"), "config.json")
+elif what == "espnet_prune.bin.transcribe":
+    touch(pathlib.Path(value("--output")).parent, "text")
 elif what == "espnet_prune.bin.decode_jobs":
     if "split" in args:
         touch(value("--output_dir"), "logdir/wav.scp")

@@ -40,6 +40,35 @@ def test_all_stages_then_none_again(recipe):
     }  # has anything changed?
 
 
+def test_deploying_on_request(recipe):
+    """The files of the final model, and what they make of every test set."""
+    words = ["--stage", "20", "--stop_stage", "20", "--skip_deploy", "false"]
+    done = run(recipe, *words)
+    assert done.returncode == 2 and "is missing: run the earlier" in done.stdout
+    assert run(recipe, "--stop_stage", "19").returncode == 0
+    calls(recipe)
+    words += ["--deploy_args", "--max_wer_loss 0.3"]
+    done = run(recipe, *words)
+    assert done.returncode == 0, done.stdout
+    lines = [line for line in calls(recipe) if " -m " in f" {line}"]
+    told = [line.split("espnet_prune.bin.")[-1] for line in lines]
+    told = [line for line in told if line.startswith(("deploy", "transcribe", "score"))]
+    exp = "exp/asr_train_asr_raw_bpe30_prune"
+    text = f"{exp}/decode_asr_asr_model_valid.acc.ave"
+    assert told[0] == (
+        f"deploy --model {exp}/valid.acc.ave.pth --inference_config "
+        f"conf/decode_asr.yaml --audio dump/raw/dev --output_dir {exp}/deploy "
+        "--max_wer_loss 0.3"
+    )
+    for name, line in zip(("dev", "test"), told[1:]):
+        audio = f"dump/raw/{name}/wav.scp"
+        place = f"{text}_onnx/{name}/text"
+        assert line == f"transcribe {exp}/deploy {audio} --output {place}"
+    assert f"--hyp {text}_onnx" in told[3] and len(told) == 4
+    again = run(recipe, *words)
+    assert "Stage 20: Deploy: finished before" in again.stdout
+
+
 def test_a_blank_in_every_path(recipe):
     """Of the data, the experiments, and a dense model from elsewhere."""
     paths = ["--dumpdir", "my dump", "--expdir", "my exp", "--data_dir", "my corpus"]

@@ -69,6 +69,8 @@ report_args=           # more options for the report
 dry_run=false          # only say what the configurations mean: sizes, memory, GPU hours
 dry_run_args=          # more options for it, as in "--tflops 20 --json dry_run.json"
 hours=                 # speech in train_set, without the copies of other speeds
+skip_deploy=true       # stage 20: ONNX files and their runtime, decided and timed on this machine
+deploy_args=           # more options for it, as in "--max_wer_loss 0.3"
 skip_packing=true      # stage 22: an archive as ESPnet's model zoo unpacks it
 skip_upload_hf=true    # false: on the Hugging Face hub, too, as --hf_repo USER/MODEL
 hf_repo=               # USER/MODEL
@@ -107,10 +109,7 @@ if [ "${recover_config}" = none ]; then decode_cut=false; fi # it is the same mo
 if "${skip_upload_hf}"; then hf_repo=""; fi
 
 . scripts/jobs.sh
-if "${dry_run}"; then
-    estimate
-    exit
-fi
+if "${dry_run}"; then estimate; exit; fi
 
 _data=(--train_set "${train_set}" --valid_set "${valid_set}" --fs "${fs}" --dumpdir "${dumpdir}"
     --token_type "${token_type}" --nbpe "${nbpe}" --min_wav_duration "${min_wav_duration}"
@@ -191,7 +190,7 @@ _decode=$(basename "${inference_config}" .yaml)
 if [ -n "${_lm}" ]; then _decode+=_lm_$(basename "${lm_exp}")_${inference_lm%.pth}; fi
 _decode+=_asr_model_${inference_asr_model%.pth}
 _speakers="" _tested=() _how=("${inference_config}" "${inference_args}" ${_lm:+"${_lm}"} ${_nlsyms:+"${_nlsyms}"})
-if any_wanted 12 13 18 19; then # what is scored is never filtered
+if any_wanted 12 13 18 19 20; then # what is scored is never filtered
     for s in "${_tests[@]}"; do _tested+=("$(whole "${s}")"); done
     _how+=("${test_sets}" "$(audio_state "${_tested[@]}")")
     _speakers=$({ cat "${_tested[@]/%//utt2spk}" 2> /dev/null || true; } | sha256sum)
@@ -278,7 +277,7 @@ if begin 19 "${prune_exp}/${_decode}" "Score the pruned model" "${_how[@]}" \
     finish
 fi
 
-wanted 20 && log "Stage 20: ONNX and int8 are not there yet, it is left out."
+if wanted 20; then deploy_stage; fi
 if wanted 21; then
     log "Stage 21: Report"
     words "${report_args}"

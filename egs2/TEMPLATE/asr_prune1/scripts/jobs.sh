@@ -64,3 +64,25 @@ score() { # DIR OPTION...: of decoded text; writes tables and score.json there
         --model_config "${dense_exp}/config.yaml" ${bpemodel:+--bpemodel "${bpemodel}"} \
         ${_nlsyms:+--use_intent} --hyp "$@"
 }
+
+deploy_stage() { # 20: files for a device, and what they make of all test sets
+    local s against=(--against "${prune_exp}/${_decode}") told=${prune_exp}/${_decode}_onnx out=${prune_exp}/deploy
+    if "${skip_deploy}"; then
+        log "Stage 20: no ONNX files are wanted (--skip_deploy false), it is left out."
+        return
+    fi
+    begin 20 "${prune_exp}" "Deploy" "${prune_exp}/config.yaml" "${_pruned}" "${deploy_args}" \
+        "${_how[@]}" "${_speakers}" || return 0
+    need "${_pruned}" "${inference_config}"
+    words "${deploy_args}"
+    "${_train_cmd[@]}" "${out}.log" "${_python[@]}" -m espnet_prune.bin.deploy --model "${_pruned}" \
+        --inference_config "${inference_config}" --audio "${_raw}/${valid_set}" \
+        --output_dir "${out}" ${_words[@]+"${_words[@]}"}
+    for s in "${_tests[@]}"; do
+        "${_decode_cmd[@]}" "${told}/${s}.log" "${_python[@]}" -m espnet_prune.bin.transcribe \
+            "${out}" "$(whole "${s}")/wav.scp" --output "${told}/${s}/text"
+        [ -f "${prune_exp}/${_decode}/${s}/text" ] || against=() # by ESPnet, in stage 18
+    done
+    score "${told}" ${against[@]+"${against[@]}"}
+    finish
+}

@@ -96,7 +96,7 @@ begin() { # STAGE DIR TITLE INPUT...: an input is a file (its content counts) or
     fi
     case "${n}" in
         11) locked=${dense_exp} && lock "${locked}" ;;
-        15 | 16 | 17 | 18 | 19) locked= && lock "${prune_exp}" ;; # up to the end
+        15 | 16 | 17 | 18 | 19 | 20) locked= && lock "${prune_exp}" ;; # up to the end
         *) locked=${dir} && lock "${locked}" wait ;;              # several runs need it
     esac
     if [ "$(cat "${marker}" 2> /dev/null)" = "${signature}" ]; then
