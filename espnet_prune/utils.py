@@ -6,7 +6,6 @@
 import argparse
 import contextlib
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from espnet_prune.runtime.files import (  # noqa: F401
     decode_utf8,
     read_json,
     read_utf8,
+    sha256,
 )
 
 
@@ -232,15 +232,6 @@ def write_changed(obj: Any, path: Path) -> str:
     if not path.is_file() or read_yaml(path) != obj:
         write_yaml(obj, path)
     return str(path)
-
-
-def sha256(path: PathLike) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for chunk in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def check_gpus(ngpu: int) -> None:

@@ -5,6 +5,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -100,3 +101,12 @@ def read_json(path: PathLike) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
+
+
+def sha256(path: PathLike) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

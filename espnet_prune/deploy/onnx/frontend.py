@@ -132,6 +132,8 @@ class UtteranceNorm(nn.Module):
         real = (torch.arange(x.size(1)) < lengths[:, None])[..., None].float()
         count = lengths.clamp(min=1)[:, None, None].float()
         centred = x - (x * real).sum(1, keepdim=True) / count
+        # what long sums have lost is half of what there is in silence
+        centred = centred - (centred * real).sum(1, keepdim=True) / count
         result = centred if self.means else x
         if self.variances:
             variance = (centred.square() * real).sum(1, keepdim=True) / count

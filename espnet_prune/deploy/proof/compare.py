@@ -1,0 +1,61 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""How far two answers are apart, and whether that is more than rounding."""
+
+from typing import Any, Dict, Iterable, List
+
+import numpy as np
+
+BAR_SPEECH = 1e-4  # of the largest output, from raw audio
+BAR_FEATURES = 1e-5  # ... and from features or hidden states
+CLEAR = 10.0  # a frame is clear where its two best differ by so many bars
+
+
+def difference(wanted: np.ndarray, got: np.ndarray, bar: float) -> Dict[str, Any]:
+    """Compare two outputs (frames, values).
+
+    Args:
+        wanted: What ESPnet says.
+        got: What a file says.
+        bar: The largest difference allowed, as a share of the largest value.
+
+    Returns:
+        {"relative": largest difference as that share (infinite where shapes or numbers
+        are wrong), "frames", "others": clear frames with another best value}.
+    """
+    if wanted.shape != got.shape or not np.isfinite(got).all():
+        return {"relative": float("inf"), "frames": len(wanted), "others": len(wanted)}
+    largest = float(np.abs(wanted).max(initial=0.0)) or 1.0
+    share = float(np.abs(wanted - got).max(initial=0.0)) / largest
+    best = np.sort(wanted, -1)[:, -2:]
+    clear = best[:, -1] - best[:, 0] > CLEAR * bar * largest
+    others = clear & (wanted.argmax(-1) != got.argmax(-1))
+    return {"relative": share, "frames": len(wanted), "others": int(others.sum())}
+
+
+def together(found: Iterable[Dict[str, Any]], bar: float) -> Dict[str, Any]:
+    """Return the worst of some differences, the sums, and whether all pass."""
+    rows: List[Dict[str, Any]] = list(found)
+    worst = max(row["relative"] for row in rows)
+    others = sum(row["others"] for row in rows)
+    return {
+        "relative": worst,
+        "bar": bar,
+        "frames": sum(row["frames"] for row in rows),
+        "others": others,
+        "passed": worst <= bar and others == 0,
+    }
+
+
+def agreement(wanted: np.ndarray, got: np.ndarray) -> Dict[str, Any]:
+    """Compare outputs (frames, values) of full and of reduced precision.
+
+    Returns:
+        {"relative": as in `difference`, "frames", "alike": those with the same best
+        value}.
+    """
+    found = difference(wanted, got, 0.0)
+    same = wanted.shape == got.shape
+    alike = int((wanted.argmax(-1) == got.argmax(-1)).sum()) if same else 0
+    return {"relative": found["relative"], "frames": len(wanted), "alike": alike}
