@@ -12,6 +12,7 @@ from typing import Any, Dict
 
 from espnet_prune.deploy.onnx.describe import CONFIG, decoding_of, write_tokens
 from espnet_prune.deploy.onnx.package import checked, export_model
+from espnet_prune.deploy.standalone import write_runtime
 from espnet_prune.models import load_model
 from espnet_prune.source import find_model
 from espnet_prune.utils import UserError, read_json, read_mapping
@@ -40,6 +41,7 @@ def deploy(args: argparse.Namespace) -> None:
     try:
         found = export_model(model, config, part, decoding)
         write_tokens(config, part)
+        write_runtime(part, found)
         put(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

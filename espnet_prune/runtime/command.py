@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import sys
 import time
 from typing import Any, Dict, Iterator, List, Optional, TextIO
@@ -138,7 +139,11 @@ def run(folder: PathLike) -> None:
 @contextlib.contextmanager
 def _opened(path: Optional[str]) -> Iterator[TextIO]:
     if path is None:
-        yield sys.stdout
+        try:
+            yield sys.stdout
+        except BrokenPipeError:  # who reads has enough, such as `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         return
     with atomic_write(path) as stream:
         yield stream
