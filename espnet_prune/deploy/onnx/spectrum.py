@@ -33,6 +33,8 @@ class MelPower(nn.Module):
         self.folds = int(symmetric and float((rest - rest.flip(0)).abs().max()) < 1e-12)
         if self.folds and n_fft % 4 == 0 and self.half > n_fft // 4:
             self.folds = 2
+        # how many samples a product reads: a number, so that the basis is a constant
+        self.taps = (self.win, self.half, n_fft // 4 + 1)[self.folds]
         if self.folds:
             window = window.clone()
             window[self.half] /= 2  # the middle has no partner, so it is added twice
@@ -82,7 +84,7 @@ class MelPower(nn.Module):
         bins = self.numbers[self.first + begin : self.last : step]
         # a remainder is not worked out when the file is written, which is small then
         bins = torch.remainder(bins, self.n_fft)
-        taps = self.numbers[: even.size(2)]
+        taps = self.numbers[: self.taps]
         turns = torch.remainder(taps[:, None] * bins, self.n_fft)
         real, imaginary = even @ self.cosine[turns], odd @ self.sine[turns]
         return (real.square() + imaginary.square()) @ self.mel[begin::step]
