@@ -10,7 +10,7 @@ project, and of itself relatively.
 import importlib
 from typing import Any
 
-_PLACES = {"Recognizer": "recognizer", "Result": "recognizer", "UserError": "errors"}
+_PLACES = {"Recognizer": "recognizer", "Result": "result", "UserError": "errors"}
 
 __all__ = sorted(_PLACES)
 

@@ -24,6 +24,7 @@ from .errors import UserError, sentence_of
 from .eta import Eta
 from .files import PathLike, atomic_write
 from .inputs import named_files
+from .result import Result
 from .search import OPTIONS, PARTS
 
 _SETTING = ("size", "depth", "precision", "threads", "decoding", "piece", "overlap")
@@ -39,7 +40,13 @@ def get_parser(folder: Optional[PathLike] = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     if folder is None:
         parser.add_argument("model", metavar="DIR", help="a deployed model")
-    parser.add_argument("audio", nargs="+", help="files, folders, lists")
+    parser.add_argument("audio", nargs="*", help="files, folders, lists")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say whether the model's files are whole and give here what they gave "
+        "where they were made",
+    )
     parser.add_argument("--output", help="write to this file instead of the terminal")
     parser.add_argument(
         "--json",
@@ -85,35 +92,57 @@ def main(cmd: Optional[List[str]] = None, folder: Optional[PathLike] = None) -> 
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1")
     logging.basicConfig(format="%(message)s")
-    from .pool import recognised  # onnxruntime takes a while
-
+    folder = args.model if folder is None else folder
+    if args.check:
+        _check(folder)
+        if not args.audio:
+            return
+    if not args.audio:
+        raise UserError("nothing to transcribe; give audio files, folders or lists")
     setting = {name: getattr(args, name) for name in (*_SETTING, *OPTIONS)}
-    setting["folder"] = args.model if folder is None else folder
     files = named_files(args.audio)
-    lengths = [seconds_of(path) for path in files.values()]
-    begin, failed, done = time.perf_counter(), 0, 0.0
-    eta = Eta(sum(lengths))
     with _opened(args.output) as stream:
-        paths = list(files.values())
-        found = recognised(setting, paths, args.jobs, lambda s: eta.tell(done + s))
-        for (name, path), seconds, result in zip(files.items(), lengths, found):
-            done += seconds
-            if isinstance(result, UserError):
-                if len(files) == 1:
-                    raise result
-                failed += 1
-                print(f"{name}: {result}", file=sys.stderr)
-            _write(stream, args.json, name, path, result)
-            eta.tell(done)
-    eta.close()
-    spent = time.perf_counter() - begin
-    print(
-        f"{len(files)} files, {done:.1f} s of audio in {spent:.1f} s: "
-        f"real-time factor {spent / max(done, 1e-9):.4f}",
-        file=sys.stderr,
-    )
+        failed = _transcribe({**setting, "folder": folder}, files, args, stream)
     if failed:
         raise UserError(f"{failed} of {len(files)} files could not be recognised")
+
+
+def _transcribe(
+    setting: Dict[str, Any],
+    files: Dict[str, str],
+    args: argparse.Namespace,
+    stream: TextIO,
+) -> int:
+    """Write what is said in files; returns how many could not be recognised."""
+    from .pool import recognised  # onnxruntime takes a while
+
+    lengths = [seconds_of(path) for path in files.values()]
+    begin, failed, done, heard, work = time.perf_counter(), 0, 0.0, 0.0, 0.0
+    eta = Eta(sum(lengths))
+    found = recognised(
+        setting, list(files.values()), args.jobs, lambda s: eta.tell(done + s)
+    )
+    for (name, path), seconds, result in zip(files.items(), lengths, found):
+        eta.clear()
+        done += seconds
+        if isinstance(result, Result):
+            heard += result.seconds
+            work += result.rtf * result.seconds
+        elif len(files) == 1:
+            raise result
+        else:
+            failed += 1
+            print(f"{name}: {result}", file=sys.stderr)
+        _write(stream, args.json, name, path, result)
+        eta.tell(done)
+    eta.close()
+    print(
+        f"{len(files)} files, {heard:.1f} s of audio in "
+        f"{time.perf_counter() - begin:.1f} s; real-time factor of a file "
+        f"{work / max(heard, 1e-9):.4f}",
+        file=sys.stderr,
+    )
+    return failed
 
 
 def run(folder: PathLike) -> None:
@@ -134,6 +163,14 @@ def run(folder: PathLike) -> None:
             raise
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(2)
+
+
+def _check(folder: PathLike) -> None:
+    from .check import check
+
+    for name, share in check(folder).items():
+        print(f"{name} as recorded: {share:.1e} of the largest value", file=sys.stderr)
+    print(f"{folder}: all files are whole", file=sys.stderr)
 
 
 @contextlib.contextmanager

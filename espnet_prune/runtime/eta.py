@@ -34,6 +34,11 @@ class Eta:
         line = f"{done:.0f} of {self.total:.0f} s of audio, about {left:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 
+    def clear(self) -> None:
+        """Take the bar away, for a line that is to be printed."""
+        if self.bar is not None:
+            self.bar.clear()
+
     def close(self) -> None:
         """Remove the bar."""
         if self.bar is not None:

@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Union
 
 from .errors import UserError
-from .recognizer import Recognizer, Result, Told
+from .recognizer import Recognizer, Told
+from .result import Result
 
 Found = Union[Result, UserError]
 

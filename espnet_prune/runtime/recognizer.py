@@ -3,7 +3,6 @@
 
 """A deployed model that recognises speech, by onnxruntime and numpy alone."""
 
-import dataclasses
 import time
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional
 
@@ -14,33 +13,12 @@ from .errors import UserError
 from .files import PathLike
 from .long import NEAR, Token, joined, pieces
 from .package import read_package
+from .result import Result
 from .search import Search
 from .session import open_session
 from .text import TextMaker
 
 Told = Callable[[float], Any]  # takes the seconds of audio that are done
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What was heard.
-
-    Args:
-        text: As ESPnet writes it.
-        tokens: One by one.
-        times: Second at which each token begins.
-        score: Logarithm of the probability that the search has maximised; of several
-            pieces their sum.
-        seconds: Of audio.
-        rtf: Real-time factor: seconds of work per second of audio.
-    """
-
-    text: str
-    tokens: List[str]
-    times: List[float]
-    score: float
-    seconds: float
-    rtf: float
 
 
 class _Found(NamedTuple):

@@ -12,6 +12,7 @@ pieces, which are compared with the whole, too. Ends with one line of JSON.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -78,11 +79,13 @@ def long_file(args, rows, seconds):
 
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/long.flac"
+        left = round(seconds * 16000)
         with soundfile.SoundFile(path, "w", 16000, 1) as stream:
-            while stream.tell() < seconds * 16000:
-                for wave, _, _ in rows:
-                    left = round(seconds * 16000) - stream.tell()
-                    stream.write(wave[:left])
+            for wave, _, _ in itertools.cycle(rows):
+                stream.write(wave[:left])
+                left -= min(left, len(wave))
+                if not left:
+                    break
         words = [sys.executable, "-c", HOUR, args.model, args.decoding, path]
         return json.loads(subprocess.check_output(words))
 

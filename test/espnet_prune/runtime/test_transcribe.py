@@ -4,15 +4,18 @@
 """The command that transcribes: what it takes, what it prints, how it fails."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import soundfile
 
 from espnet_prune.runtime import UserError, command
+from espnet_prune.runtime.check import outputs
 from espnet_prune.runtime.eta import Eta
+from espnet_prune.runtime.files import sha256
 from espnet_prune.runtime.inputs import named_files
-from test.espnet_prune.runtime.tone_model import RATE, tones, write_model
+from test.espnet_prune.runtime.tone_model import RATE, config, tones, write_model
 
 TEXTS = {"one": "ABBA", "two": "CAFE BAD", "three": "DEAD HEAD"}
 
@@ -164,7 +167,25 @@ def test_progress_is_told_in_lines(capsys):
 
 def test_a_summary_is_told(model, audio, capsys):
     command.main([str(model), str(audio)])
-    assert "3 files, 2.6 s of audio" in capsys.readouterr().err
+    told = r"3 files, 2.6 s of audio in \d+.\d s; real-time factor of a file 0.\d+\n"
+    assert re.fullmatch(told, capsys.readouterr().err)
+
+
+def test_check_says_whether_files_are_whole(tmp_path, capsys):
+    folder = write_model(tmp_path / "tones")
+    record = {"input": tones("CAFE"), "tokens": np.zeros((1, 0), np.int64)}
+    record.update(outputs(folder, config(), record))
+    np.savez(folder / "check.npz", **record)
+    hashes = {name: sha256(folder / name) for name in ("model.onnx", "tokens.txt")}
+    proof = {"passed": True, "sha256": hashes, "bar": 1e-4, "versions": {}}
+    (folder / "deploy.json").write_text(json.dumps(proof))
+    command.main([str(folder), "--check"])
+    assert f"{folder}: all files are whole\n" in capsys.readouterr().err
+    (folder / "tokens.txt").write_text("<blank> 0\n")
+    with pytest.raises(UserError, match="tokens.txt: is not the file that deploy.json"):
+        command.main([str(folder), "--check"])
+    with pytest.raises(UserError, match="nothing to transcribe; give audio files"):
+        command.main([str(folder)])
 
 
 def test_errors_end_with_one_sentence_and_exit_code_2(model, capsys, monkeypatch):
