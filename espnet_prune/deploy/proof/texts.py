@@ -75,7 +75,8 @@ def compare_texts(
     ours = {name: _opened(out, name) for name in searches}
     with tempfile.TemporaryDirectory() as scratch:
         audio = find_audio(what, config, Path(scratch))
-        data, _ = open_speech(audio.write(Path(scratch)), config, labels=False)
+        entries = audio.write(Path(scratch))[:1]  # without the transcripts
+        data, _ = open_speech(entries, config, labels=False)
         alike = dict.fromkeys(searches, 0)
         others: List[Report] = []
         bar = progress(len(list(data)), "heard by both", "utterances")
