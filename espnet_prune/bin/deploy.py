@@ -8,7 +8,8 @@
 
 writes the encoder with its front end and CTC (model.onnx), decoders beside it,
 tokens.txt and config.json. A padded batch gives for each row what the utterance gives
-alone, at any length.
+alone, at any length. --sizes adds what `sizes` wrote of the same model, --depths the
+depths of a model of depth on demand: OUT/size_50/, OUT/depth_6/.
 """
 
 from typing import Any, List, Optional
@@ -26,6 +27,11 @@ def get_parser() -> Any:
     add("--output_dir", required=True)
     how = "YAML of ESPnet's decoding: beam_size, ctc_weight and so on"
     add("--inference_config", help=how)
+    add("--sizes", help="directory that `sizes` or `quick --sizes` has filled")
+    how = "of the depth table beside the model: numbers, e.g. 6,8, or all"
+    add("--depths", help=how)
+    how = "false leaves the decoder out, and recognises by CTC alone"
+    add("--decoder", choices=("true", "false"), default="true", help=how)
     add_argument(parser)
     return parser
 

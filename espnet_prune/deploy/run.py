@@ -13,9 +13,9 @@ from typing import Any, Dict
 from espnet_prune.deploy.onnx.describe import CONFIG, decoding_of, write_tokens
 from espnet_prune.deploy.onnx.package import checked, export_model
 from espnet_prune.deploy.standalone import write_runtime
-from espnet_prune.models import load_model
+from espnet_prune.deploy.variants import variants
 from espnet_prune.source import find_model
-from espnet_prune.utils import UserError, read_json, read_mapping
+from espnet_prune.utils import UserError, read_json, read_mapping, write_json
 
 
 def deploy(args: argparse.Namespace) -> None:
@@ -35,12 +35,19 @@ def deploy(args: argparse.Namespace) -> None:
         decoding = decoding_of(conf, args.inference_config)
     out.parent.mkdir(parents=True, exist_ok=True)
     source = find_model(args.model, out.with_name(f"{out.name}.source"))
-    model, config = load_model(source.config, source.model_file, args.task)
+    parts = variants(source, args.sizes, args.depths)
+    with_decoder = args.decoder == "true"
+    model, config = parts[0].load(args.task, with_decoder)
     checked(model)
     part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         found = export_model(model, config, part, decoding)
         write_tokens(config, part)
+        for variant in parts[1:]:
+            below, own = variant.load(args.task, with_decoder)
+            export_model(below, own, part / variant.folder, decoding)
+            found[variant.kind][variant.name] = variant.folder
+        write_json(found, part / CONFIG)
         write_runtime(part, found)
         put(part, out)
     finally:

@@ -79,9 +79,9 @@ class Model(nn.Module):
     Args:
         encoder: Of the model.
         ctc: CTC module, or None.
-        frontend: Front end of the model, or None.
+        frontend: ESPnet's DefaultFrontend, or None.
         normalize: Normalisation of its features, or None.
-        preencoder: What stands before the encoder, or None.
+        preencoder: ESPnet's LinearProjection before the encoder, or None.
         hidden: Whether the encoder's output is an output.
 
     Raises:
@@ -100,19 +100,9 @@ class Model(nn.Module):
         super().__init__()
         self.front = self.before = None
         if frontend is not None:
-            if type(frontend).__name__ != "DefaultFrontend":
-                raise UserError(
-                    f"frontend: {type(frontend).__name__} cannot be exported; default "
-                    "and null can"
-                )
             self.front = LogMel(frontend)
         self.norm = exported_norm(normalize)
         if preencoder is not None:
-            if type(preencoder).__name__ != "LinearProjection":
-                raise UserError(
-                    f"preencoder: {type(preencoder).__name__} cannot be exported; "
-                    "linear and null can"
-                )
             self.before = preencoder.linear_out
         self.encoder, self.hidden = Encoder(encoder, ctc), hidden or ctc is None
         self.speech = self.front is not None or isinstance(self.encoder.embed, Wave)

@@ -14,7 +14,43 @@ from espnet_prune.deploy.onnx.encoder import Model
 from espnet_prune.deploy.onnx.export import write
 from espnet_prune.deploy.onnx.transducer import export_transducer
 from espnet_prune.families import unit_graph
-from espnet_prune.utils import UserError, write_json
+from espnet_prune.tasks import task_of
+from espnet_prune.utils import PathLike, UserError, write_json
+
+# what may stand where, by its name in a configuration
+_PARTS = {
+    "frontend": ("default", None),
+    "normalize": ("global_mvn", "utterance_mvn", None),
+    "preencoder": ("linear", None),
+    "postencoder": (None,),
+    "deliberationencoder": (None,),
+}
+_TASKS = ("asr", "slu")
+
+
+def check_config(config: Mapping[str, Any], where: PathLike) -> None:
+    """Refuse, before a model is built, what cannot be exported.
+
+    Args:
+        config: Content of its config.yaml.
+        where: The file, for errors.
+
+    Raises:
+        UserError: It has a part that runs elsewhere only, or is of another task.
+    """
+    task = task_of(config, where).name
+    if task not in _TASKS:
+        raise UserError(
+            f"{where}: a model of task {task} cannot be deployed; those of the tasks "
+            f"{' and '.join(_TASKS)} can"
+        )
+    for key, known in _PARTS.items():
+        part = config.get(key, known[0])
+        if part not in known:
+            names = " and ".join("null" if name is None else name for name in known)
+            raise UserError(
+                f"{where}: {key}: {part} cannot be exported to ONNX; {names} can"
+            )
 
 
 def checked(model: nn.Module) -> Model:
@@ -23,8 +59,6 @@ def checked(model: nn.Module) -> Model:
     Raises:
         UserError: A part cannot be exported, or nothing of it says tokens.
     """
-    if getattr(model, "postencoder", None) is not None:
-        raise UserError("postencoder: it cannot be exported; null can")
     decoder = decoder_of(model)
     if model.ctc is None and decoder is None:
         raise UserError(
