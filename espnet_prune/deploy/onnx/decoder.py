@@ -40,62 +40,57 @@ def export_decoder(model: nn.Module, out_dir: PathLike) -> Dict[str, Path]:
     Raises:
         UserError: A decoder of another kind.
     """
-    decoder = for_export(model.decoder)
-    files = {"decoder": Path(out_dir, DECODER)}
-    memory, kept = _Memory(decoder), _Step(decoder)
-    frames = torch.randn(1, 7, decoder._output_size_bf_softmax)
+    check_decoder(model)
+    for attention in model.decoder.modules():
+        if attends(attention):
+            attention.attn = None  # of the last utterance; its gradient is not copied
+    decoder = copy.deepcopy(model.decoder).cpu().float().eval()
+    files, frames = {}, torch.randn(1, 7, decoder._output_size_bf_softmax)
     with torch.no_grad():
         pairs = memory_pairs(decoder, frames)
-    if any(pairs):
+    names = _names("memory", pairs)
+    keys = {name: {2: "T"} for name in names}
+    if names:
         files["memory"] = Path(out_dir, MEMORY)
-        names = _names("memory", pairs)
-        axes = {"encoder_out": {1: "T"}, **{name: {2: "T"} for name in names}}
-        trace(memory, (frames,), files["memory"], ["encoder_out"], names, axes)
-    keys = [t for pair in pairs if pair for t in pair]
-    caches = [
-        torch.randn(2, h, 3, k) for h, k in filter(None, kept.sizes) for _ in "kv"
-    ]
-    names = _names("memory", pairs), _names("cache", kept.sizes)
-    if not any(kept.own):
-        names, caches = (names[0], ["cache_k_0"]), [torch.zeros(2, 0, 3, 1)]
-    new = [f"new_{name}" for name in names[1]]
-    axes = {"tokens": {0: "B"}, "log_probs": {0: "B"}}
-    axes.update({name: {2: "T"} for name in names[0]})
-    axes.update({name: {0: "B", 2: "L"} for name in names[1]})
-    axes.update({name: {0: "B", 2: "L_new"} for name in new})
-    tokens = torch.zeros(2, 1, dtype=torch.long)
-    inputs = ["tokens", *names[0], *names[1]]
-    given = (tokens, *keys, *caches)
-    trace(kept, given, files["decoder"], inputs, ["log_probs", *new], axes)
+        given, axes = ["encoder_out"], {"encoder_out": {1: "T"}, **keys}
+        trace(_Memory(decoder), (frames,), files["memory"], given, names, axes)
+    files["decoder"] = Path(out_dir, DECODER)
+    shapes = _caches(decoder)
+    caches = {name: {0: "B", 2: "L"} for name in shapes}
+    new = {f"new_{name}": {0: "B", 2: "L_new"} for name in shapes}
+    given = {"tokens": {0: "B"}, **keys, **caches}
+    found = {"log_probs": {0: "B"}, **new}
+    inputs = [torch.zeros(2, 1, dtype=torch.long)]
+    inputs += [tensor for pair in pairs if pair for tensor in pair]
+    inputs += [torch.randn(2, heads, 3, size) for heads, size in shapes.values()]
+    axes, path = {**given, **found}, files["decoder"]
+    trace(_Step(decoder), tuple(inputs), path, list(given), list(found), axes)
     return files
 
 
-def for_export(decoder: Any) -> nn.Module:
-    """Return a copy of a decoder that can be exported.
+def check_decoder(model: nn.Module) -> None:
+    """Refuse a model whose attention decoder cannot be exported.
+
+    Args:
+        model: ESPnet's model.
 
     Raises:
         UserError: A decoder of another kind.
     """
+    decoder: Any = model.decoder
     kind = type(decoder).__name__
     if not Decoder().fits(decoder) or decoder.output_layer is None:
-        raise UserError(
-            f"decoder {kind} cannot be exported to ONNX; transformer decoders and "
-            "those of transducers can: decode by CTC alone, with --decoder false"
-        )
-    if not isinstance(decoder.embed[0], nn.Embedding):
-        raise UserError(
-            f"decoder {kind} reads vectors, not tokens, so nothing can search with it; "
-            "decode by CTC alone, with --decoder false"
-        )
-    if type(decoder.embed[1]) not in (PositionalEncoding, ScaledPositionalEncoding):
-        raise UserError(
-            f"decoder {kind}: positions by {type(decoder.embed[1]).__name__} cannot "
-            "be exported to ONNX; decode by CTC alone, with --decoder false"
-        )
-    for attention in decoder.modules():
-        if attends(attention):
-            attention.attn = None  # of the last utterance; its gradient is not copied
-    return copy.deepcopy(decoder).cpu().float().eval()
+        why = "transformer decoders and those of transducers can"
+    elif not isinstance(decoder.embed[0], nn.Embedding):
+        why = "it reads vectors, not tokens, so that nothing can search with it"
+    elif type(decoder.embed[1]) not in (PositionalEncoding, ScaledPositionalEncoding):
+        why = f"its positions are a {type(decoder.embed[1]).__name__}"
+    else:
+        return
+    raise UserError(
+        f"decoder {kind} cannot be exported to ONNX: {why}; recognise by CTC alone, "
+        "with --decoder false"
+    )
 
 
 def _names(kind: str, pairs: Sequence[Any]) -> List[str]:
@@ -103,6 +98,16 @@ def _names(kind: str, pairs: Sequence[Any]) -> List[str]:
     return [
         f"{kind}_{part}_{i}" for i, pair in enumerate(pairs) if pair for part in "kv"
     ]
+
+
+def _caches(decoder: Any) -> Dict[str, Tuple[int, int]]:
+    """Return the number of heads and their size of every cache, by name."""
+    own = [block.self_attn for block in decoder.decoders]
+    sizes = [(a.h, a.d_k) if attends(a) else None for a in own]
+    named = zip(_names("cache", sizes), [size for size in sizes if size for _ in "kv"])
+    # the length of a cache is the position: where no block attends to tokens, one of no
+    # heads carries it
+    return dict(named) or {"cache_k_0": (0, 1)}
 
 
 class _Memory(nn.Module):
@@ -118,19 +123,13 @@ class _Memory(nn.Module):
 
 
 class _Step(nn.Module):
-    """Tokens (B, 1), memory and caches -> log_probs (B, V) and caches.
-
-    The length of a cache is the position. Where no block attends to tokens, a cache of
-    no heads carries it.
-    """
+    """Tokens (B, 1), memory and caches -> log_probs (B, V) and caches."""
 
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
         self.decoder = decoder
-        own = [block.self_attn for block in decoder.decoders]
         self.source = [attends(block.src_attn) for block in decoder.decoders]
-        self.own = [attends(attention) for attention in own]
-        self.sizes = [(a.h, a.d_k) if attends(a) else None for a in own]
+        self.own = [attends(block.self_attn) for block in decoder.decoders]
         encoding = decoder.embed[1]
         self.alpha = getattr(encoding, "alpha", None)
         self.scale = 1.0 if self.alpha is not None else encoding.xscale

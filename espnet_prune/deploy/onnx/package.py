@@ -8,11 +8,11 @@ from typing import Any, Dict, Mapping, Optional
 
 from torch import nn
 
-from espnet_prune.deploy.onnx.decoder import export_decoder
+from espnet_prune.deploy.onnx.decoder import check_decoder, export_decoder
 from espnet_prune.deploy.onnx.describe import CONFIG, decoder_of, described
 from espnet_prune.deploy.onnx.encoder import Model
 from espnet_prune.deploy.onnx.export import write
-from espnet_prune.deploy.onnx.transducer import export_transducer
+from espnet_prune.deploy.onnx.transducer import check_transducer, export_transducer
 from espnet_prune.families import unit_graph
 from espnet_prune.tasks import task_of
 from espnet_prune.utils import PathLike, UserError, write_json
@@ -65,6 +65,8 @@ def checked(model: nn.Module) -> Model:
             "the model has neither CTC nor a decoder, so that nothing says tokens; "
             "give one that recognises speech"
         )
+    if decoder:
+        {"attention": check_decoder, "transducer": check_transducer}[decoder](model)
     return Model(
         model.encoder,
         model.ctc,

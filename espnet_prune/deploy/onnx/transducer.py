@@ -35,18 +35,7 @@ def export_transducer(model: nn.Module, out_dir: PathLike) -> Dict[str, Path]:
     Raises:
         UserError: A prediction network of another kind, or one for several blanks.
     """
-    kind = type(model.decoder).__name__
-    if kind not in _LAYERS:
-        raise UserError(
-            f"transducer decoder {kind} cannot be exported to ONNX; recurrent and "
-            "stateless ones can: decode by CTC alone, with --decoder false"
-        )
-    if getattr(model, "transducer_multi_blank_durations", None):
-        raise UserError(
-            "model_conf: transducer_multi_blank_durations cannot be exported to ONNX, "
-            "only transducers of one blank can; decode by CTC alone, with --decoder "
-            "false"
-        )
+    check_transducer(model)
     files = {"prediction": PREDICTION, "joint": JOINT}
     paths = {name: Path(out_dir, file) for name, file in files.items()}
     prediction = _Prediction(_plain(model.decoder))
@@ -63,6 +52,27 @@ def export_transducer(model: nn.Module, out_dir: PathLike) -> Dict[str, Path]:
     names = list(axes)
     trace(_Joint(joint), given, paths["joint"], names[:2], names[2:], axes)
     return paths
+
+
+def check_transducer(model: nn.Module) -> None:
+    """Refuse a transducer that cannot be exported.
+
+    Args:
+        model: ESPnet's model.
+
+    Raises:
+        UserError: A prediction network of another kind, or one for several blanks.
+    """
+    kind = type(model.decoder).__name__
+    if kind not in _LAYERS:
+        what = f"transducer decoder {kind} cannot be exported to ONNX: recurrent and "
+        what += "stateless ones can"
+    elif getattr(model, "transducer_multi_blank_durations", None):
+        what = "model_conf: transducer_multi_blank_durations: transducers of several "
+        what += "blanks cannot be exported to ONNX"
+    else:
+        return
+    raise UserError(f"{what}; recognise by CTC alone, with --decoder false")
 
 
 def _plain(module: Any) -> nn.Module:

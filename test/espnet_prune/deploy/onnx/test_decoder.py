@@ -120,7 +120,7 @@ def test_others_are_refused(tmp_path):
         (convolutions, "decoder LightweightConvolutionTransformerDecoder cannot be"),
         (build("vectors"), "reads vectors, not tokens"),
         (build("hidden"), "decoder TransformerDecoder cannot be exported"),
-        (build(pos_enc_class=LearnableFourierPosEnc), "positions by Learnable"),
+        (build(pos_enc_class=LearnableFourierPosEnc), "positions are a Learnable"),
     ):
         with pytest.raises(UserError, match=message):
             export_decoder(SimpleNamespace(decoder=decoder), tmp_path)
