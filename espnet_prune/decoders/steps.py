@@ -9,6 +9,7 @@ memory's are made once per utterance and shared by its hypotheses, and a token's
 per hypothesis. Only the order of sums differs.
 """
 
+import math
 from typing import List, Optional, Sequence, Tuple
 
 import torch
@@ -39,8 +40,9 @@ def memory_pairs(decoder: nn.Module, memory: torch.Tensor) -> List[Pair]:
     for block in decoder.decoders:
         own = block.src_attn
         if attends(own):
-            k = own.k_norm(_heads(own.linear_k(memory), own)).transpose(1, 2)
-            pairs.append((k, _heads(own.linear_v(memory), own).transpose(1, 2)))
+            k = own.k_norm(_heads(own.linear_k(memory[0]), own))
+            v = _heads(own.linear_v(memory[0]), own)
+            pairs.append((k.transpose(0, 1)[None], v.transpose(0, 1)[None]))
         else:
             pairs.append(None)
     return pairs
@@ -124,11 +126,11 @@ def _concat(block: nn.Module) -> bool:
 
 
 def _heads(x: torch.Tensor, attention: nn.Module) -> torch.Tensor:
-    """Split the last dimension of x by heads: (..., h, k)."""
-    return x.unflatten(-1, (attention.h, attention.d_k))
+    """Split x (N, h k) by heads: (N, h, k)."""
+    return x.reshape(-1, attention.h, attention.d_k)
 
 
 def _found(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Return what heads find: q (N, h, L, k), k and v (N, h, T, k) -> (N, h, L, k)."""
-    scores = torch.matmul(q, k.transpose(-2, -1)) / q.size(-1) ** 0.5
+    scores = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(int(k.size(-1)))
     return torch.matmul(scores.softmax(-1), v)
