@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict
 
+from espnet_prune.deploy.int8.choice.command import check_options, write_smaller
 from espnet_prune.deploy.onnx.describe import CONFIG, decoding_of, write_tokens
 from espnet_prune.deploy.onnx.package import checked, export_model
 from espnet_prune.deploy.standalone import write_runtime
@@ -29,6 +30,7 @@ def deploy(args: argparse.Namespace) -> None:
     """
     out = Path(os.path.abspath(args.output_dir))
     check_out(out)
+    check_options(args)
     decoding: Dict[str, Any] = {}
     if args.inference_config:
         conf = read_mapping(args.inference_config)
@@ -48,11 +50,13 @@ def deploy(args: argparse.Namespace) -> None:
             export_model(below, own, part / variant.folder, decoding)
             found[variant.kind][variant.name] = variant.folder
         write_json(found, part / CONFIG)
+        told = write_smaller(args, config, [part / v.folder for v in parts])
+        found = read_json(part / CONFIG)
         write_runtime(part, found)
         put(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    print(json.dumps({"output_dir": str(out), **found}))
+    print(json.dumps({"output_dir": str(out), **found, **told}))
 
 
 def check_out(out: Path) -> None:
