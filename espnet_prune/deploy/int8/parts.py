@@ -46,18 +46,17 @@ class Part:
         return [] if self.name == CONVS else self.nodes
 
 
-def parts_of(model: Any, front: bool = False) -> Dict[str, Part]:
+def parts_of(model: Any) -> Dict[str, Part]:
     """Return the parts of a model by name, in the order of the graph.
 
     Args:
         model: An onnx.ModelProto without Gemm.
-        front: Whether products of the front end count, too.
     """
     weights = {w.name: list(w.dims) for w in model.graph.initializer}
     found: Dict[str, Part] = {}
     for node in model.graph.node:
         sizes = weights.get(node.input[1]) if len(node.input) > 1 else None
-        name = _name_of(node, sizes, front)
+        name = _name_of(node, sizes)
         if sizes is not None and name:
             part = found.setdefault(name, Part(name))
             part.nodes.append(node.name)
@@ -65,16 +64,14 @@ def parts_of(model: Any, front: bool = False) -> Dict[str, Part]:
     return found
 
 
-def _name_of(node: Any, sizes: Any, front: bool) -> str:
+def _name_of(node: Any, sizes: Any) -> str:
     """Return the name of a node's part, or "" if it stays as it is."""
     if sizes is None:
         return ""
     if node.op_type == "Conv":
         return CONVS if len(sizes) == 4 and "/embed/" in node.name else ""
-    if node.op_type != "MatMul" or len(sizes) != 2:
+    if node.op_type != "MatMul" or len(sizes) != 2 or FRONT in node.name:
         return ""
-    if FRONT in node.name:
-        return "front end" if front else ""
     for name, pattern in _PARTS:
         if re.search(pattern, node.name):
             return name

@@ -24,13 +24,11 @@ class Rules(NamedTuple):
         max_wer_loss: Points of the error rate.
         reduce_range: See `cpu`.
         must_be_faster: Whether what is not faster stays in fp32.
-        front: Whether the front end is tried, too.
     """
 
     max_wer_loss: float
     reduce_range: bool
     must_be_faster: bool = True
-    front: bool = False
 
 
 class File:
@@ -62,7 +60,7 @@ class File:
         self.target = folder / f"{part}.int8.onnx"
         self.inputs, self.calibration = inputs, calibration
         self.model = load(self.source)
-        self.parts = parts_of(self.model, rules.front)
+        self.parts = parts_of(self.model)
         self.rows: Dict[str, Dict[str, Any]] = {}
         self.score: Any = None
         self.times: Dict[str, float] = {}

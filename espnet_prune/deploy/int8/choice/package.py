@@ -24,7 +24,6 @@ def quantise_package(
     speech: Speech,
     max_wer_loss: float = 0.5,
     must_be_faster: bool = True,
-    front: bool = False,
 ) -> Dict[str, Any]:
     """Write files in int8 into a deployed model, where it pays, and its config.json.
 
@@ -33,7 +32,6 @@ def quantise_package(
         speech: Utterances that calibrate and judge.
         max_wer_loss: What may be lost, in points of the error rate.
         must_be_faster: Whether what is not 1.15 x as fast stays in fp32.
-        front: Whether the front end is tried, too; it always loses too much.
 
     Returns:
         {cpu, max_wer_loss, parts: rows of the table, files: {part: {times, bytes,
@@ -44,7 +42,7 @@ def quantise_package(
     """
     config = read_json(folder / "config.json")
     speech = _usable(speech, config)
-    rules = Rules(max_wer_loss, cpu()["reduce_range"], must_be_faster, front)
+    rules = Rules(max_wer_loss, cpu()["reduce_range"], must_be_faster)
     judge, audio = Judge(folder, speech), speech.audio
     chosen: Dict[str, Path] = {}
     found: Dict[str, Any] = {"cpu": cpu(), "max_wer_loss": max_wer_loss}

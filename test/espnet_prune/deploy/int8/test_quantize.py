@@ -52,8 +52,7 @@ def test_parts(file):
     parts = parts_of(load(file))
     assert list(parts)[:2] == [CONVS, "subsampling"]
     assert {"attention", "feed-forward", "convolution modules", "CTC head"} <= {*parts}
-    assert "front end" not in parts and "others" not in parts
-    assert list(parts_of(load(file), front=True))[0] == "front end"
+    assert "others" not in parts
     depthwise = [n for p in parts.values() for n in p.nodes if "conv/conv/Conv" in n]
     assert not depthwise
 
