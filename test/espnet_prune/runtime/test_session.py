@@ -16,9 +16,8 @@ from espnet_prune.runtime.session import open_session
 
 def one_node(path, op, opset=17, ir=8, kind=TensorProto.FLOAT, **more):
     """Write an ONNX file of one operator."""
-    inputs = ["x", "x"] if op == "BitShift" else ["x"]
     values = [helper.make_tensor_value_info(name, kind, ["N"]) for name in "xy"]
-    node = helper.make_node(op, inputs, ["y"], **more)
+    node = helper.make_node(op, ["x"], ["y"], **more)
     graph = helper.make_graph([node], "g", values[:1], values[1:])
     sets = [helper.make_opsetid("", opset)]
     if "domain" in more:
@@ -33,9 +32,9 @@ def one_node(path, op, opset=17, ir=8, kind=TensorProto.FLOAT, **more):
         ("Foo", {}, "lacks the operator Foo; install a newer one"),
         ("Bar", {"domain": "com.foo"}, "lacks the operator com.foo:Bar"),
         (
-            "BitShift",
-            {"kind": TensorProto.UINT16, "direction": "LEFT"},
-            "lacks the operator BitShift(11)",
+            "Cosh",
+            {"kind": TensorProto.BFLOAT16, "opset": 22},
+            "lacks the operator Cosh(22)",
         ),
         ("Relu", {"opset": 99}, "does not know opset 99 of ONNX; install a newer"),
         ("Relu", {"ir": 99}, "does not know version 99 of ONNX files; install"),
