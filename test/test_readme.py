@@ -3,6 +3,7 @@
 
 """What the README and docs/ tell people to type works."""
 
+import importlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import yaml
 
 from test.egs2.stand_in import FAKE
 from test.espnet_prune.deep import CONFIG, make_exp, make_model
+from test.espnet_prune.runtime.tone_model import RATE, tones, write_model
 
 ROOT = Path(__file__).parents[1]
 # the code of CONTRIBUTING.md stands in files, see test_docs.py
@@ -36,6 +38,7 @@ RECIPE = [line for line in LINES if line.startswith("./run.sh")]
 SWEEP = next(line for line in LINES if line.startswith("espnet-prune compare "))
 SIZES = [line for line in LINES if line.startswith("espnet-prune sizes ")]
 QUICK = [line for line in LINES if line.startswith("espnet-prune quick ")]
+DEPLOY = [line for line in LINES if re.match("espnet-prune (deploy|prove) ", line)]
 FOLDER = "egs2/an4/asr_prune1"
 RUN_ALL = """
 import json, sys
@@ -63,7 +66,11 @@ def make_depths(exp):
 
 def test_python(tmp_path):
     """All in one process, for its imports take longest; a failure names the page."""
+    import soundfile
+
     make_depths(tmp_path / "exp" / "asr_x")
+    write_model(tmp_path / "out")
+    soundfile.write(tmp_path / "recording.wav", tones("CAFE"), RATE)
     done = run([sys.executable, "-c", RUN_ALL], tmp_path, input=json.dumps(PYTHON))
     assert done.returncode == 0, done.stderr
 
@@ -119,8 +126,11 @@ def test_other_commands(tmp_path):
         command,
         coarse,
         SWEEP,
+        # see test_standalone.py
+        "pip install -r out/requirements.txt",
+        "python out/transcribe.py recording.wav",
     }
-    assert set(LINES).difference(RECIPE, QUICK, SIZES) == known
+    assert set(LINES).difference(RECIPE, QUICK, SIZES, DEPLOY) == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--encoder_conf" in done.stdout
@@ -141,6 +151,13 @@ def test_quick(line, tmp_path):
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["after"]["gmacs"] <= 0.5 * result["before"]["gmacs"]
     assert result["score"]["agreement"]["after"]["rate"] <= 10.0
+
+
+@pytest.mark.parametrize("line", DEPLOY)
+def test_deploy(line):
+    """The options of the pages are there."""
+    name, *words = shlex.split(line)[1:]
+    importlib.import_module(f"espnet_prune.bin.{name}").get_parser().parse_args(words)
 
 
 @pytest.mark.parametrize("line", SIZES)

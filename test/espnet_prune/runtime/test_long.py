@@ -62,10 +62,9 @@ def test_pieces_are_joined_where_they_agree():
 
 
 def test_the_longest_agreement_counts():
-    before = tokens("abcdeQQfgRhiS")
-    after = tokens("UcdefgThijklm", start=0.1)
-    # "cde" is longer than "hi"
-    assert said(joined(before, after, 0.1, 1.3)) == "abcdefgThijklm"
+    # both hear "Q", but agree on more of what follows
+    before, after = tokens("aQbcdefXY"), tokens("QZcdefgh", start=0.1)
+    assert said(joined(before, after, 0.1, 0.9)) == "aQbcdefgh"
 
 
 def test_repetitions_are_told_apart_by_time():
