@@ -173,8 +173,9 @@ class _Search:
         )
         for step in range(longest):
             scores, ctc_scores, caches = self._score(running)
-            possible = int(np.isfinite(scores).sum())
-            chosen = best(scores.ravel(), min(self.beam_size, possible))
+            possible = np.flatnonzero(np.isfinite(scores))
+            count = min(self.beam_size, len(possible))
+            chosen = possible[best(scores.ravel()[possible], count)]
             parents, tokens = np.divmod(chosen, scores.shape[1])
             sequences = np.column_stack([running.tokens[parents], tokens])
             found = scores[parents, tokens]

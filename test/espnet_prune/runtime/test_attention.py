@@ -112,7 +112,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_same_as_espnet(decoder, attention, name):
     beam, ctc_weight, others = SETTINGS[name]
-    for frames, seed in [(1, 0), (2, 1), (9, 2), (19, 3)]:
+    for frames, seed in [(1, 0), (2, 1), (9, 2), (30, 1)]:
         given = utterance(frames, seed)
         theirs = espnet(decoder, *given, beam, ctc_weight, **others)
 
