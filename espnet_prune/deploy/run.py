@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Any, Dict
 from espnet_prune.deploy.int8.choice.command import check_options, write_smaller
 from espnet_prune.deploy.onnx.describe import CONFIG, decoding_of, write_tokens
 from espnet_prune.deploy.onnx.package import checked, export_model
+from espnet_prune.deploy.proof import lines, prove
+from espnet_prune.deploy.proof.again import source_of
+from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.standalone import write_runtime
-from espnet_prune.deploy.variants import variants
+from espnet_prune.deploy.variants import Variant, variants
 from espnet_prune.source import find_model
 from espnet_prune.utils import UserError, read_json, read_mapping, write_json
 
@@ -53,10 +57,26 @@ def deploy(args: argparse.Namespace) -> None:
         told = write_smaller(args, config, [part / v.folder for v in parts])
         found = read_json(part / CONFIG)
         write_runtime(part, found)
+        for variant in reversed(parts):
+            _prove(variant, part, args)
         put(part, out)
+    except NotProven as error:
+        raise UserError(
+            f"--output_dir {out}: is not written, because {error}"
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     print(json.dumps({"output_dir": str(out), **found, **told}))
+
+
+def _prove(variant: Variant, part: Path, args: argparse.Namespace) -> None:
+    """Prove the files of one model, which are complete."""
+    decoder = args.decoder == "true"
+    model, config = variant.load(args.task, decoder)
+    more = {"task": args.task, "decoder": decoder, "blocks": variant.blocks}
+    source = source_of(*variant.source, **more)
+    for line in lines(prove(part / variant.folder, model, config, source)):
+        logging.info(f"{variant.folder}: {line}" if variant.folder else line)
 
 
 def check_out(out: Path) -> None:

@@ -26,7 +26,7 @@ def test_the_same_texts(loaded, tmp_path):  # noqa: F811
     found = texts(*loaded, tmp_path / "out", SAMPLE / "test")
     assert found["utterances"] == 12 and not found["others"]
     assert found["alike"] == {"ctc_greedy": 12, "attention": 12}
-    require_alike(found, tmp_path)
+    require_alike(found)
 
 
 def test_another_mel_scale_is_heard(loaded, tmp_path):  # noqa: F811
@@ -46,4 +46,4 @@ def test_another_mel_scale_is_heard(loaded, tmp_path):  # noqa: F811
     assert found["utterances"] == 4 and max(found["alike"].values()) < 4
     first = found["others"][0]["utterance"]
     with pytest.raises(UserError, match=f"are heard differently, e.g. {first} by"):
-        require_alike(found, tmp_path)
+        require_alike(found)

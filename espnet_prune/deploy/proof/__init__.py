@@ -16,6 +16,7 @@ import numpy as np
 
 from espnet_prune.cutting.trials import check as check_cut
 from espnet_prune.deploy.proof import facts, parts
+from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.proof.reference import Reference
 from espnet_prune.deploy.proof.signals import Signals
 from espnet_prune.foreign import told
@@ -48,7 +49,7 @@ def prove(
         Content of deploy.json.
 
     Raises:
-        UserError: A file does not say what the model says; nothing is written.
+        NotProven: A file does not say what the model says; nothing is written.
     """
     package = read_json(out / "config.json")
     reference, signals = Reference(model), Signals(config, package)
@@ -60,15 +61,14 @@ def prove(
         for part, names in package["files"].items()
         if "int8" in names
     }
-    what = f"{out}: the proof cannot be made"
-    with told(what, "look at what it says"):
+    with told("the proof cannot be made", "look at what it says"):
         found = {"model": parts.prove_encoder(full["model"], reference, signals, bar)}
         hidden = reference.heard(signals.of(signals.size(5), 1))["encoder_out"]
         if "decoder" in full:
             found["decoder"] = parts.prove_decoder(full, reference, hidden, vocab)
         if "prediction" in full:
             found.update(parts.prove_transducer(full, reference, hidden, vocab))
-    require(found, out)
+    require(found)
     report: Report = {"passed": True, "bar": bar, "source": source, "fp32": found}
     report["masked_is_cut"] = masked_is_cut(model, source or {})
     report["int8"] = compare_small(full, small, signals, hidden, vocab)
@@ -76,7 +76,7 @@ def prove(
         from espnet_prune.deploy.proof.texts import compare_texts, require_alike
 
         told_by = compare_texts(out, source or {}, config, package, audio)
-        require_alike(told_by, out)
+        require_alike(told_by)
         report["texts"] = told_by
     row = signals.of(signals.size(SECONDS), 3)
     models = {"fp32": full["model"]}
@@ -92,11 +92,11 @@ def prove(
     return report
 
 
-def require(found: Mapping[str, Report], out: Path) -> None:
+def require(found: Mapping[str, Report]) -> None:
     """Stop unless all files pass.
 
     Raises:
-        UserError: The first that does not; its worst case is named.
+        NotProven: The first that does not; its worst case is named.
     """
     for part, result in found.items():
         if result["passed"]:
@@ -104,8 +104,8 @@ def require(found: Mapping[str, Report], out: Path) -> None:
         cases = result.get("cases", {})
         failed = [name for name, case in cases.items() if not case["passed"]]
         where = f" on {failed[0]}" if failed else ""
-        raise UserError(
-            f"{out}: {part}.onnx differs from ESPnet's model by "
+        raise NotProven(
+            f"{part}.onnx differs from ESPnet's model by "
             f"{result['relative']:.1e} of the largest output{where} (at most "
             f"{result['bar']:.0e}), and {result['others']} of {result['frames']} "
             "frames have another best token; it is not the file of this model, or is "
@@ -126,7 +126,7 @@ def masked_is_cut(model: Any, source: Mapping[str, Any]) -> Report:
         a model that is cut.
 
     Raises:
-        UserError: The two differ.
+        NotProven: The two differ.
     """
     more = {}
     for place in ("verify.json", "cut/verify.json"):
@@ -143,7 +143,7 @@ def masked_is_cut(model: Any, source: Mapping[str, Any]) -> Report:
         return {"structures": 0, "why": str(error), **more}
     worst = max(report["relative_diff"] for report in reports)
     if not all(report["equal"] for report in reports):
-        raise UserError(
+        raise NotProven(
             f"masked and cut model differ by {worst:.1e} of the largest output; see "
             "espnet-prune verify"
         )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from espnet_prune.deploy.proof import lines, prove
+from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.proof.facts import PROOF
-from espnet_prune.models import load_model
-from espnet_prune.units.blocks import set_blocks
+from espnet_prune.deploy.variants import Variant
+from espnet_prune.source import Source, find_model
 from espnet_prune.utils import UserError, read_json, sha256, write_json
 
 Files = Mapping[str, Any]
@@ -21,7 +22,7 @@ def source_of(config: Path, checkpoint: Path, **more: Any) -> Dict[str, Any]:
     Args:
         config: Its config.yaml.
         checkpoint: Its checkpoint.
-        more: What else the model depends on: "blocks" that run (0-based), "task".
+        more: How the model is loaded, see `Variant`: "blocks", "task", "decoder".
     """
     files = {"config": config, "checkpoint": checkpoint}
     paths = {name: str(path.resolve()) for name, path in files.items()}
@@ -46,16 +47,15 @@ def prove_again(
     """
     before = read_json(out / PROOF) if (out / PROOF).is_file() else {}
     source = found(out, before.get("source") or {}, model)
-    files = source["config"], source["checkpoint"]
-    whole, config = load_model(*files, source.get("task"))
-    if source.get("blocks") is not None:
-        set_blocks(whole.encoder, list(whole.encoder.encoders), source["blocks"])
+    files = Source(Path(source["config"]), Path(source["checkpoint"]))
+    variant = Variant("", "", "", files, source.get("blocks"))
+    whole, config = variant.load(source.get("task"), source.get("decoder", True))
     try:
         return lines(prove(out, whole, config, source, audio))
-    except UserError as error:
+    except NotProven as error:
         failed = {**before, "source": source, "passed": False, "why": str(error)}
         write_json(failed, out / PROOF)
-        raise
+        raise NotProven(f"{out}: {error}") from error
 
 
 def found(out: Path, source: Files, model: Optional[str]) -> Dict[str, Any]:
@@ -65,8 +65,6 @@ def found(out: Path, source: Files, model: Optional[str]) -> Dict[str, Any]:
         UserError: It is not there, or another one.
     """
     if model is not None:
-        from espnet_prune.source import find_model
-
         given = find_model(model, out)
         paths = {"config": given.config, "checkpoint": given.model_file}
     else:

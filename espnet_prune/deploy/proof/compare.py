@@ -7,9 +7,15 @@ from typing import Any, Dict, Iterable, List
 
 import numpy as np
 
+from espnet_prune.utils import UserError
+
 BAR_SPEECH = 1e-4  # of the largest output, from raw audio
 BAR_FEATURES = 1e-5  # ... and from features or hidden states
 CLEAR = 10.0  # a frame is clear where its two best differ by so many bars
+
+
+class NotProven(UserError):
+    """A file does not say what the model says."""
 
 
 def difference(wanted: np.ndarray, got: np.ndarray, bar: float) -> Dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any, Dict, List, Mapping, Optional
 from espnet_prune.compat import TooShortUttError
 from espnet_prune.data.calibration import find_audio
 from espnet_prune.data.speech import load_utterance, open_speech
+from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.measure.recognition import Recogniser
 from espnet_prune.progress import progress
 from espnet_prune.runtime.recognizer import Recognizer
-from espnet_prune.utils import UserError
 
 WHOLE = 1e6  # seconds of a piece: no utterance is cut
 Report = Dict[str, Any]
@@ -108,17 +108,17 @@ def _tokens(recognizer: Recognizer, speech: Any) -> Optional[List[str]]:
     return recognizer(speech).tokens
 
 
-def require_alike(found: Report, out: Path) -> None:
+def require_alike(found: Report) -> None:
     """Stop unless all texts are the same.
 
     Raises:
-        UserError: One that differs.
+        NotProven: One that differs.
     """
     if not found["others"]:
         return
     first = found["others"][0]
-    raise UserError(
-        f"{out}: {len(found['others'])} of {found['utterances']} utterances of "
+    raise NotProven(
+        f"{len(found['others'])} of {found['utterances']} utterances of "
         f"{found['audio']} are heard differently, e.g. {first['utterance']} by "
         f"{first['search']}: {' '.join(first['onnx'] or ['nothing'])} instead of "
         f"{' '.join(first['espnet'] or ['nothing'])}"

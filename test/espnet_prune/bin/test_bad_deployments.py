@@ -193,5 +193,5 @@ def test_a_model_that_cannot_be_exported(tmp_path, monkeypatch, capsys):
     other = {"frontend": "sliding_window", "frontend_conf": sliding}
     write_model(tmp_path / "exp", {**HYBRID, **other})
     code, said = call(capsys, *DEPLOY, "exp")
-    assert code == 2 and "frontend: SlidingWindow cannot be exported" in said[0]
+    assert code == 2 and "frontend: sliding_window cannot be exported" in said[0]
     assert not (tmp_path / "new").exists()

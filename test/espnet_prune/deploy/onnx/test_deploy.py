@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from espnet_prune.bin.deploy import main
+from espnet_prune.bin.prove import main as prove
 from espnet_prune.deploy.depth_table import Depth, DepthTable
-from espnet_prune.deploy.onnx.package import check_config, checked
+from espnet_prune.deploy.onnx.package import check_config, checked, export_model
+from espnet_prune.deploy.variants import Variant
 from espnet_prune.models import build_model, load_model
+from espnet_prune.source import find_model
 from espnet_prune.utils import UserError, write_yaml
 from test.espnet_prune.deep import CONFIG, HYBRID, write_model
 from test.espnet_prune.deploy.onnx.test_export import session
@@ -26,6 +29,12 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     write_model(folder, HYBRID)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """The proof has tests of its own."""
+    monkeypatch.setattr("espnet_prune.deploy.proof.signals.LENGTHS", (1,))
 
 
 def deployed(folder, *words):
@@ -94,6 +103,9 @@ def test_what_a_runtime_must_know_is_there(model, tmp_path):
     assert tokens[0] == "<blank> 0" and tokens[-1] == "<sos/eos> 6"
     assert set(said["files"]) == {"model", "memory", "decoder"}
     assert (tmp_path / "out/runtime").is_dir()
+    proof = json.loads((tmp_path / "out/deploy.json").read_text())
+    assert proof["passed"] and "transcribe.py" in proof["sha256"]
+    assert proof["source"]["checkpoint"] == str(model / "model.pth")
 
 
 def test_a_decoder_may_stay_behind(model, tmp_path):
@@ -101,6 +113,22 @@ def test_a_decoder_may_stay_behind(model, tmp_path):
     assert said["decoder"] is None and list(said["files"]) == ["model"]
     names = [out.name for out in session(tmp_path / "out/model.onnx").get_outputs()]
     assert names == ["log_probs", "out_lengths"]
+
+
+def test_what_is_not_proven_is_not_written(model, tmp_path, monkeypatch):
+    def spoilt(whole, config, folder, decoding):
+        found = export_model(whole, config, folder, decoding)
+        with torch.no_grad():
+            whole.ctc.ctc_lo.bias[3] += 0.01
+        return found
+
+    monkeypatch.setattr("espnet_prune.deploy.run.export_model", spoilt)
+    load = Variant.load
+    whole = load(Variant("", "", "", find_model(str(model), tmp_path)), None)
+    monkeypatch.setattr(Variant, "load", lambda *_: whole)
+    with pytest.raises(UserError, match="is not written, because model.onnx differs"):
+        deployed(tmp_path / "out", model)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sizes_and_depths_lie_below(tmp_path):
@@ -115,6 +143,10 @@ def test_sizes_and_depths_lie_below(tmp_path):
     out = tmp_path / "out"
     said = deployed(out, tmp_path / "model", *more)
     assert said["sizes"] == {"50": "size_50"} and said["depths"] == {"3": "depth_3"}
+    prove([str(out)])  # each with its model
+    for name, blocks in (("", None), ("size_50", None), ("depth_3", [0, 1, 4])):
+        proof = json.loads((out / name / "deploy.json").read_text())
+        assert proof["passed"] and proof["source"]["blocks"] == blocks
     whole, _ = load_model(tmp_path / "model/config.yaml", tmp_path / "model/model.pth")
     whole.encoder.encoders = torch.nn.Sequential(
         *[whole.encoder.encoders[i] for i in (0, 1, 4)]
