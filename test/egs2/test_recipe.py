@@ -57,7 +57,7 @@ def test_deploying_on_request(recipe):
     text = f"{exp}/decode_asr_asr_model_valid.acc.ave"
     assert told[0] == (
         f"deploy --model {exp}/valid.acc.ave.pth --inference_config "
-        f"conf/decode_asr.yaml --audio dump/raw/dev --output_dir {exp}/deploy "
+        f"conf/decode_asr.yaml --calibration dump/raw/dev --output_dir {exp}/deploy "
         "--max_wer_loss 0.3"
     )
     for name, line in zip(("dev", "test"), told[1:]):

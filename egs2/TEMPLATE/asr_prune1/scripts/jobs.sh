@@ -76,7 +76,7 @@ deploy_stage() { # 20: files for a device, and what they make of all test sets
     need "${_pruned}" "${inference_config}"
     words "${deploy_args}"
     "${_train_cmd[@]}" "${out}.log" "${_python[@]}" -m espnet_prune.bin.deploy --model "${_pruned}" \
-        --inference_config "${inference_config}" --audio "${_raw}/${valid_set}" \
+        --inference_config "${inference_config}" --calibration "${_raw}/${valid_set}" \
         --output_dir "${out}" ${_words[@]+"${_words[@]}"}
     for s in "${_tests[@]}"; do
         "${_decode_cmd[@]}" "${told}/${s}.log" "${_python[@]}" -m espnet_prune.bin.transcribe \
