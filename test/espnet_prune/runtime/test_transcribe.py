@@ -95,6 +95,8 @@ def test_options_reach_the_recognizer(model, audio, capsys):
     assert found["two"].split() == ["CAFE"] * 40
     with pytest.raises(UserError, match="there is no int8 model"):
         command.main([str(model), str(name), "--precision", "int8"])
+    with pytest.raises(UserError, match="beam_size is 0, must be at least 1"):
+        command.main([str(model), str(name), "--beam_size", "0"])
     with pytest.raises(UserError, match="has no depth 3"):
         command.main([str(model), str(name), "--depth", "3"])
 
