@@ -129,6 +129,7 @@ def test_other_commands(tmp_path):
         # see test_standalone.py
         "pip install -r out/requirements.txt",
         "python out/transcribe.py recording.wav",
+        "python device/transcribe.py sample/audio",
     }
     assert set(LINES).difference(RECIPE, QUICK, SIZES, DEPLOY) == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
