@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from espnet_prune.bin.deploy import main as deploy
 from espnet_prune.data.tables import read_table
 from espnet_prune.deploy.standalone import write_runtime
+from espnet_prune.runtime import Recognizer
 from test.espnet_prune.runtime.tone_model import config, write_model
 
 ROOT = Path(__file__).parents[3]
@@ -93,6 +95,24 @@ def test_bad_input_ends_with_one_sentence(deployed, python, tmp_path):
     done = run(python, deployed / "transcribe.py", tmp_path / "a.wav")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"error: {tmp_path}/a.wav: libsndfile cannot read")
+
+
+def test_a_minute_in_pieces_is_understood_as_well_as_whole(deployed):
+    """The model knows short utterances only, so that both are worse than these."""
+    import jiwer
+    import soundfile
+
+    texts = [" ".join(read_table(SAMPLE / "test" / "text").values())] * 3
+    waves = [soundfile.read(path)[0] for path in sorted((SAMPLE / "audio").iterdir())]
+    minute = np.concatenate(waves * 3)
+    rates = {}
+    for piece in (100, 20, 10):
+        recognizer = Recognizer(
+            deployed, decoding="ctc_greedy", piece=piece, overlap=min(4, piece / 4)
+        )
+        rates[piece] = jiwer.wer(" ".join(texts), recognizer(minute).text)
+    assert len(minute) > 60 * 16000
+    assert max(rates[20], rates[10]) < rates[100] + 0.04, rates
 
 
 def test_older_versions_of_python_are_told(tmp_path):

@@ -4,6 +4,7 @@
 """A deployed model recognises what is said, in one piece or in several."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -150,3 +151,24 @@ def test_without_torch_and_quickly(model, tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["text"] == "CAFE" and found["seconds"] < 1.0
+
+
+PEAK = """
+import re, sys
+from espnet_prune.runtime import Recognizer
+Recognizer(sys.argv[1], piece=10, overlap=2).file(sys.argv[2])
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells")
+def test_memory_does_not_grow_with_the_audio(model, tmp_path):
+    minute, peaks = np.tile(tones("CAFE BAD "), 60)[: 60 * RATE], []
+    for count in (1, 20):
+        path = tmp_path / f"{count}.wav"
+        with soundfile.SoundFile(path, "w", RATE, 1) as stream:
+            for _ in range(count):
+                stream.write(minute)
+        command = [sys.executable, "-c", PEAK, str(model), str(path)]
+        peaks.append(int(subprocess.check_output(command)) / 1024)
+    assert peaks[1] < peaks[0] + 15  # its samples are 73 MB
