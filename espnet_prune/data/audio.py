@@ -21,13 +21,11 @@ from typing import (
 )
 
 from espnet_prune.data.tables import file_name, read_table
+from espnet_prune.runtime.audio import is_truncated
 from espnet_prune.utils import PathLike, UserError
 
 BLOCK = 1 << 20  # samples held at a time
 OVERSHOOT = 0.5  # seconds by which a segment may pass the end, as in Kaldi
-# libsndfile's log of a chunk that is shorter than its header says
-_CHUNK = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.M)
-_UNKNOWN = 0x7FFFF000  # sizes from here on are written by programs that stream
 
 
 class Piece(NamedTuple):
@@ -41,14 +39,6 @@ class Piece(NamedTuple):
     def whole(self) -> bool:
         """Whether it is the whole recording."""
         return self.start is None
-
-
-def _truncated(log: str) -> bool:
-    """Say whether libsndfile found less than the header announces."""
-    chunk = _CHUNK.search(log)
-    if chunk and int(chunk[2]) < int(chunk[1]) < _UNKNOWN:
-        return True
-    return "ended unexpectedly" in log
 
 
 @contextlib.contextmanager
@@ -82,7 +72,7 @@ def check_audio(path: str, what: str) -> Tuple[int, int, int]:
 
     with _opened(path, what) as stream:
         size, rate, channels = stream.frames, stream.samplerate, stream.channels
-        early = _truncated(stream.extra_info)
+        early = is_truncated(stream.extra_info)
         found, finite, more = 0, True, True
         while more:  # `stream.blocks` would believe the header
             block = stream.read(BLOCK, dtype="float32")
