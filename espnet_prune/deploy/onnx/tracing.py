@@ -7,6 +7,7 @@ Of its two exporters the tracer is taken: what the newer one writes fails at man
 lengths.
 """
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from espnet_prune.deploy.onnx.tidy import tidy
+from espnet_prune.foreign import told
 from espnet_prune.utils import atomic_write
 
 OPSET = 17
@@ -39,20 +41,24 @@ def trace(
         input_names: Names of the inputs.
         output_names: Names of the outputs.
         axes: Names of the dimensions that may have any size, by input or output.
+
+    Raises:
+        UserError: torch knows no ONNX for a part of it.
     """
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
+    stream, what = io.BytesIO(), f"{path.name}: torch cannot write the model as ONNX"
+    with warnings.catch_warnings(), told(what, "tell us which model it is"):
         warnings.simplefilter("ignore")  # of the exporter that is taken, and of shapes
-        torch.onnx.export(
-            module.eval(),
-            inputs,
-            stream,
-            input_names=list(input_names),
-            output_names=list(output_names),
-            dynamic_axes={name: dict(own) for name, own in axes.items()},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        with contextlib.redirect_stdout(io.StringIO()):  # graphs of what fails
+            torch.onnx.export(
+                module.eval(),
+                inputs,
+                stream,
+                input_names=list(input_names),
+                output_names=list(output_names),
+                dynamic_axes={name: dict(own) for name, own in axes.items()},
+                opset_version=OPSET,
+                dynamo=False,
+            )
     model = onnx.load_from_string(stream.getvalue())
     tidy(model.graph)
     with atomic_write(path, "wb") as file:

@@ -219,3 +219,26 @@ def test_bad_words_end_with_a_sentence(model, tmp_path):
         with pytest.raises(UserError, match=said):
             deployed(tmp_path / folder, *words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["decode.yaml", "mine"]
+
+
+def test_features_and_a_linear_before_the_encoder(tmp_path):
+    config = {
+        **CONFIG,
+        **{"frontend": None, "frontend_conf": {}, "input_size": 12},
+        **{
+            "preencoder": "linear",
+            "preencoder_conf": {"input_size": 12, "output_size": 24},
+        },
+    }
+    torch.manual_seed(0)
+    model = build_model(config).eval()
+    said = export_model(model, config, tmp_path)
+    assert (said["input"], said["feature_size"], said["frame_ms"]) == ("feats", 12, 40)
+    assert said["min_samples"] == 7
+    feats = np.random.RandomState(0).randn(1, 50, 12).astype("f")
+    feed = {"feats": feats, "lengths": np.array([50])}
+    found = session(tmp_path / "model.onnx").run(None, feed)[0]
+    with torch.no_grad():
+        hidden, _ = model.encode(torch.from_numpy(feats), torch.tensor([50]))
+        wanted = model.ctc.log_softmax(hidden).numpy()
+    assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()

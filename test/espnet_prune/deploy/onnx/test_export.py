@@ -9,6 +9,8 @@ import torch
 
 from espnet_prune import Structure, cut
 from espnet_prune.deploy.onnx.export import export_encoder, min_input
+from espnet_prune.deploy.onnx.tracing import trace
+from espnet_prune.utils import UserError
 from test.espnet_prune.encoder_zoo import MEL, SPEECH, build
 
 VOCAB = 11
@@ -114,3 +116,13 @@ def test_a_file_holds_the_weights_and_little_else(tmp_path):
     export_encoder(encoder, tmp_path / "model.onnx")
     weights = 4 * sum(p.numel() for p in encoder.parameters())
     assert (tmp_path / "model.onnx").stat().st_size < weights + 26_000
+
+
+def test_what_torch_cannot_write_ends_with_a_sentence(tmp_path, capsys):
+    class Strange(torch.nn.Module):
+        def forward(self, x):
+            return torch.special.bessel_j0(x)
+
+    with pytest.raises(UserError, match="model.onnx: torch cannot write the model"):
+        trace(Strange(), (torch.ones(2),), tmp_path / "model.onnx", ["x"], ["y"], {})
+    assert not list(tmp_path.iterdir()) and not capsys.readouterr().out

@@ -24,7 +24,7 @@ from espnet_prune.utils import write_json
 from test.espnet_prune.deep import HYBRID
 from test.espnet_prune.deploy.onnx.test_deploy import differs
 from test.espnet_prune.deploy.onnx.test_export import Ctc, check
-from test.espnet_prune.encoder_zoo import SPEECH, build
+from test.espnet_prune.encoder_zoo import SPEECH, build, randomise
 
 LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
 LENGTHS, BATCHES = (200, 20) if LONG else (15, 3)
@@ -37,10 +37,11 @@ VARIANTS = (*VARIANTS, "multiconv", "base", "wavlm") if LONG else (RAW, "wavlm")
 def cases(shortest, second, seed=0):
     """Return lengths of batches: one each, then padded; shortest, 60 s and between."""
     draw = random.Random(seed)
-    # half of them below two seconds, where every residue of a stride is met
-    spans = [draw.choice((2, 2, 10, 20)) * second for _ in range(LENGTHS)]
-    single = [draw.randint(shortest, max(shortest + 1, span)) for span in spans]
-    single[:3] = [shortest, shortest + 1, 60 * second if LONG else 20 * second]
+    single = [shortest, shortest + 1, 60 * second if LONG else 20 * second]
+    while len(single) < LENGTHS:
+        # half of them below three seconds, where every residue of a stride is met
+        last = max(shortest + 1, draw.choice((3, 3, 10, 20)) * second)
+        single = list(dict.fromkeys([*single, draw.randint(shortest, last)]))
     padded = [
         [draw.randint(shortest, 10 * second) for _ in range(draw.randint(2, 4))]
         for _ in range(BATCHES)
@@ -77,7 +78,7 @@ def test_an_encoder_of_real_size(tmp_path, found):
 
     conf = dict(output_size=256, attention_heads=4, linear_units=1024, num_blocks=12)
     more = dict(macaron_style=True, rel_pos_type="latest", input_layer="conv2d")
-    encoder = ConformerEncoder(80, **conf, **more).eval()
+    encoder = randomise(ConformerEncoder(80, **conf, **more))
     ctc = Ctc(256, vocabulary=5000)
     began = time.perf_counter()
     export_encoder(encoder, tmp_path / "model.onnx", ctc)
@@ -86,7 +87,7 @@ def test_an_encoder_of_real_size(tmp_path, found):
     size = (tmp_path / "model.onnx").stat().st_size
     more = size - 4 * sum(p.numel() for p in parts)
     found["12 blocks of 256"] = {"seconds": seconds, "bytes_beside_weights": more}
-    assert seconds < 30 and more < 100_000
+    assert seconds < 30 and more < 150_000
 
 
 @pytest.fixture(scope="module")
