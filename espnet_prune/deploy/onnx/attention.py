@@ -15,7 +15,7 @@ from typing import Any, Sequence
 import torch
 from torch import nn
 
-from espnet_prune.deploy.onnx.frames import Frames, reshaped
+from espnet_prune.deploy.onnx.frames import BLOCKS, Frames, reshaped
 from espnet_prune.units.gated import GatedAttention
 
 
@@ -73,10 +73,17 @@ class SelfAttention(nn.Module):
         q, k, v = x.permute(2, 0, 3, 1, 4).unbind(0)
         return self.q_norm(q), self.k_norm(k), v
 
+    def mean(self, scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return the mean (N, H, U, k) of values by scores (N, H, U, T)."""
+        return torch.matmul((scores + self.frames.bias).softmax(-1), values)
+
+    def joined(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the output (N, T, d) of what heads have found (N, H, T, k)."""
+        return self.out(reshaped(x.transpose(1, 2), 0, 0, -1))
+
     def attended(self, scores: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Return the output (N, T, d) of scores (N, H, T, T) and values."""
-        x = torch.matmul((scores + self.frames.bias).softmax(-1), values)
-        return self.out(reshaped(x.transpose(1, 2), 0, 0, -1))
+        return self.joined(self.mean(scores, values))
 
     def forward(self, query: torch.Tensor, *ignored: Any, **more: Any) -> torch.Tensor:
         """Attend from query (N, T, d), to which key and value are equal; (N, T, d)."""
@@ -86,6 +93,9 @@ class SelfAttention(nn.Module):
 
 class RelativeAttention(SelfAttention):
     """Attention whose scores have a part for the distance of two frames.
+
+    Queries come in blocks: those of one block are at few distances from all frames, of
+    which so many need not be worked out, and what belongs to it stays in the cache.
 
     Args:
         attention: ESPnet's RelPositionMultiHeadedAttention or the legacy one.
@@ -100,21 +110,28 @@ class RelativeAttention(SelfAttention):
             self.register_buffer(name, bias)
 
     def forward(self, query: torch.Tensor, *more: Any, **ignored: Any) -> torch.Tensor:
-        """Attend from query (N, T, d); the fourth argument are positions."""
-        q, k, v = self.parts(query)
-        distances = self.distances(q + self.pos_bias_v, more[2])
-        if self.zero_triu:
-            distances = distances.tril()
-        scores = torch.matmul(q + self.pos_bias_u, k.transpose(-2, -1))
-        return self.attended(scores + distances, v)
+        """Attend from query (N, T, d); the fourth argument are positions.
 
-    def distances(self, queries: torch.Tensor, positions: Any) -> torch.Tensor:
-        """Return scores (N, H, T, T) by positions (2 T, d)."""
-        t, heads = self.frames.count, self.heads
-        p = reshaped(self.pos(positions), -1, heads, self.width).permute(1, 2, 0)
-        # every row moved by one more than the row before: as one vector, from T on
-        x = reshaped(torch.matmul(queries, p), 0, heads, -1)[:, :, t:]
-        return x.reshape(-1, heads, t, 2 * t - 1)[..., :t]
+        Those are (BLOCKS * U + T, d), U the queries of a block, the farthest to the
+        left first.
+        """
+        q, k, v = self.parts(query)
+        t, step, heads = self.frames.count, self.frames.step, self.heads
+        q = nn.functional.pad(q, (0, 0, 0, BLOCKS * step - t))
+        blocks = reshaped(q, 0, heads, BLOCKS, -1, self.width).unbind(2)
+        p = reshaped(self.pos(more[2]), -1, heads, self.width).permute(1, 2, 0)
+        keys, found = k.transpose(-2, -1), []
+        for i, (queries, (first, end)) in enumerate(zip(blocks, self.frames.windows)):
+            near = torch.matmul(queries + self.pos_bias_v, p[..., first:end])
+            # every row moved by one more than the row before: as one vector, from U on
+            near = reshaped(near, 0, heads, -1)[:, :, step:]
+            near = near.reshape(-1, heads, step, step + t - 1)[..., :t]
+            if self.zero_triu:
+                rows = torch.arange(step)[:, None] + i * step
+                near = near * (torch.arange(t) <= rows).float()
+            scores = torch.matmul(queries + self.pos_bias_u, keys)
+            found.append(self.mean(scores + near, v))
+        return self.joined(torch.cat(found, dim=2)[:, :, :t])
 
 
 class LegacyRelativeAttention(RelativeAttention):
@@ -122,6 +139,15 @@ class LegacyRelativeAttention(RelativeAttention):
 
     What a row's positions are depends on its own length.
     """
+
+    def forward(self, query: torch.Tensor, *more: Any, **ignored: Any) -> torch.Tensor:
+        """Attend from query (N, T, d); the fourth argument are positions."""
+        q, k, v = self.parts(query)
+        distances = self.distances(q + self.pos_bias_v, more[2])
+        if self.zero_triu:
+            distances = distances.tril()
+        scores = torch.matmul(q + self.pos_bias_u, k.transpose(-2, -1))
+        return self.attended(scores + distances, v)
 
     def distances(self, queries: torch.Tensor, positions: Any) -> torch.Tensor:
         """Return scores (N, H, T, T) by positions (N, 2, T, d)."""

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 MINUS = -1e9  # added to the scores of frames that are not real
+BLOCKS = 4  # of queries; see `RelativeAttention`
 
 
 class Frames:
@@ -25,16 +26,23 @@ class Frames:
         bias: 0.0 at real frames, else a large negative number; (N, 1, 1, T).
         lengths: How many are real; (N,).
         count: T.
+        step: Queries of a block.
+        windows: For each block begin and end of its positions among all.
     """
 
     real: torch.Tensor
     bias: torch.Tensor
     lengths: torch.Tensor
     count: Any
+    step: Any
+    windows: Sequence[Tuple[Any, Any]]
 
     def set(self, count: Any, lengths: torch.Tensor) -> None:
         """Take a batch of rows of `count` frames, of which `lengths` (N,) are real."""
         self.count, self.lengths = count, lengths
+        self.step = step = (count + BLOCKS - 1) // BLOCKS
+        begins = [i * step for i in reversed(range(BLOCKS))]
+        self.windows = [(begin, begin + step + count) for begin in begins]
         real = torch.arange(count) < lengths[:, None]
         self.real = real[..., None].float()
         self.bias = torch.where(real, 0.0, MINUS)[:, None, None]

@@ -16,7 +16,7 @@ from espnet_prune.compat import (
     RelPositionalEncoding,
     ScaledPositionalEncoding,
 )
-from espnet_prune.deploy.onnx.frames import CONVS, Frames, rewritten
+from espnet_prune.deploy.onnx.frames import BLOCKS, CONVS, Frames, rewritten
 from espnet_prune.utils import UserError
 
 
@@ -57,8 +57,9 @@ class Positions(nn.Module):
         count = self.frames.count
         x = x * self.scale
         if issubclass(self.kind, RelPositionalEncoding):
-            # one more on the left than there are, for `RelativeAttention`
-            return x, self.waves(-torch.arange(-count, count).float())
+            # some more on the left than there are, for `RelativeAttention`
+            left = BLOCKS * self.frames.step
+            return x, self.waves(-torch.arange(-left, count).float())
         positions = torch.arange(count).float()
         if issubclass(self.kind, LegacyRelPositionalEncoding):
             return x, self._legacy(positions)

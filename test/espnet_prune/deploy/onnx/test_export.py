@@ -115,7 +115,8 @@ def test_a_file_holds_the_weights_and_little_else(tmp_path):
     encoder = build("latest")
     export_encoder(encoder, tmp_path / "model.onnx")
     weights = 4 * sum(p.numel() for p in encoder.parameters())
-    assert (tmp_path / "model.onnx").stat().st_size < weights + 26_000
+    size = (tmp_path / "model.onnx").stat().st_size
+    assert size < weights + 34_000  # nodes of two blocks
 
 
 def test_what_torch_cannot_write_ends_with_a_sentence(tmp_path, capsys):
