@@ -5,12 +5,15 @@
 """Price a model: parameters and MACs, per kind of unit, per part and in all.
 
 Of an experiment (--model_config) or of a structure.json (--structure). With its
---model_file, a recognition is timed, too, part by part.
+--model_file, a recognition is timed, too, part by part. --deployed compares a directory
+that espnet-prune deploy has written with the model that it was made of, in turns:
+size, time and memory of torch, ONNX fp32 and ONNX int8 on one thread and on two. Where
+that model is, its proof says, or --model_config and --model_file.
 """
 
 import argparse
 import json
-from typing import List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import (
@@ -35,6 +38,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--beam", type=int, default=1, help="hypotheses at every token of a decoder"
     )
     parser.add_argument("--structure", help="structure.json")
+    parser.add_argument("--deployed", metavar="DIR", help="a deployed model")
     parser.add_argument(
         "--frames",
         type=int,
@@ -50,6 +54,9 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
+    if args.deployed is not None:
+        compare(args)
+        return
     if (args.model_config is None) == (args.structure is None):
         raise UserError("give either --model_config or --structure")
     if args.frames is not None and min(args.frames) < 20:
@@ -88,7 +95,28 @@ def main(cmd: Optional[List[str]] = None) -> None:
         }
     from espnet_prune.report.prices import prices, table
 
-    report = prices(structure, frames, total, **more)
+    told(prices(structure, frames, total, **more), args, table)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Compare what was deployed with the model that it was made of."""
+    from espnet_prune.measure.deployed import Model, deployed_model, measure_deployed
+    from espnet_prune.report.deployed import deployed_table
+
+    files = (args.model_config, args.model_file)
+    if any(files) and not all(files):
+        raise UserError("--deployed: give both --model_config and --model_file")
+    model = Model(*files, args.deployed) if all(files) else None
+    found = measure_deployed(model or deployed_model(args.deployed))
+    told(found, args, deployed_table)
+
+
+def told(
+    report: Dict[str, Any],
+    args: argparse.Namespace,
+    table: Callable[[Dict[str, Any]], str],
+) -> None:
+    """Print what was found, and write it where that is asked for."""
     if args.output:
         write_json(report, args.output)
     print(json.dumps(report) if args.json else table(report))

@@ -141,6 +141,7 @@ def in_turns(
     warmup: int = 0,
     threads: int = 1,
     limit: Optional[float] = None,
+    cpu: bool = False,
 ) -> Dict[str, List[Tuple[float, Any]]]:
     """Call functions in turns, in inference mode, and time them.
 
@@ -150,6 +151,8 @@ def in_turns(
         warmup: Calls of each before.
         threads: Threads that torch may use; the former number is set again after.
         limit: Seconds after which no further turn begins.
+        cpu: Whether times are those of the processor, for which other work on the
+            machine counts for little.
 
     Returns:
         Milliseconds and result of every call, by name in the order given.
@@ -160,7 +163,7 @@ def in_turns(
     if runs < 1 or threads < 1:
         raise ValueError("runs and threads must be at least 1")
     found: Dict[str, List[Tuple[float, Any]]] = {name: [] for name in calls}
-    begun = time.perf_counter()
+    begun, clock = time.perf_counter(), time.process_time if cpu else time.perf_counter
     with quiet(threads):
         for call in calls.values():
             for _ in range(warmup):
@@ -170,9 +173,9 @@ def in_turns(
             if turn and limit and time.perf_counter() - begun > limit:
                 break
             for name in order:
-                start = time.perf_counter()
+                start = clock()
                 result = calls[name]()
-                ms = 1000.0 * (time.perf_counter() - start)
+                ms = 1000.0 * (clock() - start)
                 found[name].append((ms, result))
             order.reverse()
     return found

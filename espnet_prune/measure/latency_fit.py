@@ -95,7 +95,7 @@ def measure_table(
     table = LatencyTable(
         device=device_name(),
         runtime=TORCH,
-        version=runtime_version(),
+        version=runtime_version(TORCH),
         threads=threads,
         seconds=seconds,
         frames=frames,
@@ -131,10 +131,11 @@ def draw(dense: Structure, rng: random.Random) -> Structure:
             )
             for n in counts
         ]
-    return _unnamed(dense, widths)
+    return at_widths(dense, widths)
 
 
-def _unnamed(dense: Structure, widths: Mapping[str, Any]) -> Structure:
+def at_widths(dense: Structure, widths: Mapping[str, Any]) -> Structure:
+    """Return an encoder at other widths, of units that need no name."""
     found = dense.with_widths({WHOLE: widths} if len(dense.own) > 1 else widths)
     found[WHOLE].names = {}
     return found

@@ -11,6 +11,7 @@ parameters works for them. `measure.latency_fit` measures a table.
 """
 
 import dataclasses
+import importlib
 import math
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
@@ -18,13 +19,14 @@ from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple
 from espnet_prune.measure.cost import WHOLE, cost
 from espnet_prune.measure.duration import SECONDS, frames_of
 from espnet_prune.price import Price, Term, merged
+from espnet_prune.runtime.measure import device_name
 from espnet_prune.runtime.reader import fits, read_as
 from espnet_prune.structure import Stack, Structure
 from espnet_prune.utils import PathLike, UserError, read_json, write_json
 
 NAME = "latency.json"
-TORCH = "torch"
-RUNTIMES = (TORCH,)  # what can run an encoder, and be measured
+TORCH, ONNX, INT8 = "torch", "onnx", "onnx_int8"
+RUNTIMES = (TORCH, ONNX, INT8)  # what can run an encoder, and be measured
 
 
 @dataclasses.dataclass
@@ -80,7 +82,14 @@ class LatencyTable:
         """Write the table."""
         write_json(dataclasses.asdict(self), path)
 
-    def check(self, dense: Structure, frames: int, threads: int, where: str) -> None:
+    def check(
+        self,
+        dense: Structure,
+        frames: int,
+        threads: int,
+        where: str,
+        runtime: str = TORCH,
+    ) -> None:
         """Refuse a table of something else.
 
         Args:
@@ -88,15 +97,16 @@ class LatencyTable:
             frames: Length of the audio in input frames.
             threads: Threads that are asked for.
             where: File of the table, for the sentence.
+            runtime: What is to run the encoder.
 
         Raises:
             UserError: Another runtime, length, number of threads, or encoder.
         """
         remedy = "give another table, or make one by espnet-prune latency"
-        if self.runtime not in RUNTIMES:
+        if self.runtime != runtime:
             raise UserError(
-                f"{where}: measured with runtime '{self.runtime}', and only "
-                f"{', '.join(RUNTIMES)} is there yet; {remedy}"
+                f"{where}: measured with runtime '{self.runtime}', and the budget is "
+                f"one of '{runtime}'; {remedy} --runtime {runtime}"
             )
         if self.threads != threads:
             raise UserError(
@@ -122,7 +132,8 @@ class LatencyTable:
 
     def here(self) -> bool:
         """Say whether this machine is the device, so that it can be measured on."""
-        return (self.device, self.version) == (device_name(), runtime_version())
+        own = (device_name(), runtime_version(self.runtime))
+        return (self.device, self.version) == own
 
     def timed(self, structure: Structure) -> Structure:
         """Return a Structure whose encoder has a price in milliseconds, too."""
@@ -142,10 +153,7 @@ class LatencyTable:
         Args:
             dense: Structure of the encoder.
         """
-        amounts: Dict[str, int] = {}
-        stack = dense[WHOLE]
-        for name, term in named_terms(stack):
-            amounts[name] = amounts.get(name, 0) + amount(stack, term)
+        amounts = amounts_of(dense[WHOLE])
         lines = [
             f"{self.device}, {self.runtime} {self.version}, {self.threads} thread(s), "
             f"{self.seconds:g} s of audio, {self.date}",
@@ -177,6 +185,14 @@ def named_terms(stack: Stack) -> Iterator[Tuple[str, Term]]:
         if key not in seen:
             seen.add(key)
             yield _name(price, term), term
+
+
+def amounts_of(stack: Stack) -> Dict[str, int]:
+    """Return how many units every row of a table counts in a stack."""
+    amounts: Dict[str, int] = {}
+    for name, term in named_terms(stack):
+        amounts[name] = amounts.get(name, 0) + amount(stack, term)
+    return amounts
 
 
 def amount(stack: Stack, term: Term) -> int:
@@ -220,24 +236,13 @@ def described(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def device_name() -> str:
-    """Return the name of this machine's processor."""
-    import platform
-
+def runtime_version(runtime: str = TORCH) -> str:
+    """Return the version of what runs encoders here, "" if it is not installed."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def runtime_version() -> str:
-    """Return the version of torch."""
-    import torch
-
-    return str(torch.__version__)
+        module = importlib.import_module("torch" if runtime == TORCH else "onnxruntime")
+    except ImportError:
+        return ""
+    return str(module.__version__)
 
 
 def load_or_measure(
@@ -247,6 +252,7 @@ def load_or_measure(
     threads: int = 1,
     seconds: float = SECONDS,
     budget: float = 90.0,
+    runtime: str = TORCH,
 ) -> LatencyTable:
     """Return the table of a file, which is made if it is not there.
 
@@ -254,24 +260,29 @@ def load_or_measure(
         model: A model of ESPnet, or an encoder; the dense one.
         config: Its config.yaml.
         path: The file.
-        threads: Threads that torch may use.
+        threads: Threads of the runtime.
         seconds: Length of the audio.
         budget: Seconds that the measurement may take.
+        runtime: What runs the encoder, one of `RUNTIMES`.
 
     Raises:
         UserError: The file is of something else; see `LatencyTable.check`.
     """
     from espnet_prune.families import stacks_of, unit_graph
     from espnet_prune.measure.latency_fit import measure_table
+    from espnet_prune.measure.latency_onnx import measure_pieces
 
     encoder = model.get_submodule(stacks_of(model)[WHOLE][0])
     frames = frames_of(config, seconds)
     if Path(path).is_file():
         table = LatencyTable.load(path)
-        table.check(unit_graph(encoder).dense, frames, threads, str(path))
+        table.check(unit_graph(encoder).dense, frames, threads, str(path), runtime)
         return table
-    table = measure_table(
-        encoder, frames, seconds, threads, budget, ctc=getattr(model, "ctc", None)
-    )
+    own: Dict[str, Any] = dict(threads=threads, budget=budget)
+    own.update(ctc=getattr(model, "ctc", None))
+    if runtime == TORCH:
+        table = measure_table(encoder, frames, seconds, **own)
+    else:
+        table = measure_pieces(encoder, frames, seconds, runtime, **own)
     table.save(path)
     return table

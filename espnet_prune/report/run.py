@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from espnet_prune.measure.latency_table import described
 from espnet_prune.measure.tokens import token_rate
 from espnet_prune.report import plots, results
+from espnet_prune.report.deployed import deployed, deployed_table
 from espnet_prune.report.parts import explained, parts_table, recognition
 from espnet_prune.utils import atomic_write, read_json, read_mapping, write_json
 
@@ -172,6 +173,8 @@ def write_report(
     parts = parts_table({row["name"]: row["parts"] for row in found}, heard, seconds)
     note = explained(token_rate(read_mapping(rows[0].config)), 1, heard)
     text = f"{table}\n\n{parts}\n\n{note}"
+    side = deployed(prune_exp / "deploy") if runs else None
+    text += f"\n\n{deployed_table(side)}" if side else ""
     provenance = provenance_of(prune_exp / "cut" / "structure.json")
     facts = {**provenance, "command": command, **dict(results.environment())}
     images = pictures(found, prune_exp / "select", out)
@@ -190,6 +193,7 @@ def write_report(
         "environment": dict(results.environment()),
         "made_by": results.made_by(found),
         "recognition": heard,
+        "deployed": side,
         "note": note,
     }
     write_json(record, out / "report.json")

@@ -83,10 +83,11 @@ class Budget:
                     f"budget: {target.kind} of the {target.part} is asked for twice; "
                     "leave one out"
                 )
-        if len({(t.frames, t.threads, t.latency) for t in cls(targets).timed}) > 1:
+        timed = cls(targets).timed
+        if len({(t.frames, t.runtime, t.threads, t.latency) for t in timed}) > 1:
             raise UserError(
                 "budget: all milliseconds are those of one table; give the same "
-                "seconds, threads and latency everywhere"
+                "seconds, runtime, threads and latency everywhere"
             )
         return cls(targets)
 

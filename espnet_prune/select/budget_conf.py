@@ -170,7 +170,7 @@ def _device(conf: Mapping[str, Any]) -> Dict[str, Any]:
     runtime, threads = conf.get("runtime", TORCH), conf.get("threads", 1)
     if runtime not in RUNTIMES:
         raise UserError(
-            f"budget: runtime '{runtime}' is not there yet; take {', '.join(RUNTIMES)}"
+            f"budget: runtime {runtime!r} is not one of {', '.join(RUNTIMES)}"
         )
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise UserError(f"budget: threads {threads!r} must be a positive number")

@@ -11,6 +11,7 @@ aims at is corrected by what was measured over what was predicted.
 import copy
 import dataclasses
 import logging
+import tempfile
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from espnet_prune.measure.cost import WHOLE, cost
@@ -76,9 +77,15 @@ def corrected(plan: Plan, selection: Selection) -> Selection:
             "selected cannot be measured here, its milliseconds are predicted"
         )
         return _noted(plan, Try(selection, _rows(plan, selection)))
+    with tempfile.TemporaryDirectory() as folder:
+        return _corrected(plan, selection, folder)
+
+
+def _corrected(plan: Plan, selection: Selection, folder: str) -> Selection:
+    """Measure and select again; ONNX files of the dense encoder stay in a folder."""
     tries: List[Try] = []
     while True:
-        tries.append(_measured(plan, selection))
+        tries.append(_measured(plan, selection, folder))
         logging.info(f"Selection {len(tries)}: {described(tries[-1].rows)}")
         if tries[-1].holds or len(tries) == ROUNDS:
             break
@@ -137,7 +144,7 @@ def _rows(plan: Plan, selection: Selection) -> List[Dict[str, Any]]:
     return found
 
 
-def _measured(plan: Plan, selection: Selection) -> Try:
+def _measured(plan: Plan, selection: Selection, folder: str) -> Try:
     first, model = plan.budget.timed[0], plan.model
     ctc = copy.deepcopy(getattr(model, "ctc", None))
     shares = shares_of_time(
@@ -146,6 +153,8 @@ def _measured(plan: Plan, selection: Selection) -> Try:
         first.frames,
         first.threads,
         ctc=ctc and ctc.cpu(),
+        runtime=first.runtime,
+        folder=folder,
     )
     rows = _rows(plan, selection)
     for row in rows:

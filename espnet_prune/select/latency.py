@@ -42,7 +42,9 @@ def located(
     if not path and folder:
         path = Path(folder) / NAME
         seconds = SECONDS * first.frames / frames_of(config)
-        load_or_measure(model, config, path, first.threads, seconds)
+        load_or_measure(
+            model, config, path, first.threads, seconds, runtime=first.runtime
+        )
     where = str(Path(path).resolve()) if path else ""
     rows = (dataclasses.replace(t, latency=where) for t in budget.timed)
     return Budget(tuple(next(rows) if t.price.device else t for t in budget))
@@ -69,6 +71,6 @@ def timed(
     if budget.timed and budget.timed[0].latency:
         first = budget.timed[0]
         table = LatencyTable.load(first.latency)
-        table.check(dense, first.frames, first.threads, first.latency)
+        table.check(dense, first.frames, first.threads, first.latency, first.runtime)
         dense = table.timed(dense)
     return budget.resolved(dense), dense, table

@@ -64,7 +64,10 @@ def test_a_price_remembers_its_milliseconds(dense, tmp_path):
     [
         ({"threads": 2}, "on 2 thread.s., and the budget is one of 1; .* --threads 1"),
         ({"frames": 800}, "for 800 input frames .10 s., and .* 400; .* --seconds 5"),
-        ({"runtime": "onnx"}, "runtime 'onnx', and only torch is there yet"),
+        (
+            {"runtime": "onnx"},
+            "runtime 'onnx', and the budget is one of 'torch'; .* --runtime torch",
+        ),
         ({"params": 7}, "an encoder of 7 parameters and .* espnet-prune latency"),
         ({"macs": 7}, "parameters and 7 MACs, and this one has"),
         ({"rows": {"once": 1.0}}, "or other kinds of units"),

@@ -82,7 +82,7 @@ def test_milliseconds_hold_as_they_are_measured(exp, tmp_path, capsys, monkeypat
     table.dense_ms = full = cost(table.timed(dense), part=WHOLE).ms
     table.save(tmp_path / "latency.json")
 
-    def shares(_, kept, *more, **ctc):
+    def shares(_, kept, *more, **how):
         return {"encoder": 1.1 * cost(kept, part=WHOLE).ms / full}
 
     monkeypatch.setattr(correction, "shares_of_time", shares)

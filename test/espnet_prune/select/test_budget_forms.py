@@ -96,7 +96,7 @@ def test_forms(conf, names, targets):
         ({"limit": -1}, "limit -1 must be a number above 0"),
         ({"kind": "macs", "seconds": 3, "frames": 300}, "say the same; give one"),
         ({"kind": "macs", "seconds": "long"}, "seconds 'long' must be a length"),
-        ({"kind": "ms", "runtime": "onnx"}, "'onnx' is not there yet; take torch"),
+        ({"kind": "ms", "runtime": "tflite"}, "'tflite' is not one of torch, onnx, "),
         ({"kind": "ms", "threads": 0}, "threads 0 must be a positive number"),
         ({"kind": "ms", "latency": 3}, "latency 3 must be the path of a table"),
         ({"kind": "ms", "of": "model"}, "those of the model are not measured"),
@@ -104,6 +104,10 @@ def test_forms(conf, names, targets):
         (
             [{"kind": "ms", "seconds": n, "sparsity": 0.5} for n in (10, 30)],
             "all milliseconds are those of one table",
+        ),
+        (
+            [{"kind": "ms", "runtime": "onnx", "front": 0.5}, {"kind": "ms"}],
+            "the same seconds, runtime, threads",
         ),
         ([*BOTH, {"frames": 200}], "params of the encoder is asked for twice"),
         ([PARTS, {"cnn": 0.1}], "params of the front is asked for twice"),

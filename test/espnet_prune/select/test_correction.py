@@ -48,7 +48,8 @@ def machine(dense, monkeypatch):
     """A machine on which feed-forward units take three times what the table says."""
     true, measured = table(dense, 3.0), []
 
-    def shares(encoder, structure, frames, threads, ctc=None):
+    def shares(encoder, structure, frames, threads, runtime, **more):
+        assert runtime == "torch"
         own = true.timed(dense.with_widths(structure["encoder"].widths()))
         measured.append(structure)
         parts = ("front", "blocks", "encoder")
@@ -98,7 +99,7 @@ def test_a_table_that_is_right_is_believed(tmp_path, dense, machine, monkeypatch
     monkeypatch.setattr(
         correction,
         "shares_of_time",
-        lambda _, kept, *more, **ctc: {
+        lambda _, kept, *more, **how: {
             "encoder": cost(kept, 1000, "encoder").ms / plan.latency.dense_ms
         },
     )
