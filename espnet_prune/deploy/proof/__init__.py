@@ -199,7 +199,7 @@ def lines(report: Report) -> List[str]:
         )
     for part, result in report["int8"].items():
         found.append(
-            f"{part}.int8.onnx: {100 * result['alike']:.2f} % of {result['frames']} "
+            f"{part} in int8: {100 * result['alike']:.2f} % of {result['frames']} "
             f"frames alike, {result['relative']:.1e} of the largest output"
         )
     if "texts" in report:

@@ -3,6 +3,7 @@
 
 """A proof of what was deployed before; the model is found by what was recorded."""
 
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
@@ -25,7 +26,7 @@ def source_of(config: Path, checkpoint: Path, **more: Any) -> Dict[str, Any]:
         more: How the model is loaded, see `Variant`: "blocks", "task", "decoder".
     """
     files = {"config": config, "checkpoint": checkpoint}
-    paths = {name: str(path.resolve()) for name, path in files.items()}
+    paths = {name: os.path.abspath(path) for name, path in files.items()}
     return {**paths, "sha256": {n: sha256(p) for n, p in files.items()}, **more}
 
 

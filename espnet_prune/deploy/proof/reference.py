@@ -8,6 +8,8 @@ from typing import Any, Dict
 import numpy as np
 import torch
 
+from espnet_prune.cutting.verify import in_float64
+
 
 class Reference:
     """A model of ESPnet, asked one utterance at a time.
@@ -27,7 +29,15 @@ class Reference:
             encoder_out (T', D), and where there is CTC log_probs (T', V) and those of
             intermediate blocks.
         """
-        batch = torch.from_numpy(row)[None]
+        return self._heard(torch.from_numpy(row)[None])
+
+    @torch.no_grad()
+    def exactly(self, row: np.ndarray) -> Dict[str, np.ndarray]:
+        """Return the same as `heard`, computed in float64."""
+        with in_float64(self.model):
+            return self._heard(torch.from_numpy(row).double()[None])
+
+    def _heard(self, batch: torch.Tensor) -> Dict[str, np.ndarray]:
         hidden, _ = self.model.encode(batch, torch.tensor([batch.shape[1]]))
         hidden, between = hidden if isinstance(hidden, tuple) else (hidden, [])
         found = {"encoder_out": hidden}

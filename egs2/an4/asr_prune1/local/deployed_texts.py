@@ -67,7 +67,8 @@ def main() -> None:
     found: Dict[str, Any] = {}
     for model in args.models:
         with tempfile.TemporaryDirectory() as folder:
-            found[Path(model).name] = row = heard(model, args.audio, Path(folder))
+            row = heard(model, args.audio, Path(folder))
+        found[model.replace("/model", "")] = row
         print(f"{model}: alike of {row['utterances']}: {row['alike']}", flush=True)
         searches = {path.name: read_mapping(path) for path in SEARCHES}
         write_json({"models": found, "searches": searches, **releases()}, args.output)

@@ -11,13 +11,19 @@ import torch
 
 from espnet_prune.bin import prove as command
 from espnet_prune.deploy.proof import prove
-from espnet_prune.deploy.proof.compare import agreement, difference
+from espnet_prune.deploy.proof.compare import agreement, difference, together
 from espnet_prune.runtime.check import check
 from espnet_prune.utils import UserError, read_json, write_json
 from test.espnet_prune.deep import HYBRID
 from test.espnet_prune.deploy.proof.models import CONFORMER, TRANSDUCER, deployed
 
 CASES = ("the shortest", "1 s", "5 s", "20 s", "35 s", "silence", "an offset")
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """All lengths are tried once, by `hybrid`."""
+    monkeypatch.setattr("espnet_prune.deploy.proof.signals.LENGTHS", (1,))
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +194,12 @@ def test_differences():
     assert difference(wanted, wanted * np.nan, 1e-3)["relative"] == float("inf")
     assert agreement(wanted, other)["alike"] == 0
     assert agreement(wanted, wanted)["alike"] == 2
+
+
+def test_the_rounding_of_espnet_itself_is_no_fault():
+    far = {"relative": 2e-5, "frames": 3, "others": 0}
+    assert not together([far], 1e-5)["passed"]
+    assert not together([{**far, "rounding": 1e-6}], 1e-5)["passed"]
+    found = together([{**far, "rounding": 1e-5}], 1e-5)
+    assert found["passed"] and found["rounding"] == 1e-5 and found["relative"] == 2e-5
+    assert not together([{**far, "rounding": 1e-5, "others": 1}], 1e-5)["passed"]
