@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional
 import onnx
 from onnx import numpy_helper
 
+_NAMED = ("MatMul", "Gemm", "Conv", "Relu")
 _NEUTRAL = {"Mul": 1.0, "Div": 1.0, "Add": 0.0, "Sub": 0.0}
 
 
@@ -15,7 +16,8 @@ def tidy(graph: onnx.GraphProto) -> None:
     """Shorten a graph in place; it computes what it did.
 
     Constants become initializers, equal ones the same. Products with 1 and sums with 0
-    go. Tensors between nodes get short names; nodes keep theirs.
+    go. Tensors between nodes get short names, and so do nodes, but for those by which
+    int8 knows the parts of a model.
 
     Args:
         graph: Without control flow; another one is left as it is.
@@ -51,6 +53,8 @@ def tidy(graph: onnx.GraphProto) -> None:
         for i, name in enumerate(node.output):
             if name and name not in fixed:
                 names[name] = node.output[i] = f"t{len(names)}"
+        if node.op_type not in _NAMED:
+            node.name = f"n{len(nodes)}"
         nodes.append(node)
     used = {name for node in nodes for name in node.input} | outputs
     tensors = [tensor for name, tensor in taken.items() if name in used]

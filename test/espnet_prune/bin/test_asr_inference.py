@@ -43,3 +43,23 @@ def test_a_pair_that_does_not_fit_is_refused(options, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="model.pth: not a readable checkpoint"):
         asr_inference.main(options)
     assert not (tmp_path / "out").exists()
+
+
+def test_decoders_keep_keys_and_values_unless_told(options, monkeypatch):
+    from espnet2.bin import asr_inference as stock
+
+    from espnet_prune.decoders.cached import Cached
+
+    made = []
+
+    def inference(asr_train_config, asr_model_file, **others):
+        assert "cached_decoding" not in others
+        made.append(stock.Speech2Text(asr_train_config, asr_model_file))
+
+    monkeypatch.setattr(stock, "inference", inference)
+    for more in ("", "--keep_blocks 1", "--cached_decoding false"):
+        asr_inference.main([*options, *more.split()])
+        decoder = made[-1].asr_model.decoder
+        assert made[-1].beam_search.scorers["decoder"] is decoder
+        assert isinstance(decoder, Cached) is ("false" not in more)
+    assert len(made) == 3

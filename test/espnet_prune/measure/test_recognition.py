@@ -10,8 +10,10 @@ import torch
 
 from espnet_prune import UserError
 from espnet_prune.bin import cost as cost_command
+from espnet_prune.decoders.cached import Cached
 from espnet_prune.measure import recognition
 from espnet_prune.measure.recognition import (
+    CACHED,
     Recogniser,
     clocked,
     measure_recognition,
@@ -64,6 +66,12 @@ def test_times_go_to_the_part_that_takes_them(dense, monkeypatch):
     assert "forward" not in vars(heard.model.encoder)  # nothing is left behind
     greedy = heard.greedy(speech)
     assert greedy and 0 not in greedy
+
+
+def test_decoders_keep_keys_and_values_as_in_our_decoding(dense):
+    for more, kept in (({}, True), ({CACHED: False}, False)):
+        heard = Recogniser(*pair(dense), {**OPTIONS, **more})
+        assert isinstance(heard.model.decoder, Cached) is kept
 
 
 def test_a_way_to_score_that_calls_another_counts_once():

@@ -57,6 +57,10 @@ def test_parts(file):
     assert not depthwise
 
 
+def weight_bytes(path):
+    return sum(len(w.raw_data) for w in load(path).graph.initializer)
+
+
 def test_close_smaller_and_silent(file, tmp_path, caplog, capfd):
     caplog.set_level(logging.INFO)
     path = tmp_path / "model.int8.onnx"
@@ -64,7 +68,8 @@ def test_close_smaller_and_silent(file, tmp_path, caplog, capfd):
     logging.info("heard again")
     assert [record.message for record in caplog.records] == ["heard again"]
     assert capfd.readouterr().out == ""
-    assert path.stat().st_size < file.stat().st_size
+    # of so small a model the graph is a third
+    assert weight_bytes(path) < 0.6 * weight_bytes(file)
     plain, lengths = open_session(file).run(["log_probs", "out_lengths"], feed())
     found, counted = open_session(path).run(["log_probs", "out_lengths"], feed())
     assert counted == lengths

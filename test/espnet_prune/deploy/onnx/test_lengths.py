@@ -87,7 +87,7 @@ def test_an_encoder_of_real_size(tmp_path, found):
     size = (tmp_path / "model.onnx").stat().st_size
     more = size - 4 * sum(p.numel() for p in parts)
     found["12 blocks of 256"] = {"seconds": seconds, "bytes_beside_weights": more}
-    assert seconds < 30 and more < 150_000
+    assert seconds < 30 and more < 110_000  # the front end has 91,000
 
 
 @pytest.fixture(scope="module")
