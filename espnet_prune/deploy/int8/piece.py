@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Tuple
 from espnet_prune.deploy.int8.clock import in_turns
 from espnet_prune.deploy.int8.parts import CONVS, Part
 from espnet_prune.deploy.int8.quantize import Inputs, write_int8
+from espnet_prune.progress import progress
 from espnet_prune.runtime.session import open_session
 
 SECONDS = 1.5  # that a part is timed
@@ -93,7 +94,7 @@ def times_of(
     inside = {n: inputs[n] for n in names if n in inputs}
     names = [name for name in names if name not in inside]
     inside.update(values_of(model, names, inputs) if names else {})
-    found = {}
+    found, bar = {}, progress(len(pieces), "timed", "parts")
     for name, (piece, wanted) in pieces.items():
         part, given = parts[name], {n: inside[n] for n in wanted}
         with tempfile.TemporaryDirectory() as folder:
@@ -101,4 +102,6 @@ def times_of(
             onnx.save(piece, str(files["fp32"]))
             write_int8(piece, files["int8"], [part], [given], reduce_range)
             found[name] = in_turns(files, given, SECONDS)
+        bar.update()
+    bar.close()
     return found

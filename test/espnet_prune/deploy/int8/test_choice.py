@@ -82,6 +82,25 @@ def test_all_parts_pay(fresh):
     assert "(8 speakers)" in text and "of the frames alike" in text
 
 
+def test_decoder(fresh, deployed, monkeypatch):
+    """It is judged by what it says, on some of the utterances."""
+    folder, speech = fresh
+    files = SAMPLE / "model/config.yaml", SAMPLE / "model/valid.acc.ave.pth"
+    model, config = load_model(*files)
+    export_model(model, config, folder, {"beam_size": 2, "ctc_weight": 0.0})
+    monkeypatch.setattr(package, "SEARCHED", 2)
+    only(monkeypatch, "output")
+    found = quantise_package(folder, speech, max_wer_loss=100.0)
+    assert [row["file"] for row in found["parts"] if row["int8"]] == ["decoder"]
+    score = found["files"]["decoder"]["score"]
+    assert score["utterances"] == 2 and score["alike"] is None
+    config = read_json(folder / "config.json")
+    assert config["files"]["decoder"]["int8"] == "decoder.int8.onnx"
+    assert "int8" not in config["files"]["model"] and config["precision"] == "int8"
+    name = next(iter(speech.audio))
+    assert Recognizer(folder)(speech.audio[name]).text
+
+
 def test_what_is_not_faster_stays(fresh, monkeypatch):
     folder, speech = fresh
 
