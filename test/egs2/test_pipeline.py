@@ -34,7 +34,7 @@ def prune_sh(folder, *options):
 def finished(tmp_path_factory):
     """Run every stage; returns the recipe directory and what was printed."""
     folder = make_recipe(tmp_path_factory.mktemp("pipeline"))
-    done = prune_sh(folder)
+    done = prune_sh(folder, "--skip_deploy", "false")
     assert done.returncode == 0, done.stdout[-4000:]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # ESPnet's configs hold paths relative to the recipe
@@ -91,8 +91,18 @@ def test_intents_are_one_token_and_scored(finished, models):
     assert config["non_linguistic_symbols"] == "data/intents.txt"
 
 
+def test_what_is_deployed_hears_what_espnet_hears(models):
+    exp = models["pruned"][0].parent
+    proof = json.loads((exp / "deploy" / "deploy.json").read_text())
+    assert proof["passed"] and proof["source"]["checkpoint"].endswith("ave.pth")
+    (by_espnet,) = exp.glob("decode_asr_*ave/test/text")
+    (heard,) = exp.glob("decode_asr_*ave_onnx/test/text")
+    score = json.loads((heard.parents[1] / "score.json").read_text())
+    assert heard.read_text() == by_espnet.read_text() and score
+
+
 def test_finished_stages_are_skipped(finished):
-    done = prune_sh(finished[0], "--stop_stage", "20")
+    done = prune_sh(finished[0], "--stop_stage", "20", "--skip_deploy", "false")
     assert done.returncode == 0
     assert "Stage 17: Recover by fine-tuning, skipped" in done.stdout or (
         done.stdout.count("skipped") >= 14
