@@ -61,6 +61,13 @@ def get_parser() -> argparse.ArgumentParser:
         default=90.0,
         help="that it takes, about (default: %(default)g)",
     )
+    add(
+        "--round_to",
+        type=int,
+        default=1,
+        help="of a selection: onnxruntime is measured at multiples of so many units, "
+        "which its convolutions prefer (default: %(default)s)",
+    )
     add("--export", metavar="DIR", help="write pieces to be timed elsewhere")
     add("--measured", metavar="FILE", help="make the table of what was timed there")
     add("--json", action="store_true", help="print JSON")
@@ -81,6 +88,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
         raise UserError("give one of --output_dir, --latency and --export")
     if args.threads < 1:
         raise UserError("--threads must be at least 1")
+    if args.round_to < 1:
+        raise UserError("--round_to must be at least 1")
     if not 0.2 <= args.seconds < 3600:
         raise UserError("--seconds must be a length such as 10")
     setup_logging()
@@ -99,8 +108,9 @@ def main(cmd: Optional[List[str]] = None) -> None:
     model.eval()
     if args.export:
         frames, ctc = frames_of(config, args.seconds), getattr(model, "ctc", None)
+        own = dict(ctc=ctc, round_to=args.round_to)
         export_pieces(
-            model.encoder, args.export, frames, args.seconds, args.runtime, ctc=ctc
+            model.encoder, args.export, frames, args.seconds, args.runtime, **own
         )
         print(f"{args.export}: run measure.py of it where the model is to run")
         return
@@ -112,8 +122,8 @@ def main(cmd: Optional[List[str]] = None) -> None:
         table.check(dense, frames, table.threads, args.measured, table.runtime)
         table.save(path)
     else:
-        own = (args.threads, args.seconds, args.max_seconds, args.runtime)
-        table = load_or_measure(model, config, path, *own)
+        how = (args.threads, args.seconds, args.max_seconds, args.runtime)
+        table = load_or_measure(model, config, path, *how, args.round_to)
     if args.json:
         print(json.dumps(dataclasses.asdict(table)))
     else:

@@ -35,7 +35,7 @@ CALIBRATION = 160  # input frames, for ranges of int8 that change no time
 # what a table says as the pieces do
 SAME = (
     *("device", "runtime", "version", "threads", "seconds", "frames", "date"),
-    *("params", "macs"),
+    *("params", "macs", "round_to"),
 )
 
 _LAUNCH = """\
@@ -57,6 +57,7 @@ def measure_pieces(
     budget: float = 90.0,
     seed: int = 0,
     ctc: Any = None,
+    round_to: int = 1,
 ) -> LatencyTable:
     """Measure what the units of an encoder take in onnxruntime here.
 
@@ -69,10 +70,12 @@ def measure_pieces(
         budget: Seconds that it takes, about; of a large encoder it is more.
         seed: Seed of the pieces.
         ctc: CTC of the model, for self-conditioned intermediate CTC.
+        round_to: The table is for encoders with multiples of so many units, which
+            convolutions of onnxruntime prefer.
     """
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        export_pieces(encoder, folder, frames, seconds, runtime, seed, ctc)
+        export_pieces(encoder, folder, frames, seconds, runtime, seed, ctc, round_to)
         budget = max(budget / 3, budget - (time.monotonic() - begun))
         bar = progress(100, "latency", "percent")
         found = measure(
@@ -90,6 +93,7 @@ def export_pieces(
     runtime: str,
     seed: int = 0,
     ctc: Any = None,
+    round_to: int = 1,
 ) -> None:
     """Write pieces of an encoder, and what times them without torch.
 
@@ -101,6 +105,7 @@ def export_pieces(
         runtime: "onnx" or "onnx_int8".
         seed: Seed of the pieces.
         ctc: CTC of the model, for self-conditioned intermediate CTC.
+        round_to: See `measure_pieces`.
 
     Raises:
         UserError: The encoder cannot be exported.
@@ -108,7 +113,7 @@ def export_pieces(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dense = unit_graph(encoder).dense
-    drawn = pieces_of(encoder, dense, random.Random(seed))
+    drawn = pieces_of(encoder, dense, random.Random(seed), round_to)
     pieces = {}
     for name, structure in progressed(drawn):
         file = f"{name}.onnx"
@@ -123,6 +128,7 @@ def export_pieces(
         "frames": frames,
         "params": price.params,
         "macs": price.macs,
+        "round_to": round_to,
         "shape": shape_of(encoder, frames),
         "pieces": pieces,
     }
@@ -208,18 +214,29 @@ def table_of_pieces(dense: Structure, measured: Mapping[str, Any]) -> LatencyTab
     Raises:
         UserError: They are pieces of another encoder.
     """
-    points: List[Tuple[Dict[str, int], float]] = []
+    points: Dict[str, Tuple[Dict[str, int], float]] = {}
     for name, ms in measured["times"].items():
         widths = measured["pieces"][name]["widths"]
-        points.append((amounts_of(at_widths(dense, widths)[WHOLE]), ms))
-    rows = fit(points)
-    off = [abs(sum(rows[k] * n for k, n in own.items()) / ms - 1) for own, ms in points]
+        points[name] = (amounts_of(at_widths(dense, widths)[WHOLE]), ms)
+    whole, dense_ms = points.pop(DENSE)
+    rows = fit(list(points.values()))
+
+    def predicted(amounts: Dict[str, int]) -> float:
+        return sum(rows[name] * number for name, number in amounts.items())
+
+    off = [abs(predicted(amounts) / ms - 1) for amounts, ms in points.values()]
     error = float(np.mean(off))
-    logging.info(f"latencies of {len(points)} pieces, mean error {error:.1%}")
+    # what a whole encoder takes beyond its pieces, as it does not fit a cache
+    scale = dense_ms / predicted(whole)
+    rows = {name: scale * ms for name, ms in rows.items()}
+    logging.info(
+        f"latencies of {len(points)} pieces, mean error {error:.1%}; the dense encoder "
+        f"takes {scale:.3f} of their sum"
+    )
     return LatencyTable(
         **{key: measured[key] for key in SAME},
-        dense_ms=measured["times"][DENSE],
-        structures=len(points),
+        dense_ms=dense_ms,
+        structures=len(measured["times"]),
         error=error,
         rows=rows,
     )

@@ -25,7 +25,7 @@ ABSENT = 0.3  # of the modules of random pieces
 
 
 def pieces_of(
-    encoder: nn.Module, dense: Structure, rng: random.Random
+    encoder: nn.Module, dense: Structure, rng: random.Random, round_to: int = 1
 ) -> Dict[str, Structure]:
     """Draw what is timed: structures of an encoder by name, the dense one last.
 
@@ -33,6 +33,7 @@ def pieces_of(
         encoder: The dense encoder.
         dense: Its structure.
         rng: What draws.
+        round_to: Numbers of units are multiples of it, where there are more.
     """
     stack, found = dense[WHOLE], {}
     least = [stack.least(field) for field in stack.blocks]
@@ -43,7 +44,8 @@ def pieces_of(
     others = order[:-1] or order
 
     def share(n: int) -> int:
-        return max(1, round(n * rng.uniform(0.05, 1.0)))
+        step = round_to if n > round_to else 1
+        return min(n, step * max(1, round(n / step * rng.uniform(0.05, 1.0))))
 
     def add(name: str, front: Mapping[str, Any], own: Mapping[int, List[int]]) -> None:
         own = {**anchor, **own}

@@ -47,6 +47,7 @@ class LatencyTable:
         structures: How many random structures were measured.
         error: Mean absolute error on them, as a share.
         rows: Milliseconds of each term by its name.
+        round_to: It was measured at multiples of so many units.
     """
 
     device: str
@@ -62,6 +63,7 @@ class LatencyTable:
     structures: int
     error: float
     rows: Dict[str, float]
+    round_to: int = 1
 
     @classmethod
     def load(cls, path: PathLike) -> "LatencyTable":
@@ -253,6 +255,7 @@ def load_or_measure(
     seconds: float = SECONDS,
     budget: float = 90.0,
     runtime: str = TORCH,
+    round_to: int = 1,
 ) -> LatencyTable:
     """Return the table of a file, which is made if it is not there.
 
@@ -264,6 +267,8 @@ def load_or_measure(
         seconds: Length of the audio.
         budget: Seconds that the measurement may take.
         runtime: What runs the encoder, one of `RUNTIMES`.
+        round_to: Units are selected in such multiples; a new table of onnxruntime is
+            measured at them.
 
     Raises:
         UserError: The file is of something else; see `LatencyTable.check`.
@@ -283,6 +288,7 @@ def load_or_measure(
     if runtime == TORCH:
         table = measure_table(encoder, frames, seconds, **own)
     else:
+        own.update(round_to=round_to)
         table = measure_pieces(encoder, frames, seconds, runtime, **own)
     table.save(path)
     return table

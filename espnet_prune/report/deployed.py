@@ -15,7 +15,7 @@ from espnet_prune.measure.deployed import (
     deployed_model,
     measure_deployed,
 )
-from espnet_prune.report.tables import markdown
+from espnet_prune.report.tables import markdown, share
 from espnet_prune.utils import UserError
 
 
@@ -59,7 +59,4 @@ def deployed_table(found: Mapping[str, Any]) -> str:
 
 def _shown(value: Any, full: Any, form: str) -> str:
     """Return a value, and in parentheses its share of the first row's."""
-    if value is None:
-        return "-"
-    text = f"{value:{form}}"
-    return text if value is full or not full else f"{text} ({value / full:.0%})"
+    return "-" if value is None else f"{value:{form}}{share(value, full)}"

@@ -21,6 +21,7 @@ def located(
     model: nn.Module,
     config: Mapping[str, Any],
     options: argparse.Namespace,
+    round_to: int = 1,
 ) -> Budget:
     """Return a budget that names its table: --latency, its own, or one made now.
 
@@ -31,6 +32,7 @@ def located(
         model: The dense model.
         config: Its config.yaml.
         options: Those of the command line, of which `latency` and `output_dir` count.
+        round_to: Multiples of how many units are kept.
 
     Raises:
         UserError: See `load_or_measure`.
@@ -42,9 +44,8 @@ def located(
     if not path and folder:
         path = Path(folder) / NAME
         seconds = SECONDS * first.frames / frames_of(config)
-        load_or_measure(
-            model, config, path, first.threads, seconds, runtime=first.runtime
-        )
+        own = dict(runtime=first.runtime, round_to=max(1, round_to))
+        load_or_measure(model, config, path, first.threads, seconds, **own)
     where = str(Path(path).resolve()) if path else ""
     rows = (dataclasses.replace(t, latency=where) for t in budget.timed)
     return Budget(tuple(next(rows) if t.price.device else t for t in budget))

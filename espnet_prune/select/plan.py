@@ -92,7 +92,8 @@ class Plan:
         root = root_of(model, budget)
         graph = unit_graph(root)
         graph.dense = priced(graph.dense, config)
-        budget = located(budget, model, config, options)
+        round_to = conf.get("round_to", 1)
+        budget = located(budget, model, config, options, round_to)
         budget, graph.dense, table = timed(budget, graph.dense)
         return cls(
             method=get_method(conf["method"]),
@@ -103,7 +104,7 @@ class Plan:
             extra=list(extra),
             budget=budget,
             kinds=unit_kinds(conf.get("units")),
-            round_to=conf.get("round_to", 1),
+            round_to=round_to,
             seed=conf["seed"],
             frames=frames,
             root=root,

@@ -34,10 +34,10 @@ from test.espnet_prune.tables import table_of
 BLOCKED = "raise ImportError('no torch on this board')\n"
 
 
-def some_of(encoder, dense, rng):
+def some_of(encoder, dense, rng, round_to):
     """Return few pieces, of every kind."""
     names = ("front_1", "block_0", "block_4", "blocks_1", "dense")
-    pieces = pieces_of(encoder, dense, rng)
+    pieces = pieces_of(encoder, dense, rng, round_to)
     return {name: pieces[name] for name in names if name in pieces}
 
 
@@ -67,6 +67,7 @@ def test_pieces_tell_all_rows_apart(variant):
     }
     same = {key: getattr(true, key) for key in ("device", "runtime", "version", "date")}
     same.update(threads=1, seconds=1.0, frames=100, params=true.params, macs=true.macs)
+    same["round_to"] = 1
     widths = {n: {"widths": one["encoder"].widths()} for n, one in pieces.items()}
     table = table_of_pieces(dense, {**same, "pieces": widths, "times": times})
     assert table.error < 1e-3 and table.structures == len(pieces)
@@ -76,6 +77,21 @@ def test_pieces_tell_all_rows_apart(variant):
         kept = one["encoder"].widths()
         wanted, found = (t.timed(dense).with_widths(kept) for t in (true, table))
         assert cost(found, 100).ms == pytest.approx(cost(wanted, 100).ms, rel=0.02)
+
+
+def test_pieces_at_multiples():
+    """As a selection keeps them: of all units that are more than that."""
+    encoder = build("latest", output_size=64, attention_heads=4, linear_units=128)
+    pieces = pieces_of(encoder, unit_graph(encoder).dense, random.Random(0), 8)
+    drawn = [one["encoder"] for name, one in pieces.items() if name[:5] == "front"]
+    assert all(n % 8 == 0 for one in drawn for n in one.front["subsampling_channels"])
+    blocks = [one["encoder"].blocks for n, one in pieces.items() if n[:6] == "block_"]
+    units = {n for own in blocks for n in own["linear_units"]} - {
+        4
+    }  # of the narrow one
+    assert all(n % 8 == 0 for n in units) and len(units) > 4
+    heads = {n for own in blocks for n in own["attention_heads"]}
+    assert heads == {0, 1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("variant", ["wavlm", "interctc"])
