@@ -72,7 +72,7 @@ def deployed_model(folder: PathLike) -> Model:
     """Return a directory and the model that it was made of, as its proof records it.
 
     Raises:
-        UserError: It has no proof, or the model is gone.
+        UserError: It has no proof, or the model is no longer there.
     """
     path = Path(folder) / PROOF
     source = read_json(path).get("source") or {}

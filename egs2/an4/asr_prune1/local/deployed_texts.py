@@ -4,7 +4,7 @@
 
 """Compare what ONNX files and what ESPnet hear, utterance by utterance.
 
-    local/deployed_texts.py --audio dump/raw/test --output results/deployed_texts.json \
+    local/deployed_texts.py --audio dump/raw/test --output deployed_texts.json \
         sample/model exp/d25/dense_s0
 
 Greedily by CTC, and by the beam searches of conf/decode_*.yaml. Ends with 1 if a text
