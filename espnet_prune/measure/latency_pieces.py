@@ -21,6 +21,8 @@ from espnet_prune.structure import Stack, Structure
 
 DENSE = "dense"
 LITTLE = 8  # channels of a front end that should take next to nothing
+NARROW = 32  # this part of a module is as good as none
+SOME = 6  # blocks that show together what is too little to be seen in one
 ABSENT = 0.3  # of the modules of random pieces
 
 
@@ -38,9 +40,13 @@ def pieces_of(
     stack, found = dense[WHOLE], {}
     least = [stack.least(field) for field in stack.blocks]
     little = {f: [min(LITTLE, n) for n in counts] for f, counts in stack.front.items()}
+
+    def narrow(place: int) -> List[int]:
+        return [n and max(1, n // NARROW) for n in _at(stack, place)]
+
     order = sorted(range(len(stack.kept_blocks)), key=lambda b: _modules(stack, b))
     # whatever is done once for all modules of a kind is in every piece
-    anchor = {order[-1]: [n and max(1, n // 32) for n in _at(stack, order[-1])]}
+    anchor = {order[-1]: narrow(order[-1])}
     others = order[:-1] or order
 
     def share(n: int) -> int:
@@ -61,7 +67,7 @@ def pieces_of(
     for i in range(min(4 + 4 * vectors, 16) if vectors else 0):
         wide = {f: [share(n) if i else n for n in c] for f, c in stack.front.items()}
         add(f"front_{i}", wide, {})
-    for i in range(3 * len(least) + 4):
+    for i in range(2 * len(least) + 5):
         # first with all modules, then without one of them, then as it comes
         drawn = i > len(least)
         place = rng.choice(others) if drawn else others[-1]
@@ -73,8 +79,13 @@ def pieces_of(
             for k, n in enumerate(_at(stack, place))
         ]
         add(f"block_{i}", little, {place: own})
-    for count in sorted({min(n, len(others)) for n in (1, 4)}):  # of nearly nothing
-        add(f"blocks_{count}", little, {b: least for b in others[:count]})
+    # what a module takes however narrow it is, and a block without any
+    some = others[-SOME:]
+    for k, _ in enumerate(least):
+        own = {b: least[:k] + narrow(b)[k : k + 1] + least[k + 1 :] for b in some}
+        add(f"narrow_{k}", little, own)
+    add("blocks_1", little, {others[-1]: least})
+    add("blocks_some", little, {b: least for b in some})
     found[DENSE] = at_widths(dense, stack.widths())
     return found
 

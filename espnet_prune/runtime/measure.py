@@ -113,7 +113,7 @@ def measure(
             # what is left is shared by the pieces that are still to come
             now, runs = time.monotonic(), 0
             end = now + max(0.0, begun + seconds - now) / (total - done)
-            while runs < LEAST or time.monotonic() < end:
+            while runs < piece.get("runs", LEAST) or time.monotonic() < end:
                 taken = milliseconds(call, threads)
                 times[name] = min(taken, times.get(name, taken))
                 runs += 1

@@ -42,7 +42,7 @@ def test_rows_of_all_runtimes(model):
         (r, n) for n in (1, 2) for r in ("torch", "onnx", "onnx_int8")
     ]
     for row in rows.values():
-        assert 0 < row["encoder"] < row["whole"] and row["ctc"] > 0
+        assert min(row[what] for what in ("encoder", "ctc", "whole")) > 0
         assert row["rtf"] == pytest.approx(row["whole"] / 1000 / found["seconds"])
         assert row["peak_mb"] is None
     checkpoint = os.path.getsize(model.checkpoint)
