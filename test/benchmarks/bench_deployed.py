@@ -19,7 +19,6 @@ import functools
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -64,16 +63,15 @@ def onnx_calls(out: Path, precision: str) -> Tuple[Call, Call]:
 
 def times(calls: Dict[Any, Call], speech: List[np.ndarray], turns: int) -> Dict:
     """Return milliseconds of an utterance, the fastest turn of each."""
-    found: Dict[Any, List[float]] = {name: [] for name in calls}
-    order = list(calls)
-    for _ in range(turns):
-        for name in order:
-            start = time.process_time()
-            for samples in speech:
-                calls[name](samples)
-            found[name].append(1000 * (time.process_time() - start) / len(speech))
-        order.reverse()
-    return {name: min(values) for name, values in found.items()}
+    from espnet_prune.measure.latency import in_turns
+
+    def all_of(call: Call) -> None:
+        for samples in speech:
+            call(samples)
+
+    rounds = {name: functools.partial(all_of, call) for name, call in calls.items()}
+    found = in_turns(rounds, turns, cpu=True)
+    return {name: min(ms for ms, _ in f) / len(speech) for name, f in found.items()}
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ import platform
 from pathlib import Path
 from typing import Any, Dict
 
+from espnet_prune.runtime.measure import device_name
+
 # what decides how fast products of int8 are, and whether their sums may saturate
 FLAGS = (
     "avx2",
@@ -28,17 +30,15 @@ def cpu() -> Dict[str, Any]:
     Without VNNI, pairs of products are added in 16 bits on x86 and saturate where
     weights have 8 bits; with 7 bits (`reduce_range`) they cannot.
     """
-    machine, name, found = platform.machine(), platform.processor(), set()
+    machine, found = platform.machine(), set()
     info = Path("/proc/cpuinfo")
     lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
     for line in lines:
         key, _, value = line.partition(":")
         if key.strip().lower() in ("flags", "features"):
             found |= set(value.split())
-        elif key.strip() == "model name":
-            name = value.strip()
     return {
-        "name": name or machine,
+        "name": device_name(),
         "machine": machine,
         "flags": [flag for flag in FLAGS if flag in found],
         "reduce_range": machine.lower() in INTEL and not VNNI & found,

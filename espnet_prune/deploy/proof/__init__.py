@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional
 import numpy as np
 
 from espnet_prune.cutting.trials import check as check_cut
+from espnet_prune.deploy.int8.cpu import cpu
 from espnet_prune.deploy.proof import facts, parts
 from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.proof.reference import Reference
@@ -86,7 +87,8 @@ def prove(
     record(out, package, signals, hidden, vocab)
     names = facts.files_of(out)
     report["bytes"] = {name: (out / name).stat().st_size for name in names}
-    report["versions"], report["cpu"] = facts.versions(), facts.cpu()
+    report["versions"], here = facts.versions(), cpu()
+    report["cpu"] = {key: here[key] for key in ("name", "flags")}
     report["sha256"] = {name: sha256(out / name) for name in names}
     write_json(report, out / facts.PROOF)
     return report

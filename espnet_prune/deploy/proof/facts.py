@@ -4,7 +4,6 @@
 """What a proof says besides: sizes, hashes, times, and what it was made with."""
 
 import platform
-import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
@@ -18,8 +17,6 @@ from espnet_prune.report.decoding import releases
 from espnet_prune.runtime.session import open_session
 
 RUNS, LIMIT = 5, 20.0  # of the times; seconds
-# what decides how fast int8 is
-_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 PROOF = "deploy.json"
 
 
@@ -60,21 +57,6 @@ def times(
         calls[precision] = lambda session=session: run(session, [row])
     found = in_turns(calls, RUNS, 1, limit=LIMIT)
     return {name: round(min(ms for ms, _ in turns), 2) for name, turns in found.items()}
-
-
-def cpu() -> Dict[str, Any]:
-    """Return the processor's name, and what it has for int8."""
-    text = ""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        text = info.read_text(encoding="utf-8", errors="replace")
-    names = re.findall(r"^model name\s*: (.*)$", text, re.M)
-    line = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.M)
-    flags = line[1].split() if line else []
-    return {
-        "name": names[0] if names else platform.processor() or platform.machine(),
-        "flags": [flag for flag in _FLAGS if flag in flags],
-    }
 
 
 def versions() -> Dict[str, str]:
