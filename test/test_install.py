@@ -49,12 +49,13 @@ def canonical(name):
 
 
 def read_pins(path):
-    """Read {canonical name: version}; every line must be NAME==VERSION."""
+    """Read {canonical name: version}; lines are NAME==VERSION, maybe with a Python."""
     pins = {}
     for line in path.read_text().splitlines():
         line = line.split("#")[0].strip()
         if line:
-            match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!-]+)", line)
+            pin = r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!-]+)"
+            match = re.fullmatch(rf'{pin}(; python_version >= "[0-9.]+")?', line)
             assert match, f"{path.name}: not pinned: {line}"
             assert canonical(match[1]) not in pins, f"{path.name}: twice: {line}"
             pins[canonical(match[1])] = match[2]
@@ -104,6 +105,17 @@ def test_setup_metadata(metadata):
     assert runtime == ["onnxruntime", "sentencepiece", "soundfile", "soxr"]
     onnx = set(metadata["extras_require"]["onnx"])
     assert onnx > {"onnx>=1.16", *metadata["extras_require"]["runtime"]}
+    tests = [
+        canonical(re.split(r"[<>=!~]", r)[0])
+        for r in metadata["extras_require"]["test"]
+    ]
+    pins = [
+        read_pins(TOOLS / "requirements" / f"{n}.txt") for n in ("test", "runtimes")
+    ]
+    assert set(tests) == {*pins[0], *pins[1]}
+    assert set(metadata["extras_require"]["runtimes"]) < set(
+        metadata["extras_require"]["test"]
+    )
     # No resolver satisfies espnet 202511 beside torch 2.13; 202611 has Python 3.12.
     everything = sum(metadata["extras_require"].values(), [])
     espnet = [r for r in everything if re.split(r"[<>=!~;]", r)[0] == "espnet"]
@@ -176,7 +188,8 @@ def test_check_prints_versions():
     for name in ("numpy", "PyYAML"):
         version = importlib.metadata.version(name)
         assert re.search(rf"^\[x\] {name} +{re.escape(version)}", done.stdout, re.M)
-    for name in ("espnet", "sclite", "flac", "sox", "onnx"):
+    programs = ("sclite", "flac", "sox", "chromium", "npm")
+    for name in ("espnet", "onnx", "sherpa-onnx", "onnxruntime-web", *programs):
         assert re.search(rf"^\[[x ]\] {name} ", done.stdout, re.M), name
 
 
@@ -243,10 +256,11 @@ def test_finished_steps_are_not_repeated_until_their_files_change(tmp_path):
 def test_existing_environments_keep_their_versions(tmp_path):
     pick = load("pick_requirements").pick
     path = tmp_path / "r.txt"
-    path.write_text("# comment\npytest==0.1\nno-such-package==1.2  # why\n\n")
-    assert pick([path], False, False) == ["pytest==0.1", "no-such-package==1.2"]
-    assert pick([path], True, False) == ["no-such-package==1.2"]
-    assert pick([path], True, True) == ["no-such-package"]
+    marker = '; python_version >= "3.10"'
+    path.write_text(f"# comment\npytest==0.1\nno-such==1.2{marker}  # why\n\n")
+    assert pick([path], False, False) == ["pytest==0.1", f"no-such==1.2{marker}"]
+    assert pick([path], True, False) == [f"no-such==1.2{marker}"]
+    assert pick([path], True, True) == [f"no-such{marker}"]
 
 
 @pytest.mark.parametrize("cuda", [False, True])

@@ -6,6 +6,7 @@
 
 import argparse
 import importlib.metadata
+import json
 import platform
 import re
 import shutil
@@ -24,6 +25,7 @@ OPTIONAL_FILES = {
     "demo.txt": "the demo's speech synthesis",
     "test.txt": "tests and style checks",
     "onnx.txt": "ONNX, int8 and the runtime of deployed models",
+    "runtimes.txt": "the runtimes of others",
 }
 PROGRAMS = {
     "git": "version in reports",
@@ -32,6 +34,9 @@ PROGRAMS = {
     "flac": "LibriSpeech data preparation",
     "sox": "ESPnet's speed perturbation in stage 2",
     "sph2pipe": "NIST SPHERE files in ESPnet's data preparation",
+    "npm": "onnxruntime-web: 'make -C tools web'",
+    "chromium": "tests of the page: 'make -C tools web'",
+    "chromedriver": "tests of the page: 'make -C tools web'",
 }
 IMPORTS = {
     "torchaudio": "import torchaudio",
@@ -52,7 +57,7 @@ def get_parser() -> argparse.ArgumentParser:
 def requirements(name: str) -> Dict[str, str]:
     """Read a pinned requirements file as {distribution: version}."""
     text = (TOOLS / "requirements" / name).read_text(encoding="utf-8")
-    lines = (line.split("#")[0].strip() for line in text.splitlines())
+    lines = (re.split("[#;]", line)[0].strip() for line in text.splitlines())
     return dict(line.split("==") for line in lines if line)
 
 
@@ -124,6 +129,8 @@ def main() -> int:
     for name, use in OPTIONAL_FILES.items():
         print(f"\nOptional: {use} (requirements/{name})")
         check_packages(requirements(name))
+    print("\nOptional: recognition in a browser (web/package.json)")
+    row(*page_row())
     print("\nOptional programs")
     for name, use in PROGRAMS.items():
         check_program(name, use)
@@ -141,6 +148,17 @@ def main() -> int:
         return 1
     print("All that training and decoding need is there.")
     return 0
+
+
+def page_row() -> Tuple[bool, str, str]:
+    """Say which onnxruntime-web is there, for pages."""
+    name, web = "onnxruntime-web", TOOLS / "web"
+    pin = json.loads((web / "package.json").read_text("utf-8"))["dependencies"][name]
+    found = web / "node_modules" / name / "package.json"
+    if not found.exists():
+        return False, name, "missing; call 'make -C tools web'"
+    version = json.loads(found.read_text("utf-8"))["version"]
+    return True, name, version + f" (tested with {pin})" * (version != pin)
 
 
 def cuda_row() -> Tuple[bool, str, str]:

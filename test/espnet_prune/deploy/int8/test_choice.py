@@ -26,6 +26,8 @@ from espnet_prune.models import load_model
 from espnet_prune.runtime.recognizer import Recognizer
 from espnet_prune.utils import UserError, read_json, write_json
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 SAMPLE = Path(__file__).parents[4] / "egs2/an4/asr_prune1/sample"
 
 

@@ -19,6 +19,8 @@ from espnet_prune.deploy.onnx.export import write
 from espnet_prune.runtime.session import open_session
 from test.espnet_prune.encoder_zoo import MEL, build
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 VOCAB = 30
 
 

@@ -6,6 +6,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 
@@ -22,7 +23,8 @@ from test.espnet_prune.decoders.zoo import (
     stepwise,
 )
 
-ort = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 EXPORTED = [name for name in VARIANTS if name not in ("hidden", "vectors")]
 
 

@@ -20,6 +20,8 @@ from espnet_prune.utils import UserError, write_yaml
 from test.espnet_prune.deep import CONFIG, HYBRID, write_model
 from test.espnet_prune.deploy.onnx.test_export import session
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 SHORTEST = 960  # seven frames of 160 samples, with a mirrored half window at each end
 
 

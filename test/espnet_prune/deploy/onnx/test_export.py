@@ -13,6 +13,8 @@ from espnet_prune.deploy.onnx.tracing import trace
 from espnet_prune.utils import UserError
 from test.espnet_prune.encoder_zoo import MEL, SPEECH, build
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 VOCAB = 11
 # what has a rewriting of its own; all variants are in `proof/test_random.py`
 USUAL = (

@@ -26,6 +26,8 @@ from test.espnet_prune.deploy.onnx.test_deploy import differs
 from test.espnet_prune.deploy.onnx.test_export import Ctc, check
 from test.espnet_prune.encoder_zoo import SPEECH, build, randomise
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
 LENGTHS, BATCHES = (200, 20) if LONG else (15, 3)
 RESULT = Path(__file__).resolve().parents[3] / "results" / "onnx_lengths.json"

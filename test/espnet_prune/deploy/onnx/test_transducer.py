@@ -14,6 +14,8 @@ from espnet_prune.deploy.onnx.transducer import export_transducer
 from espnet_prune.utils import UserError
 from test.espnet_prune.deploy.onnx.test_decoder import opened, run
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 
 def made(kind, **conf):
     from espnet2.asr.decoder.transducer_decoder import TransducerDecoder

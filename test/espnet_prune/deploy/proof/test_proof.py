@@ -17,6 +17,8 @@ from espnet_prune.utils import UserError, read_json, write_json
 from test.espnet_prune.deep import HYBRID
 from test.espnet_prune.deploy.proof.models import CONFORMER, TRANSDUCER, deployed
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 CASES = ("the shortest", "1 s", "5 s", "20 s", "35 s", "silence", "an offset")
 
 

@@ -27,6 +27,8 @@ from test.espnet_prune.deep import HYBRID
 from test.espnet_prune.deploy.proof.models import CONFORMER, TRANSDUCER
 from test.espnet_prune.encoder_zoo import ALL, MEL, SPEECH, arguments, build, randomise
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
 DRAWN, LONG_DRAWN = 5, 100
 RESULT = Path(__file__).resolve().parents[3] / "results" / "deployed.json"
