@@ -9,7 +9,8 @@
 writes the encoder with its front end and CTC (model.onnx), decoders beside it,
 tokens.txt and config.json. A padded batch gives for each row what the utterance gives
 alone, at any length. --sizes adds what `sizes` wrote of the same model, --depths the
-depths of a model of depth on demand: OUT/size_50/, OUT/depth_6/.
+depths of a model of depth on demand: OUT/size_50/, OUT/depth_6/. --for adds what other
+runtimes load, as far as their own packages hear the same in it: OUT/sherpa-onnx/.
 """
 
 from typing import Any, List, Optional
@@ -46,6 +47,10 @@ def get_parser() -> Any:
     add("--max_wer_loss", type=float, default=0.5, help=lost)
     small = "also files with weights of so few bits: small, and no faster"
     add("--weight_bits", type=int, choices=[8, 4], help=small)
+    names = "runtimes of others, with commas between, or all; needs --calibration"
+    add("--for", dest="targets", action="append", default=[], help=names)
+    page = "the same as --for web: a page for a browser"
+    add("--web", dest="targets", action="append_const", const="web", help=page)
     return parser
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from espnet_prune.runtime.check import PROOF, check
+from espnet_prune.runtime.package import inner_folders
 from espnet_prune.utils import UserError, command_parser, run_main
 
 
@@ -45,7 +46,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
         raise UserError(
             f"{out}: has no config.json; give a directory that deploy wrote"
         )
-    inner = sorted(path.parent for path in out.glob("*/config.json"))
+    inner = [out / name for name in inner_folders(out)]
     here = all(importlib.util.find_spec(name) for name in ("torch", "espnet2"))
     for folder in [out, *inner]:
         if args.recorded or not here:

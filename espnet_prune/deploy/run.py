@@ -8,17 +8,32 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Mapping, Optional
 
 from espnet_prune.deploy.int8.choice.command import check_options, write_smaller
-from espnet_prune.deploy.onnx.describe import CONFIG, decoding_of, write_tokens
+from espnet_prune.deploy.int8.choice.speech import find_speech
+from espnet_prune.deploy.onnx.describe import (
+    CONFIG,
+    decoding_of,
+    described,
+    write_tokens,
+)
 from espnet_prune.deploy.onnx.package import checked, export_model
 from espnet_prune.deploy.proof import lines, prove
 from espnet_prune.deploy.proof.again import source_of
 from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.standalone import write_runtime
+from espnet_prune.deploy.targets.write import (
+    MOST,
+    Chosen,
+    choose,
+    named_targets,
+    write_targets,
+)
 from espnet_prune.deploy.variants import Variant, variants
+from espnet_prune.runtime.package import Config, Package
 from espnet_prune.source import find_model
 from espnet_prune.utils import UserError, read_json, read_mapping, write_json
 
@@ -35,6 +50,7 @@ def deploy(args: argparse.Namespace) -> None:
     out = Path(os.path.abspath(args.output_dir))
     check_out(out)
     check_options(args)
+    targets = named_targets(args.targets, args.calibration)
     decoding: Dict[str, Any] = {}
     if args.inference_config:
         conf = read_mapping(args.inference_config)
@@ -44,7 +60,10 @@ def deploy(args: argparse.Namespace) -> None:
     parts = variants(source, args.sizes, args.depths)
     with_decoder = args.decoder == "true"
     model, config = parts[0].load(args.task, with_decoder)
-    checked(model)
+    exported = checked(model)
+    about = Config(**described(model, config, exported, None))
+    package = Package(out, about, list(config["token_list"]))
+    chosen = choose(targets, args.targets, package, config)
     part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         found = export_model(model, config, part, decoding)
@@ -56,9 +75,10 @@ def deploy(args: argparse.Namespace) -> None:
         write_json(found, part / CONFIG)
         told = write_smaller(args, config, [part / v.folder for v in parts])
         found = read_json(part / CONFIG)
-        write_runtime(part, found)
+        heard = _write_targets(args, config, part, chosen)
+        write_runtime(part, found, heard)
         for variant in reversed(parts):
-            _prove(variant, part, args)
+            _prove(variant, part, args, None if variant.folder else heard)
         put(part, out)
     except NotProven as error:
         raise UserError(
@@ -69,13 +89,33 @@ def deploy(args: argparse.Namespace) -> None:
     print(json.dumps({"output_dir": str(out), **found, **told}))
 
 
-def _prove(variant: Variant, part: Path, args: argparse.Namespace) -> None:
+def _write_targets(
+    args: argparse.Namespace,
+    config: Mapping[str, Any],
+    part: Path,
+    chosen: Mapping[str, Chosen],
+) -> Dict[str, Any]:
+    """Write the model for other runtimes; see `write_targets`."""
+    if not chosen:
+        return {}
+    with tempfile.TemporaryDirectory() as place:
+        found = find_speech(args.calibration, config, Path(place), most=MOST)
+    return write_targets(part, chosen, found.audio)
+
+
+def _prove(
+    variant: Variant,
+    part: Path,
+    args: argparse.Namespace,
+    targets: Optional[Mapping[str, Any]],
+) -> None:
     """Prove the files of one model, which are complete."""
     decoder = args.decoder == "true"
     model, config = variant.load(args.task, decoder)
     more = {"task": args.task, "decoder": decoder, "blocks": variant.blocks}
     source = source_of(*variant.source, **more)
-    for line in lines(prove(part / variant.folder, model, config, source)):
+    found = prove(part / variant.folder, model, config, source, targets=targets)
+    for line in lines(found):
         logging.info(f"{variant.folder}: {line}" if variant.folder else line)
 
 

@@ -4,9 +4,10 @@
 """The runtime, copied beside a deployed model: it needs neither torch nor us."""
 
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import Any, Iterable, List, Mapping, Optional
 
 import espnet_prune.runtime
+from espnet_prune.report.runtimes import how_to_run
 from espnet_prune.utils import PathLike, atomic_write
 
 # soxr resamples; onnxruntime from 1.20 on was tried, to 1.32
@@ -70,13 +71,18 @@ _FILES = {
 }
 
 
-def write_runtime(out_dir: PathLike, config: Mapping[str, Any]) -> None:
+def write_runtime(
+    out_dir: PathLike,
+    config: Mapping[str, Any],
+    targets: Optional[Mapping[str, Any]] = None,
+) -> None:
     """Write what runs a deployed model beside it.
 
     Args:
         out_dir: Where the model is; gets `runtime/`, `transcribe.py`,
             `requirements.txt` and `README.md`.
         config: Content of its config.json.
+        targets: What deploy.json will say of other runtimes.
     """
     out, source = Path(out_dir), Path(espnet_prune.runtime.__file__).parent
     copied = {f"runtime/{path.name}": path.read_text("utf-8") for path in _code(source)}
@@ -85,11 +91,12 @@ def write_runtime(out_dir: PathLike, config: Mapping[str, Any]) -> None:
             path.unlink()
     bpe = ["sentencepiece>=0.2"] * (config["token_type"] == "bpe")
     named = ".".join(map(str, OLDEST))
+    page = _README.format(named=named, rows="\n".join(_rows(config, targets or {})))
     written = {
         **copied,
         "transcribe.py": _SCRIPT.format(oldest=OLDEST, named=named),
         "requirements.txt": "\n".join([*REQUIREMENTS, *bpe, ""]),
-        "README.md": _README.format(named=named, rows="\n".join(_rows(config))),
+        "README.md": page + how_to_run(targets or {}),
     }
     for name, text in written.items():
         with atomic_write(out / name) as stream:
@@ -100,7 +107,7 @@ def _code(folder: Path) -> List[Path]:
     return sorted(folder.glob("*.py"))
 
 
-def _rows(config: Mapping[str, Any]) -> List[str]:
+def _rows(config: Mapping[str, Any], targets: Iterable[str]) -> List[str]:
     """Return the lines of the table of files."""
     found = [
         (name, f"{part}, {precision}")
@@ -109,6 +116,7 @@ def _rows(config: Mapping[str, Any]) -> List[str]:
     ]
     found += [(f"{name}/", "a smaller model") for name in config["sizes"].values()]
     found += [(f"{name}/", "a shallower model") for name in config["depths"].values()]
+    found += [(f"{name}/", f"for {name}, see below") for name in targets]
     there = [name for name in _FILES if name != "bpe.model" or config["bpe_model"]]
     found += [(name, _FILES[name]) for name in there]
     return [f"| `{name}` | {what} |" for name, what in found]

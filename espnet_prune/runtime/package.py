@@ -149,6 +149,12 @@ def read_package(
     return Package(folder, config, _tokens(text, _shared(folder, "tokens.txt")))
 
 
+def inner_folders(folder: PathLike) -> List[str]:
+    """Return the directories of the sizes and depths that lie in a deployed one."""
+    config = read_json(Path(folder) / "config.json")
+    return sorted([*config["sizes"].values(), *config["depths"].values()])
+
+
 def _shared(folder: Path, name: str) -> Path:
     for path in (folder / name, folder.resolve().parent / name):
         if path.is_file():

@@ -36,6 +36,7 @@ def prove(
     config: Mapping[str, Any],
     source: Optional[Mapping[str, Any]] = None,
     audio: Optional[str] = None,
+    targets: Optional[Mapping[str, Any]] = None,
 ) -> Report:
     """Prove the files of a directory and write its deploy.json.
 
@@ -45,6 +46,7 @@ def prove(
         config: Content of that model's config.yaml.
         source: Where that model is, as it is to be recorded; see `source_of`.
         audio: Whose texts are compared, too; see `find_audio`. It needs `source`.
+        targets: What is known of its files for other runtimes; see `write_targets`.
 
     Returns:
         Content of deploy.json.
@@ -79,6 +81,8 @@ def prove(
         told_by = compare_texts(out, source or {}, config, package, audio)
         require_alike(told_by)
         report["texts"] = told_by
+    if targets:
+        report["targets"] = dict(targets)
     row = signals.of(signals.size(SECONDS), 3)
     models = {"fp32": full["model"]}
     if "model" in small:
@@ -209,6 +213,12 @@ def lines(report: Report) -> List[str]:
         alike = ", ".join(f"{n} by {name}" for name, n in texts["alike"].items())
         count = texts["utterances"]
         found.append(f"texts alike of {count} utterances of {texts['audio']}: {alike}")
+    for name, target in report.get("targets", {}).items():
+        release = " ".join(filter(None, [name, target["version"]]))
+        found.append(
+            f"{release}, {target['slot']} in {target['precision']}: "
+            f"{target['texts']['alike']} of {target['texts']['of']} texts alike"
+        )
     cut = report["masked_is_cut"]
     if cut["structures"]:
         found.append(f"masked = cut: {cut['relative']:.1e} of the largest output")

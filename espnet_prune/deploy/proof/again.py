@@ -52,11 +52,29 @@ def prove_again(
     variant = Variant("", "", "", files, source.get("blocks"))
     whole, config = variant.load(source.get("task"), source.get("decoder", True))
     try:
-        return lines(prove(out, whole, config, source, audio))
+        targets = _same_targets(out, before)
+        return lines(prove(out, whole, config, source, audio, targets))
     except NotProven as error:
         failed = {**before, "source": source, "passed": False, "why": str(error)}
         write_json(failed, out / PROOF)
         raise NotProven(f"{out}: {error}") from error
+
+
+def _same_targets(out: Path, before: Files) -> Files:
+    """Return what is recorded of files for other runtimes, which are as they were.
+
+    Raises:
+        NotProven: One is not the file whose texts were compared.
+    """
+    targets = before.get("targets", {})
+    for name in (name for target in targets.values() for name in target["files"]):
+        path = out / name
+        if not path.is_file() or sha256(path) != before["sha256"].get(name):
+            raise NotProven(
+                f"{name} is missing, or not the file whose texts were compared; deploy "
+                "the model again, with --for"
+            )
+    return targets
 
 
 def found(out: Path, source: Files, model: Optional[str]) -> Dict[str, Any]:

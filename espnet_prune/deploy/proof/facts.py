@@ -14,6 +14,7 @@ from espnet_prune.deploy.proof.parts import run
 from espnet_prune.deploy.proof.reference import Reference
 from espnet_prune.measure.latency import in_turns
 from espnet_prune.report.decoding import releases
+from espnet_prune.runtime.package import inner_folders
 from espnet_prune.runtime.session import open_session
 
 RUNS, LIMIT = 5, 20.0  # of the times; seconds
@@ -23,14 +24,13 @@ PROOF = "deploy.json"
 def files_of(folder: Path) -> List[str]:
     """Return the files of a deployed directory but the proof, sorted.
 
-    Directories that have a proof of their own, and what Python has compiled, are left
-    out.
+    Sizes and depths, which have a proof of their own, and what Python has compiled, are
+    left out.
     """
-    found = []
+    found, inner = [], inner_folders(folder)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        inner = [folder / parent for parent in list(name.parents)[:-1]]
-        if any((place / "config.json").is_file() for place in inner):
+        if name.parts[0] in inner:
             continue
         hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
         if path.is_file() and not hidden and name != Path(PROOF):

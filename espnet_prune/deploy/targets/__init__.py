@@ -1,0 +1,13 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Deployed models in runtimes of others, as far as these say the same there."""
+
+from typing import Dict
+
+from espnet_prune.deploy.targets.sherpa import SHERPA
+from espnet_prune.deploy.targets.target import Target
+
+# another runtime is a line here, and a folder
+TARGETS: Dict[str, Target] = {target.name: target for target in (SHERPA,)}
+ALL = "all"

@@ -1,0 +1,96 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Texts by the real package of a runtime, and by ours, utterance by utterance."""
+
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Dict, List, Mapping
+
+import numpy as np
+
+from espnet_prune.deploy.proof.compare import NotProven
+from espnet_prune.deploy.targets.listen import heard
+from espnet_prune.deploy.targets.target import Slot
+from espnet_prune.runtime.recognizer import Recognizer
+
+WHOLE = 1e6  # seconds of a piece: no utterance is cut
+FEW = 0.05  # share of utterances that int8 may make of another text, or one
+CLOSE = 0.1  # of the two best log-probabilities of a frame, where int8 may choose
+Speech = Mapping[str, np.ndarray]
+Report = Dict[str, Any]
+
+
+def compare(
+    slot: Slot, folder: Path, out: Path, precision: str, speech: Speech
+) -> Report:
+    """Compare what is heard in speech.
+
+    Args:
+        slot: The way into a runtime.
+        folder: What it has written.
+        out: The deployed directory.
+        precision: Of the model that was taken, "fp32" or "int8".
+        speech: Samples (S,) by utterance; too short ones are left out.
+
+    Returns:
+        {"alike", "of", "differ": rows of utterance, ours, theirs and gap}; a gap is the
+        smallest distance of the two best log-probabilities of a frame by our runtime.
+
+    Raises:
+        NotProven: The runtime cannot read its files. Texts differ in fp32; or in int8
+            in more utterances than rounding explains, or in one where no two tokens
+            were as close.
+    """
+    ours = Recognizer(
+        out, precision=precision, decoding="ctc_greedy", piece=WHOLE, overlap=0
+    )
+    shortest = ours.config.min_samples
+    speech = {key: row for key, row in speech.items() if len(row) >= shortest}
+    try:
+        theirs = heard(slot, folder, list(speech.values()))
+    except BrokenProcessPool as error:
+        raise NotProven(
+            f"{slot.name}: the runtime gave up on its files; what it said is above"
+        ) from error
+    differ: List[Report] = []
+    for (key, samples), text in zip(speech.items(), theirs):
+        wanted = ours(samples).text
+        if text == slot.spaced(wanted):
+            continue
+        row = {"utterance": key, "ours": wanted, "theirs": text}
+        differ.append({**row, "gap": _gap(ours, samples)})
+    found = {"alike": len(speech) - len(differ), "of": len(speech), "differ": differ}
+    _require(found, slot, precision)
+    return found
+
+
+def _gap(recognizer: Recognizer, samples: np.ndarray) -> float:
+    lengths = np.array([len(samples)], np.int64)
+    given = {"speech": samples[None], "lengths": lengths}
+    names = ["log_probs", "out_lengths"]
+    log_probs, frames = recognizer.session.run(names, given)
+    best = np.sort(log_probs[0, : frames[0]], axis=1)
+    return round(float((best[:, -1] - best[:, -2]).min()), 6)
+
+
+def _require(found: Report, slot: Slot, precision: str) -> None:
+    """Stop unless texts are alike, or as near to it as int8 can be.
+
+    Raises:
+        NotProven: The first that differs too much is named.
+    """
+    differ, allowed = found["differ"], 0
+    if precision == "int8":
+        # other releases of onnxruntime round int8 differently
+        allowed = max(1, int(FEW * found["of"]))
+    far = [row for row in differ if row["gap"] > CLOSE]
+    if len(differ) <= allowed and not far:
+        return
+    first = (far or differ)[0]
+    raise NotProven(
+        f"{slot.name}: {len(differ)} of {found['of']} texts in {precision} are others "
+        f"than ours (at most {allowed}, and where two tokens are within {CLOSE:g}), "
+        f"e.g. of {first['utterance']}: '{first['theirs']}' instead of "
+        f"'{first['ours']}', where they are {first['gap']:g} apart"
+    )
