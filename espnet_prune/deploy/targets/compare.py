@@ -11,30 +11,29 @@ import numpy as np
 
 from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.targets.listen import heard
-from espnet_prune.deploy.targets.target import Slot
+from espnet_prune.deploy.targets.target import Part, Slot
 from espnet_prune.runtime.recognizer import Recognizer
 
-WHOLE = 1e6  # seconds of a piece: no utterance is cut
+WHOLE = {"piece": 1e6, "overlap": 0.0}  # seconds: no utterance is cut
 FEW = 0.05  # share of utterances that int8 may make of another text, or one
 CLOSE = 0.1  # of the two best log-probabilities of a frame, where int8 may choose
 Speech = Mapping[str, np.ndarray]
 Report = Dict[str, Any]
 
 
-def compare(
-    slot: Slot, folder: Path, out: Path, precision: str, speech: Speech
-) -> Report:
+def compare(slot: Slot, folder: Path, out: Path, part: Part, speech: Speech) -> Report:
     """Compare what is heard in speech.
 
     Args:
         slot: The way into a runtime.
         folder: What it has written.
         out: The deployed directory.
-        precision: Of the model that was taken, "fp32" or "int8".
+        part: Which of its models.
         speech: Samples (S,) by utterance; too short ones are left out.
 
     Returns:
-        {"alike", "of", "differ": rows of utterance, ours, theirs and gap}; a gap is the
+        {"model": its directory in `out`, "precision", "alike", "of", "differ": rows of
+        utterance, ours, theirs and gap}; a gap is the
         smallest distance of the two best log-probabilities of a frame by our runtime.
 
     Raises:
@@ -43,12 +42,15 @@ def compare(
             were as close.
     """
     ours = Recognizer(
-        out, precision=precision, decoding="ctc_greedy", piece=WHOLE, overlap=0
+        out / part.folder,
+        precision=part.precision,
+        decoding="ctc_greedy",
+        **({} if slot.cuts else WHOLE),
     )
     shortest = ours.config.min_samples
     speech = {key: row for key, row in speech.items() if len(row) >= shortest}
     try:
-        theirs = heard(slot, folder, list(speech.values()))
+        theirs = heard(slot, folder, part, list(speech.values()))
     except BrokenProcessPool as error:
         raise NotProven(
             f"{slot.name}: the runtime gave up on its files; what it said is above"
@@ -60,8 +62,14 @@ def compare(
             continue
         row = {"utterance": key, "ours": wanted, "theirs": text}
         differ.append({**row, "gap": _gap(ours, samples)})
-    found = {"alike": len(speech) - len(differ), "of": len(speech), "differ": differ}
-    _require(found, slot, precision)
+    found = {
+        "model": part.folder,
+        "precision": part.precision,
+        "alike": len(speech) - len(differ),
+        "of": len(speech),
+        "differ": differ,
+    }
+    _require(found, slot)
     return found
 
 
@@ -74,13 +82,13 @@ def _gap(recognizer: Recognizer, samples: np.ndarray) -> float:
     return round(float((best[:, -1] - best[:, -2]).min()), 6)
 
 
-def _require(found: Report, slot: Slot, precision: str) -> None:
+def _require(found: Report, slot: Slot) -> None:
     """Stop unless texts are alike, or as near to it as int8 can be.
 
     Raises:
         NotProven: The first that differs too much is named.
     """
-    differ, allowed = found["differ"], 0
+    differ, allowed, precision = found["differ"], 0, found["precision"]
     if precision == "int8":
         # other releases of onnxruntime round int8 differently
         allowed = max(1, int(FEW * found["of"]))

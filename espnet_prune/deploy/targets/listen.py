@@ -14,15 +14,16 @@ from typing import List
 
 import numpy as np
 
-from espnet_prune.deploy.targets.target import Slot
+from espnet_prune.deploy.targets.target import Part, Slot
 
 
-def heard(slot: Slot, folder: Path, speech: List[np.ndarray]) -> List[str]:
+def heard(slot: Slot, folder: Path, part: Part, speech: List[np.ndarray]) -> List[str]:
     """Return texts by the real package.
 
     Args:
         slot: The way into it.
         folder: What that has written.
+        part: Which of its models.
         speech: Samples (S,) of each utterance.
 
     Raises:
@@ -30,11 +31,11 @@ def heard(slot: Slot, folder: Path, speech: List[np.ndarray]) -> List[str]:
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        return pool.submit(_texts, slot, folder, speech).result()
+        return pool.submit(_texts, slot, folder, part, speech).result()
 
 
-def _texts(slot: Slot, folder: Path, speech: List[np.ndarray]) -> List[str]:
-    listen = slot.open(folder)
+def _texts(slot: Slot, folder: Path, part: Part, speech: List[np.ndarray]) -> List[str]:
+    listen = slot.open_part(folder, part)
     try:
         return [listen(samples) for samples in speech]
     finally:

@@ -6,7 +6,7 @@
 import importlib.metadata
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -16,6 +16,18 @@ from espnet_prune.utils import UserError
 Heard = Callable[[np.ndarray], str]
 
 
+class Part(NamedTuple):
+    """One model of a deployed directory.
+
+    Attributes:
+        folder: Where it is in that: "" or, of a size or depth, as in "size_50".
+        precision: "fp32" or "int8".
+    """
+
+    folder: str
+    precision: str
+
+
 class Slot(ABC):
     """One way into a runtime: a kind of model that it knows.
 
@@ -23,11 +35,13 @@ class Slot(ABC):
         name: As the runtime calls it.
         limits: What it does not do, in plain sentences.
         usage: How it is run, in Markdown; {folder} stands for where its files are.
+        cuts: Whether it cuts long audio into pieces, as our runtime does.
     """
 
     name: str
     limits: Tuple[str, ...] = ()
     usage: str
+    cuts = False
 
     @abstractmethod
     def unfit(self, package: Package, facts: Mapping[str, Any]) -> Optional[str]:
@@ -59,6 +73,19 @@ class Slot(ABC):
         Args:
             folder: What `write` has filled.
         """
+
+    def parts(self, package: Package, precision: str) -> List[Part]:
+        """Return the models that `write` writes: as it is here, the one that is given.
+
+        Args:
+            package: The deployed model.
+            precision: That of the model that is given.
+        """
+        return [Part("", precision)]
+
+    def open_part(self, folder: Path, part: Part) -> Heard:
+        """Return what one of several models hears; see `open`."""
+        return self.open(folder)
 
     def spaced(self, text: str) -> str:
         """Return what becomes of the spaces of a text of ours."""

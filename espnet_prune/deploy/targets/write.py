@@ -131,7 +131,10 @@ def write_targets(
         folder.mkdir()
         try:
             slot.write(package, package.file("model", precision), folder)
-            texts = compare(slot, folder, out, precision, speech)
+            heard = [
+                compare(slot, folder, out, part, speech)
+                for part in slot.parts(package, precision)
+            ]
         except NotProven as error:
             if strict:
                 raise NotProven(f"--for {name}: {error}") from error
@@ -146,8 +149,22 @@ def write_targets(
             "slot": slot.name,
             "precision": precision,
             "files": [path.relative_to(out).as_posix() for path in files],
-            "texts": texts,
+            "texts": _together(heard),
             "limits": list(slot.limits),
             "usage": slot.usage,
         }
     return found
+
+
+def _together(heard: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
+    """Return what was heard by all models of a target, as one."""
+    counts = {key: sum(one[key] for one in heard) for key in ("alike", "of")}
+    differ = [
+        {"model": one["model"], "precision": one["precision"], **row}
+        for one in heard
+        for row in one["differ"]
+    ]
+    parts = [
+        {key: value for key, value in one.items() if key != "differ"} for one in heard
+    ]
+    return {**counts, "differ": differ, "models": parts}
