@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Make our encoders and decoders known to ESPnet, without touching ESPnet."""
+"""Make our encoders, decoders and front ends known to ESPnet, without touching it."""
 
 import contextlib
 import importlib
@@ -14,7 +14,7 @@ from typing import Any, Dict, Optional, Sequence
 from espnet_prune.decoders import rnnt_loss
 from espnet_prune.packages import found_by_others
 
-# where tasks keep registries of encoders and decoders of their own
+# where tasks keep registries of encoders, decoders and front ends of their own
 _TASKS = ("espnet2.tasks.", "espnet3.systems.")
 # the module that greets on stdout, which scoring pipes to files
 _NOISY = tuple(
@@ -44,10 +44,17 @@ def _decoders() -> Dict[str, type]:
     return {"pruned_transformer_decoder": PrunedTransformerDecoder}
 
 
+def _frontends() -> Dict[str, type]:
+    from espnet_prune.frontends.kaldi_fbank import KaldiFbank
+
+    return {"kaldi_fbank": KaldiFbank}
+
+
 # the abstract classes of those in registries that ours belong into
 _BASES = {
     "espnet2.asr.encoder.abs_encoder": encoders,
     "espnet2.asr.decoder.abs_decoder": _decoders,
+    "espnet2.asr.frontend.abs_frontend": _frontends,
 }
 
 

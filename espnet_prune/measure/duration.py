@@ -12,7 +12,7 @@ SECONDS = 10.0  # the length at which costs and times are told
 RATE = 16000
 # samples per frame where a frontend has a default, as in ESPnet; those that are whole
 # models make a frame of 20 ms
-_HOPS = {"default": 128, "sliding_window": 160}
+_HOPS = {"default": 128, "sliding_window": 160, "kaldi_fbank": 160}
 _MODEL_HOP = 320
 # raw speech and features that were made elsewhere
 _FRAMES_PER_SECOND = 100

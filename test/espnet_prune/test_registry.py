@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Our encoders are known to ESPnet: as late as possible, and nothing on stdout."""
+"""Our classes are known to ESPnet: as late as possible, and nothing on stdout."""
 
 import subprocess
 import sys
@@ -40,6 +40,7 @@ for name in names:
     found = [v for v in vars(module).values() if type(v).__name__ == "ClassChoices"]
     ours = [v.name for v in found if "pruned_conformer" in v.classes]
     ours += [v.name for v in found if "pruned_transformer_decoder" in v.classes]
+    ours += [v.name for v in found if "kaldi_fbank" in v.classes]
     print(name.split(".")[-1], *sorted(set(ours)))
 """
     status, out, err = run("-m", "espnet_prune.with_registry", "-c", code)
@@ -47,14 +48,16 @@ for name in names:
     served = dict(line.split(maxsplit=1) for line in out.splitlines() if " " in line)
     for name in "asr slu st mt s2t s2t_ctc ssl cls diar".split():
         assert "encoder" in served[name].split()
+        assert "frontend" in served[name].split()
     for name in "asr slu st mt s2t".split():
         assert "decoder" in served[name].split()
     assert {"extra_asr_decoder", "extra_mt_decoder"} <= set(served["st"].split())
     assert {"asr_encoder", "st_encoder", "diar_encoder"} <= set(
         served["enh_s2t"].split()
     )
-    assert "encoder" in served.get("task", "encoder")  # of espnet3, where it is
-    assert not {"lm", "asr_transducer"} & set(served)
+    served.setdefault("task", "encoder frontend")  # of espnet3, where it is
+    assert {"encoder", "frontend"} <= set(served["task"].split())
+    assert served["asr_transducer"] == "frontend" and "lm" not in served
     assert out.count("\n") in (12, 13)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from espnet_prune.deploy.onnx.blocks import exported_block
 from espnet_prune.deploy.onnx.embed import Wave, exported_embed
 from espnet_prune.deploy.onnx.frames import Frames
-from espnet_prune.deploy.onnx.frontend import LogMel, exported_norm
+from espnet_prune.deploy.onnx.frontend import exported_front, exported_norm
 from espnet_prune.utils import UserError
 
 
@@ -79,7 +79,7 @@ class Model(nn.Module):
     Args:
         encoder: Of the model.
         ctc: CTC module, or None.
-        frontend: ESPnet's DefaultFrontend, or None.
+        frontend: ESPnet's DefaultFrontend, our KaldiFbank, or None.
         normalize: Normalisation of its features, or None.
         preencoder: ESPnet's LinearProjection before the encoder, or None.
         hidden: Whether the encoder's output is an output.
@@ -98,9 +98,8 @@ class Model(nn.Module):
         hidden: bool = False,
     ) -> None:
         super().__init__()
-        self.front = self.before = None
-        if frontend is not None:
-            self.front = LogMel(frontend)
+        self.before = None
+        self.front = exported_front(frontend)
         self.norm = exported_norm(normalize)
         if preencoder is not None:
             self.before = preencoder.linear_out

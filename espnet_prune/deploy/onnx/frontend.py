@@ -1,14 +1,15 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""ESPnet's log-mel front end inside the graph, and the normalisation after it."""
+"""Front ends inside the graph, here ESPnet's log-mel, and the norms after them."""
 
 from typing import Any, Optional, Tuple
 
 import torch
 from torch import nn
 
-from espnet_prune.deploy.onnx.spectrum import MelPower
+from espnet_prune.deploy.onnx.fbank import Fbank
+from espnet_prune.deploy.onnx.spectrum import MelPower, frames_of
 from espnet_prune.utils import UserError
 
 
@@ -66,7 +67,8 @@ class LogMel(nn.Module):
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return features (N, T, M) and their lengths (N,) of a wave (N, S)."""
         count = self.counted(wave.size(1))
-        frames = self._frames(self._padded(wave, lengths), count)
+        wave = self._padded(wave, lengths)
+        frames = frames_of(wave, count, self.win, self.hop)
         return self.power(frames).clamp(min=1e-10).log(), self.counted(lengths)
 
     def _padded(self, wave: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -82,18 +84,6 @@ class LogMel(nn.Module):
         beyond, ends = torch.arange(pad), lengths[:, None] + pad
         mirrored = wave.gather(1, (ends - 2 - beyond).clamp(min=0))
         return wave.scatter(1, ends + beyond, mirrored)
-
-    def _frames(self, wave: torch.Tensor, count: Any) -> torch.Tensor:
-        """Cut a wave (N, S) into frames (N, T, win): pieces of a hop, side by side."""
-        pieces = -(-self.win // self.hop)
-        wave = nn.functional.pad(wave, (0, pieces * self.hop))
-        wave = wave[:, : (count + pieces - 1) * self.hop]
-        wave = wave.reshape(wave.size(0), -1, self.hop)
-        parts = []
-        for i in range(pieces):
-            width = min(self.hop, self.win - i * self.hop)
-            parts.append(wave[:, i : i + count, :width])
-        return torch.cat(parts, dim=2)
 
 
 class GlobalNorm(nn.Module):
@@ -139,6 +129,16 @@ class UtteranceNorm(nn.Module):
             variance = (centred.square() * real).sum(1, keepdim=True) / count
             result = result / variance.sqrt().clamp(min=self.eps)
         return result
+
+
+def exported_front(frontend: Optional[nn.Module]) -> Optional[nn.Module]:
+    """Return a front end for export.
+
+    Raises:
+        UserError: See `LogMel`.
+    """
+    kinds = {"DefaultFrontend": LogMel, "KaldiFbank": Fbank}
+    return None if frontend is None else kinds[type(frontend).__name__](frontend)
 
 
 def exported_norm(norm: Optional[nn.Module]) -> Optional[nn.Module]:

@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""The power of a spectrum in mel bands, as products of matrices.
+"""Frames, and the power of their spectrum in mel bands as products of matrices.
 
 Only the power is needed, so each frame may be taken from its middle: there cosines read
 the sum of the samples before and after it, and sines their difference, which is half
@@ -10,10 +10,30 @@ bins on their own: a quarter. The basis is made in the graph out of one period o
 cosine and a sine; a runtime does that once, when it loads the file.
 """
 
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 from torch import nn
+
+
+def frames_of(wave: torch.Tensor, count: Any, win: int, hop: int) -> torch.Tensor:
+    """Cut a wave (N, S) into frames (N, T, win): pieces of a hop, side by side.
+
+    Args:
+        wave: It may end before the last frame does.
+        count: Number of the frames.
+        win: Samples of a frame.
+        hop: Samples from one frame to the next.
+    """
+    pieces = -(-win // hop)
+    wave = nn.functional.pad(wave, (0, pieces * hop))
+    wave = wave[:, : (count + pieces - 1) * hop]
+    wave = wave.reshape(wave.size(0), -1, hop)
+    parts = []
+    for i in range(pieces):
+        width = min(hop, win - i * hop)
+        parts.append(wave[:, i : i + count, :width])
+    return torch.cat(parts, dim=2)
 
 
 class MelPower(nn.Module):
@@ -28,9 +48,8 @@ class MelPower(nn.Module):
     def __init__(self, window: torch.Tensor, n_fft: int, mel: torch.Tensor) -> None:
         super().__init__()
         self.win, self.n_fft, self.half = len(window), n_fft, len(window) // 2
-        rest = window[1:]
-        symmetric = self.win % 2 == 0 and float(window[0]) == 0.0
-        self.folds = int(symmetric and float((rest - rest.flip(0)).abs().max()) < 1e-12)
+        # the first sample has no partner on the other side
+        self.folds = int(self.win % 2 == 0 and float(window[0]) == 0.0)
         if self.folds and n_fft % 4 == 0 and self.half > n_fft // 4:
             self.folds = 2
         # how many samples a product reads: a number, so that the basis is a constant

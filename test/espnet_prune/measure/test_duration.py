@@ -55,6 +55,7 @@ def test_other_frontends():
     assert frames_of({}) == 1250
     assert frames_of({"frontend": None}) == 1000  # raw speech, or features
     assert frames_of({"frontend": "sliding_window"}) == 1000
+    assert frames_of({"frontend": "kaldi_fbank"}) == 1000
     assert frames_of({"frontend": "s3prl", "frontend_conf": {"fs": "16k"}}) == 500
     parts = [
         {"frontend_type": "default", "hop_length": 160},

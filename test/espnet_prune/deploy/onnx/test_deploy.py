@@ -94,6 +94,18 @@ def test_raw_speech_gives_what_espnet_gives(norm, tmp_path):
     assert max(differs(tmp_path / "out", model, n) for n in lengths) < 1e-4
 
 
+def test_filter_banks_of_kaldi(tmp_path):
+    conf = {"fs": 8000, "n_mels": 20, "win_length": 200, "hop_length": 80}
+    config = {**HYBRID, "frontend": "kaldi_fbank", "frontend_conf": conf}
+    write_model(tmp_path / "model", config)
+    said = deployed(tmp_path / "out", tmp_path / "model")
+    model, _ = load_model(tmp_path / "model/config.yaml", tmp_path / "model/model.pth")
+    shortest = 200 + 6 * 80  # seven frames that lie in the speech
+    assert (said["min_samples"], said["frame_ms"]) == (shortest, 40.0)
+    lengths = ([shortest], [shortest + 79], [16000, 15999, 7777, shortest])
+    assert max(differs(tmp_path / "out", model, n) for n in lengths) < 1e-4
+
+
 def test_what_a_runtime_must_know_is_there(model, tmp_path):
     conf = tmp_path / "decode.yaml"
     write_yaml({"beam_size": 3, "ctc_weight": 1, "nbest": 2}, conf)

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from espnet_prune.deploy.onnx.spectrum import MelPower
+from espnet_prune.frontends.kaldi_fbank import povey
 
 
 def window_of(kind, win):
     """Return a window as torch.stft takes it, in float64."""
     if kind is None:
         return torch.ones(win, dtype=torch.float64)
+    if kind == "povey":
+        return povey(win)
     return getattr(torch, f"{kind}_window")(win, dtype=torch.float64)
 
 
@@ -20,6 +23,7 @@ def window_of(kind, win):
     "n_fft, win, kind, folds",
     [
         (512, 400, "hann", 2),
+        (512, 400, "povey", 2),  # not that of a period, so that it is not symmetric
         (512, 512, "hann", 2),
         (400, 400, "hann", 2),
         (512, 200, "hann", 1),  # too short to be folded twice
