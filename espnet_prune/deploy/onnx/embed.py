@@ -115,6 +115,8 @@ class GroupNorm(nn.Module):
         real = (torch.arange(x.size(2)) < lengths[:, None])[:, None].float()
         count = lengths.clamp(min=1)[:, None, None].float()
         x = x - (x * real).sum(2, keepdim=True) / count
+        # what long sums have lost is all that there is in silence
+        x = x - (x * real).sum(2, keepdim=True) / count
         variance = (x.square() * real).sum(2, keepdim=True) / count
         scale = self.weight[:, None] * torch.rsqrt(variance + self.eps)
         return x * scale + self.bias[:, None]

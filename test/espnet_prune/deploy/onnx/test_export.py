@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from espnet_prune import Structure, cut
+from espnet_prune.deploy.onnx.embed import GroupNorm
 from espnet_prune.deploy.onnx.export import export_encoder, min_input
 from espnet_prune.deploy.onnx.tracing import trace
 from espnet_prune.utils import UserError
@@ -119,6 +120,15 @@ def test_a_file_holds_the_weights_and_little_else(tmp_path):
     weights = 4 * sum(p.numel() for p in encoder.parameters())
     size = (tmp_path / "model.onnx").stat().st_size
     assert size < weights + 34_000  # nodes of two blocks
+
+
+def test_norms_of_silence_are_silent():
+    """Where channels are constant, a norm has but rounding to make larger."""
+    torch.manual_seed(0)
+    constant = torch.randn(1, 64, 1).repeat(1, 1, 6399)
+    for length in (6399, 500):
+        norm = GroupNorm(torch.nn.GroupNorm(64, 64))
+        assert norm(constant, torch.tensor([length])).abs().max() < 1e-6
 
 
 def test_what_torch_cannot_write_ends_with_a_sentence(tmp_path, capsys):
