@@ -5,9 +5,10 @@
 
 from typing import Dict
 
+from espnet_prune.deploy.targets.onnx_asr import ONNX_ASR
 from espnet_prune.deploy.targets.sherpa import SHERPA
 from espnet_prune.deploy.targets.target import Target
 
 # another runtime is a line here, and a folder
-TARGETS: Dict[str, Target] = {target.name: target for target in (SHERPA,)}
+TARGETS: Dict[str, Target] = {target.name: target for target in (SHERPA, ONNX_ASR)}
 ALL = "all"

@@ -13,6 +13,8 @@ from onnx import compose, parser
 
 from espnet_prune.utils import atomic_write
 
+_OWN = "model/"  # begins the names inside of a model that is joined
+
 
 def graph(text: str, like: onnx.ModelProto) -> onnx.ModelProto:
     """Return a small graph that is written in ONNX's own syntax.
@@ -33,24 +35,25 @@ def joined(
     """Return a model with a graph before it, behind it or both.
 
     What has the same name is connected. Outputs of the model that `after` does not take
-    are left out, with what computes them alone. Names of other tensors must differ from
-    those of the model, which are as short as t12 and c3.
+    are left out, with what computes them alone. Names of other tensors must differ in
+    `before` and `after`.
 
     Args:
         model: The model.
         before: Makes all inputs of the model; see `graph` for its syntax.
         after: Its inputs are outputs of the model.
     """
-    whole = model
+    whole = compose.add_prefix(model, _OWN)
     if before:
         first = graph(before, model)
         names = [value.name for value in model.graph.input]
-        whole = compose.merge_models(first, whole, [(name, name) for name in names])
+        pairs = [(name, _OWN + name) for name in names]
+        whole = compose.merge_models(first, whole, pairs)
     if after:
         last = graph(after, model)
         names = [value.name for value in last.graph.input]
         outputs = [value.name for value in last.graph.output]
-        pairs = [(name, name) for name in names]
+        pairs = [(_OWN + name, name) for name in names]
         whole = compose.merge_models(whole, last, pairs, outputs=outputs)
     return whole
 
