@@ -16,8 +16,9 @@ from typing import Any, Dict, List, Optional
 from espnet_prune.model_files import FILE_KEYS, find_checkpoint
 from espnet_prune.models import load_model, read_model_config, save_model
 from espnet_prune.report.card import model_card
+from espnet_prune.runtime.check import PROOF, check_files
 from espnet_prune.tensor_names import as_written
-from espnet_prune.utils import UserError, load_tensors, read_json, write_yaml
+from espnet_prune.utils import UserError, load_tensors, read_json, sha256, write_yaml
 
 EXTRAS = (
     "structure.json",
@@ -26,6 +27,7 @@ EXTRAS = (
     "report.html",
     "depth_table.json",
 )
+DEPLOYED = "deploy"  # directory of stage 20
 
 
 def _copy_named_files(config: Dict[str, Any], stage: Path, folder: Path) -> List[str]:
@@ -71,6 +73,29 @@ def _copy_weights(exp_dir: Path, model: str, target: Path) -> None:
         save_model(loaded, target)
 
 
+def _copy_deployed(exp_dir: Path, model: str, folder: Path) -> Dict[str, Any]:
+    """Copy what `deploy` has written beside a model, if that is of this checkpoint.
+
+    Returns:
+        What its deploy.json says; nothing where there is none.
+    """
+    deployed = exp_dir / DEPLOYED
+    if not (deployed / PROOF).is_file():
+        return {}
+    proof = read_json(deployed / PROOF)
+    made_of = (proof.get("source") or {}).get("sha256", {}).get("checkpoint")
+    if made_of != sha256(exp_dir / model) or not proof["passed"]:
+        logging.warning(
+            f"{deployed}: is not packed, because it is of another checkpoint than "
+            f"{model}, or its proof has failed; deploy the model again"
+        )
+        return {}
+    check_files(deployed, proof)
+    left = shutil.ignore_patterns(".*", "__pycache__")
+    shutil.copytree(deployed, folder / DEPLOYED, ignore=left)
+    return proof
+
+
 def lay_out(exp_dir: Path, model: str, stage: Path, repo: Optional[str]) -> List[str]:
     """Gather a model and what belongs to it under one folder.
 
@@ -104,10 +129,12 @@ def lay_out(exp_dir: Path, model: str, stage: Path, repo: Optional[str]) -> List
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
             names.append(str(target.relative_to(stage)))
-    report = exp_dir / "report.json"
-    card = model_card(
-        folder.name, config, read_json(report) if report.is_file() else None, repo
-    )
+    proof = _copy_deployed(exp_dir, model, folder)
+    copies = sorted((folder / DEPLOYED).rglob("*"))
+    names += [str(path.relative_to(stage)) for path in copies if path.is_file()]
+    path = exp_dir / "report.json"
+    report = read_json(path) if path.is_file() else None
+    card = model_card(folder.name, config, report, repo, proof)
     (stage / "README.md").write_text(card, encoding="utf-8")
     return [*names, "README.md"]
 

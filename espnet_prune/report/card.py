@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional
 
 from espnet_prune.report.decoding import releases
 from espnet_prune.report.results import compression_table
+from espnet_prune.report.runtimes import how_to_run
 from espnet_prune.report.tables import tables
 
 CARD = """---
@@ -59,6 +60,16 @@ speech2text = Speech2Text
 {%- endif %}{% if ctc_only %}, ctc_weight=1.0{% endif %})
 text, *_ = speech2text(speech)[0]  # speech: float array (samples,), {{ rate }} Hz
 ```
+{% if deployed %}
+
+`exp/{{ name }}/deploy/` runs without ESPnet and PyTorch, by its own README.md:
+
+```sh
+pip install -r exp/{{ name }}/deploy/requirements.txt
+python exp/{{ name }}/deploy/transcribe.py recording.wav
+```
+{{ runtimes }}
+{% endif %}
 {% if report %}
 
 {% if last.scores %}
@@ -83,6 +94,7 @@ def model_card(
     config: Mapping[str, Any],
     report: Optional[Mapping[str, Any]],
     repo: Optional[str] = None,
+    proof: Optional[Mapping[str, Any]] = None,
 ) -> str:
     """Write the card of a packed model.
 
@@ -91,6 +103,7 @@ def model_card(
         config: config.yaml of the model.
         report: Content of report.json, or None where no report was made.
         repo: Name on the hub, "user/model"; None for a file.
+        proof: What deploy.json says, where the model was deployed.
 
     Returns:
         Markdown with the YAML head that model hubs read.
@@ -103,6 +116,8 @@ def model_card(
         "own": str(config["encoder"]).startswith("pruned_"),
         "here": ", ".join(f"{package} {v}" for package, v in releases().items()),
         "repo": repo,
+        "deployed": bool(proof),
+        "runtimes": how_to_run((proof or {}).get("targets", {}), f"exp/{name}/deploy/"),
         "ctc_only": (config.get("model_conf") or {}).get("ctc_weight") == 1.0,
         "rate": {"8k": 8000, "16k": 16000}.get(rate, rate),
     }
