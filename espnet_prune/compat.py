@@ -42,6 +42,7 @@ _feed_forward = _nets("transformer.positionwise_feed_forward")
 _conv_feed_forward = _nets("transformer.multi_layer_conv")
 _subsampling = _nets("transformer.subsampling")
 _embedding = _nets("transformer.embedding")
+_chunks = "contextual_block_encoder_layer"
 
 MultiHeadedAttention = _attention.MultiHeadedAttention
 RelPositionMultiHeadedAttention = _attention.RelPositionMultiHeadedAttention
@@ -52,6 +53,8 @@ Conv1dLinear = _conv_feed_forward.Conv1dLinear
 ConvolutionModule = _nets("conformer.convolution").ConvolutionModule
 ConformerEncoderLayer = _nets("conformer.encoder_layer").EncoderLayer
 TransformerEncoderLayer = _nets("transformer.encoder_layer").EncoderLayer
+ChunkConformerLayer = _nets(f"conformer.{_chunks}").ContextualBlockEncoderLayer
+ChunkTransformerLayer = _nets(f"transformer.{_chunks}").ContextualBlockEncoderLayer
 DecoderLayer = _nets("transformer.decoder_layer").DecoderLayer
 TransformerDecoder = _espnet2("asr.decoder.transformer_decoder", "TransformerDecoder")
 JointNetwork = _espnet2("asr_transducer.joint_network", "JointNetwork")
@@ -78,6 +81,9 @@ Conv2dSubsampling1 = _subsampling.Conv2dSubsampling1
 Conv2dSubsampling2 = _subsampling.Conv2dSubsampling2
 Conv2dSubsampling6 = _subsampling.Conv2dSubsampling6
 Conv2dSubsampling8 = _subsampling.Conv2dSubsampling8
+Conv2dSubsamplingWOPosEnc = _nets(
+    "transformer.subsampling_without_posenc"
+).Conv2dSubsamplingWOPosEnc
 CONV1D_SUBSAMPLINGS = tuple(
     getattr(_subsampling, f"Conv1dSubsampling{n}") for n in "123"
 )

@@ -18,6 +18,7 @@ from espnet_prune.utils import UserError
 Monomial = Tuple[int, int, int, int]
 FRAME = "frame"  # once per frame that the blocks see
 ONCE = "once"
+CONTEXT = 2  # frames of a chunk that carry what was heard before, and hand it on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Clock:
             number of frames, after some of the convolutions (-1: all), and of tokens.
         tokens: Tokens per input frame, for stacks that run once per token.
         beam: Hypotheses that are extended at every token.
+        chunk: (frames, hop) of the overlapping chunks that blocks see one at a time, or
+            () where they see all frames. An utterance of at most one chunk is seen as
+            it is. Monomials find, behind the frames after all convolutions, the frames
+            of all chunks together, with their context, and the pairs in them.
     """
 
     samples: int = 1
@@ -39,6 +44,7 @@ class Clock:
     uses: Mapping[str, Tuple[Monomial, ...]] = dataclasses.field(default_factory=dict)
     tokens: float = 0.0
     beam: int = 1
+    chunk: Tuple[int, ...] = ()
 
     def times(self, frames: int) -> Dict[str, int]:
         """Return how often each use takes place for a number of input frames.
@@ -48,6 +54,11 @@ class Clock:
         steps = [frames * self.samples]
         for kernel, stride in self.chain:
             steps.append((steps[-1] - kernel) // stride + 1)
+        if self.chunk:
+            (size, hop), number, seen = self.chunk, 1, steps[-1]
+            if seen > size:
+                number, seen = -(-(seen - size + hop) // hop), size + CONTEXT
+            steps += [number * seen, number * seen**2]
         length = round(frames * self.tokens)
         uses = {FRAME: ((1, len(self.chain), 1, 0),), ONCE: ((1, 0, 0, 0),)}
         return {

@@ -8,6 +8,8 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
+from espnet_prune.units.chunks import frames_of
+
 
 def first(output: Any) -> torch.Tensor:
     """Return the tensor of a block output `((x, pos_emb), mask)` or `(x, mask)`."""
@@ -118,7 +120,8 @@ class Capture:
             present = self.block_input
             for number in range(len(module.encoders)):
                 present = self._ran.get(number, present)
-                self.blocks.append(present)
+                total = first(output).size(1)
+                self.blocks.append(frames_of(present, module, total))
 
     def _postencoder_output(self, module, args, output):
         self.output_lengths = output[1]

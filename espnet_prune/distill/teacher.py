@@ -15,6 +15,7 @@ from espnet_prune.distill.capture import first, watch_block_input
 from espnet_prune.distill.losses import gather_valid, valid_mask
 from espnet_prune.models import build_model, read_model_config
 from espnet_prune.state_dicts import load_strictly
+from espnet_prune.units.chunks import frames_of
 from espnet_prune.utils import UserError
 
 
@@ -125,6 +126,8 @@ class Teacher:
             for handle in handles:
                 handle.remove()
         encoded, output_lengths = first(output), lengths
+        total = encoded.size(1)
+        blocks = [frames_of(block, model.encoder, total) for block in blocks]
         if getattr(model, "postencoder", None) is not None:
             encoded, output_lengths = model.postencoder(encoded, lengths)
         states, entering = (

@@ -33,12 +33,13 @@ class Prunable:
     Raises:
         UserError: A `layer_drop_rate` in a model that is not cut, or one that the stock
             class does not know; rates that are not probabilities below 1 or not one
-            per block, an unknown rule, rates for an E-Branchformer; or a structure
-            that does not fit the dense sizes.
+            per block, an unknown rule, rates for an E-Branchformer or a contextual
+            block encoder; or a structure that does not fit the dense sizes.
     """
 
-    # what the stock class makes of `layer_drop_rate`: "ignored", "unknown", "skips", or
-    # "both"; blocks of the third kind have no stochastic depth, of the last they do
+    # what the stock class makes of `layer_drop_rate`: "ignored", "unknown", "skips",
+    # "both", or "never"; blocks of the third kind and of the last have no stochastic
+    # depth
     layer_drop = "ignored"
 
     def __init__(
@@ -65,13 +66,21 @@ class Prunable:
                 raise UserError(text)
             # the dense model was trained with it, to no effect: it can still be cut
             logging.warning(text)
-        if self.layer_drop != "unknown":
+        if self.layer_drop not in ("unknown", "never"):
             stock["layer_drop_rate"] = layer_drop_rate
         super().__init__(input_size, **stock)
         self.input_size = input_size
         num_blocks = len(self.encoders)
         rates = block_rates(stochastic_depth_rate, stochastic_depth_rule, num_blocks)
-        if self.layer_drop != "skips":
+        if self.layer_drop == "never":
+            if layer_drop_rate or any(rates):
+                key = "layer_drop_rate" if layer_drop_rate else "stochastic_depth_rate"
+                raise UserError(
+                    f"{key}: {layer_drop_rate or stochastic_depth_rate} is unknown to "
+                    "ESPnet's contextual block encoders, whose blocks are never "
+                    f"skipped; leave {key} out"
+                )
+        elif self.layer_drop != "skips":
             set_rates(self, rates)
         elif any(rates):
             raise UserError(

@@ -15,6 +15,10 @@ from torch import nn
 from espnet_prune.families.base import Family, refuse_frontend
 from espnet_prune.families.branchformer import Branchformer, EBranchformer
 from espnet_prune.families.conformer import Conformer
+from espnet_prune.families.contextual_block import (
+    ContextualBlockConformer,
+    ContextualBlockTransformer,
+)
 from espnet_prune.families.decoder import Decoder
 from espnet_prune.families.joint import Joint
 from espnet_prune.families.multiconv_conformer import MultiConvConformer
@@ -31,6 +35,8 @@ FAMILIES: Tuple[Family, ...] = (
     MultiConvConformer(),
     Conformer(),
     Transformer(),
+    ContextualBlockConformer(),
+    ContextualBlockTransformer(),
     EBranchformer(),
     Branchformer(),
     Decoder(),

@@ -12,6 +12,7 @@ from torch import nn
 
 from espnet_prune.compat import (
     CONV2D_SUBSAMPLINGS,
+    Conv2dSubsamplingWOPosEnc,
     ConvolutionalPositionalEmbedding,
     FastSelfAttention,
 )
@@ -148,7 +149,7 @@ class EncoderFamily(Family):
         embed = module.embed
         layers = getattr(embed, "conv", None)
         found = list(layers) if isinstance(layers, nn.Sequential) else []
-        if isinstance(embed, CONV2D_SUBSAMPLINGS):
+        if isinstance(embed, (*CONV2D_SUBSAMPLINGS, Conv2dSubsamplingWOPosEnc)):
             convs = [m for m in found if isinstance(m, nn.Conv2d)]
             chain = tuple((m.kernel_size[0], m.stride[0]) for m in convs)
             parts.input_size = bins = _input_size(module, chain)

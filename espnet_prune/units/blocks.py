@@ -10,15 +10,16 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import MultiSequential
+from espnet_prune.units.chunks import after_block, frames_of
 from espnet_prune.utils import UserError
 
 
 class SkippedBlock(nn.Module):
     """Stands where a block is left out; what sits between blocks stays in place."""
 
-    def forward(self, x: Any, mask: torch.Tensor, cache: Any = None) -> Tuple:
-        """Return the input: x (N, T, C), or with positions, and the mask."""
-        return x, mask
+    def forward(self, x: Any, mask: torch.Tensor, *more: Any) -> Tuple:
+        """Return the input: x (N, T, C), or with positions, the mask, and `more`."""
+        return (x, mask, *after_block(more))
 
 
 class State(NamedTuple):
@@ -28,24 +29,40 @@ class State(NamedTuple):
         x: (N, T, C), or a tuple with the positional embedding.
         mask: (N, 1, T), True at real frames.
         last: Index of the last block that ran, -1 before the first.
+        lengths: Frames that the encoder returns, (N,).
+        more: What a contextual block hands on beside; x is (N, chunks, frames, C).
     """
 
     x: Any
     mask: torch.Tensor
     last: int
+    lengths: torch.Tensor
+    more: Tuple[Any, ...] = ()
 
     def bytes(self) -> int:
         """Memory that only this state holds."""
         x = self.x[0] if isinstance(self.x, tuple) else self.x
-        return x.numel() * x.element_size()
+        held = {id(t): t for t in (x, *self.more) if isinstance(t, torch.Tensor)}
+        return sum(t.numel() * t.element_size() for t in held.values())
+
+    def copied(self) -> Tuple[Any, ...]:
+        """Return what the next block takes; it may write into what it is given."""
+        if not self.more:
+            return self.x, self.mask
+        held: Any = {}
+        for t in (self.x, *self.more):
+            if isinstance(t, torch.Tensor) and id(t) not in held:
+                held[id(t)] = t.clone()
+        x, *more = (held.get(id(t), t) for t in (self.x, *self.more))
+        return (x, self.mask, *more)
 
 
 class _Recorder(SkippedBlock):
     """Keeps what enters the first block."""
 
-    def forward(self, x: Any, mask: torch.Tensor, cache: Any = None) -> Tuple:
-        self.seen = (x, mask)
-        return x, mask
+    def forward(self, x: Any, mask: torch.Tensor, *more: Any) -> Tuple:
+        self.seen, self.more = (x, mask), more
+        return super().forward(x, mask, *more)
 
 
 class BlockRunner:
@@ -92,29 +109,36 @@ class BlockRunner:
         encoder.encoders = MultiSequential(recorder)
         if taps is not None:
             encoder.interctc_layer_idx = []
+        lengths: List[torch.Tensor] = []
+        handle = encoder.register_forward_hook(
+            lambda module, args, output: lengths.append(output[1])
+        )
         try:
             run()
         finally:
+            handle.remove()
             encoder.encoders = blocks
             if taps is not None:
                 encoder.interctc_layer_idx = taps
-        return State(*recorder.seen, -1)
+        return State(*recorder.seen, -1, lengths[-1], recorder.more)
 
     @torch.no_grad()
     def advance(self, state: State, block: int) -> State:
         """Run one block, after the self-conditioning that sits before it."""
         x = self._condition(state, block)
-        x, mask = self.blocks[block](x, state.mask)[:2]
-        return State(x, mask, block)
+        own = state._replace(x=x).copied()
+        x, mask, *more = self.blocks[block](*own)
+        return State(x, mask, block, state.lengths, tuple(more))
 
     @torch.no_grad()
     def finish(self, state: State) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return the encoder output (N, T, C) and its lengths (N,)."""
         x = self._condition(state, len(self.blocks))
-        x = x[0] if isinstance(x, tuple) else x
+        x, total = x[0] if isinstance(x, tuple) else x, int(state.lengths.max())
+        x = frames_of(x, self.encoder, total)
         if self.norm_end:
             x = self.encoder.after_norm(x)
-        return x, state.mask.squeeze(1).sum(1)
+        return x, state.lengths
 
     def _condition(self, state: State, block: int) -> Any:
         """Self-conditioning between the last block that ran and `block`."""

@@ -188,4 +188,7 @@ def _drop_blocks(
             *[before[p] for p in positions],
             layer_drop_rate=getattr(before, "layer_drop_rate", 0.0),
         )
+        for block in left:
+            if hasattr(block, "total_layer_num"):  # what it hands on is kept by number
+                block.total_layer_num = len(left)
         setattr(stack, blocks, left)

@@ -33,6 +33,10 @@ MULTICONV = dict(
     multicgmlp_kernel_sizes="3,5",
     multicgmlp_merge_conv_kernel=3,
 )
+STREAM = dict(block_size=8, hop_size=3, look_ahead=2)
+STREAM_CONFORMER = dict(
+    CONFORMER, **STREAM, selfattention_layer_type="selfattn", input_layer="conv2d"
+)
 
 # name -> (class, arguments)
 VARIANTS = {
@@ -112,6 +116,32 @@ VARIANTS = {
         "multiconv_conformer",
         dict(MULTICONV, multicgmlp_type="concat_fusion", macaron_style=False),
     ),
+    "stream": ("contextual_block_conformer", STREAM_CONFORMER),
+    "stream_stock_sizes": (
+        "contextual_block_conformer",
+        dict(SMALL, ctx_pos_enc=False, cnn_module_kernel=7),
+    ),
+    "stream_post_norm": (
+        "contextual_block_conformer",
+        dict(STREAM_CONFORMER, normalize_before=False, concat_after=True),
+    ),
+    "stream_transformer": (
+        "contextual_block_transformer",
+        dict(SMALL, input_layer="conv2d6", block_size=10, hop_size=4, look_ahead=0),
+    ),
+    "stream_transformer_linear": (
+        "contextual_block_transformer",
+        dict(
+            SMALL,
+            input_layer="linear",
+            positionwise_layer_type="conv1d-linear",
+            positionwise_conv_kernel_size=3,
+            block_size=30,
+            hop_size=7,
+            look_ahead=9,
+        ),
+    ),
+    "stream_never": ("contextual_block_transformer", dict(SMALL, block_size=0)),
 }
 MEL = 40
 
@@ -138,6 +168,8 @@ ALL = (*VARIANTS, *SPEECH)
 CLASSES = {
     "branchformer": "BranchformerEncoder",
     "conformer": "ConformerEncoder",
+    "contextual_block_conformer": "ContextualBlockConformerEncoder",
+    "contextual_block_transformer": "ContextualBlockTransformerEncoder",
     "e_branchformer": "EBranchformerEncoder",
     "multiconv_conformer": "MultiConvConformerEncoder",
     "transformer": "TransformerEncoder",

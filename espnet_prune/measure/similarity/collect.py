@@ -13,6 +13,7 @@ from torch import nn
 
 from espnet_prune.distill.capture import first
 from espnet_prune.progress import progress
+from espnet_prune.units.chunks import frames_of
 from espnet_prune.utils import UserError
 
 MODES = ("utterance", "frame")
@@ -48,9 +49,9 @@ class _Capture:
     def _leave(self, _: nn.Module, __: Any, output: Any) -> None:
         self.last = first(output[0])
 
-    def _end(self, _: nn.Module, __: Any, output: Any) -> None:
-        self.lengths = output[1].tolist()
-        self.states.append(self.last)
+    def _end(self, encoder: nn.Module, _: Any, output: Any) -> None:
+        self.lengths, total = output[1].tolist(), first(output).size(1)
+        self.states = [frames_of(x, encoder, total) for x in (*self.states, self.last)]
 
     def real_frames(self) -> List[List[torch.Tensor]]:
         """Return the real frames (T_i, C) by state and utterance, no empty ones.
