@@ -105,6 +105,7 @@ setup(
     author="espnet_prune contributors",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_prune", "espnet_prune.*"]),
+    package_data={"espnet_prune.deploy.targets.web": ["page/*"]},
     python_requires=">=3.9",
     install_requires=["numpy", "PyYAML>=5.1.2"],
     extras_require=EXTRAS,

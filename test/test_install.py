@@ -78,6 +78,18 @@ def metadata():
     return captured
 
 
+def test_files_that_are_no_code_are_installed(metadata):
+    folder = ROOT / "espnet_prune"
+    given = {
+        path
+        for package, patterns in metadata["package_data"].items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    found = {path for path in folder.rglob("*") if path.suffix not in (".py", ".pyc")}
+    assert {path for path in found if path.is_file()} == given
+
+
 def test_importing_the_package_is_cheap():
     code = (
         "import sys, espnet_prune; dir(espnet_prune); "

@@ -8,7 +8,8 @@ from typing import Dict
 from espnet_prune.deploy.targets.onnx_asr import ONNX_ASR
 from espnet_prune.deploy.targets.sherpa import SHERPA
 from espnet_prune.deploy.targets.target import Target
+from espnet_prune.deploy.targets.web import WEB
 
 # another runtime is a line here, and a folder
-TARGETS: Dict[str, Target] = {target.name: target for target in (SHERPA, ONNX_ASR)}
+TARGETS: Dict[str, Target] = {target.name: target for target in (SHERPA, ONNX_ASR, WEB)}
 ALL = "all"
