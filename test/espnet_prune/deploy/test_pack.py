@@ -175,3 +175,40 @@ def test_upload_hands_over_the_content(exp, monkeypatch, tmp_path):
     monkeypatch.setattr(HfApi, "create_repo", refuse)
     with pytest.raises(UserError, match="me/tiny: 401"):
         upload(archive, "me/tiny")
+
+
+def test_what_was_deployed_is_packed_while_it_is_of_this_model(
+    exp, monkeypatch, tmp_path, caplog
+):
+    from espnet_prune.utils import sha256
+
+    deployed = exp[1] / "deploy"
+    (deployed / "sherpa-onnx" / "__pycache__").mkdir(parents=True)
+    (deployed / "sherpa-onnx" / "tokens.txt").write_text("A 0\n")
+    (deployed / "sherpa-onnx" / "__pycache__" / "a.pyc").touch()
+    usage = 'tokens="{folder}/tokens.txt"'
+    target = {"version": "2.0.1", "slot": "x", "precision": "fp32", "usage": usage}
+    target.update(texts={"alike": 9, "of": 9}, limits=["no times"])
+    proof = {
+        "passed": True,
+        "source": {"sha256": {"checkpoint": sha256(exp[1] / "model.pth")}},
+        "sha256": {
+            "sherpa-onnx/tokens.txt": sha256(deployed / "sherpa-onnx/tokens.txt")
+        },
+        "targets": {"sherpa-onnx": target},
+    }
+    write_json(proof, deployed / "deploy.json")
+    archive = zipfile.ZipFile(packed(exp, monkeypatch, tmp_path / "tiny.zip"))
+    below = "exp/asr_tiny/deploy/"
+    names = [name for name in archive.namelist() if name.startswith(below)]
+    assert sorted(names) == [f"{below}deploy.json", f"{below}sherpa-onnx/tokens.txt"]
+    card = archive.read("README.md").decode()
+    assert f"python {below}transcribe.py recording.wav" in card
+    assert f'tokens="{below}sherpa-onnx/tokens.txt"' in card and "* no times" in card
+    # one of another checkpoint would say something else
+    proof["source"]["sha256"]["checkpoint"] = "another"
+    write_json(proof, deployed / "deploy.json")
+    archive = zipfile.ZipFile(packed(exp, monkeypatch, tmp_path / "tiny.zip"))
+    assert not [name for name in archive.namelist() if "deploy" in name]
+    assert "deploy: is not packed, because it is of another checkpoint" in caplog.text
+    assert "transcribe.py" not in archive.read("README.md").decode()
