@@ -61,7 +61,7 @@ def compare(slot: Slot, folder: Path, out: Path, part: Part, speech: Speech) -> 
         if text == slot.spaced(wanted):
             continue
         row = {"utterance": key, "ours": wanted, "theirs": text}
-        differ.append({**row, "gap": _gap(ours, samples)})
+        differ.append({**row, "gap": gap(ours, samples)})
     found = {
         "model": part.folder,
         "precision": part.precision,
@@ -73,7 +73,8 @@ def compare(slot: Slot, folder: Path, out: Path, part: Part, speech: Speech) -> 
     return found
 
 
-def _gap(recognizer: Recognizer, samples: np.ndarray) -> float:
+def gap(recognizer: Recognizer, samples: np.ndarray) -> float:
+    """Return the smallest distance of the two best log-probabilities of a frame."""
     lengths = np.array([len(samples)], np.int64)
     given = {"speech": samples[None], "lengths": lengths}
     names = ["log_probs", "out_lengths"]
