@@ -152,7 +152,8 @@ def read_package(
 def inner_folders(folder: PathLike) -> List[str]:
     """Return the directories of the sizes and depths that lie in a deployed one."""
     config = read_json(Path(folder) / "config.json")
-    return sorted([*config["sizes"].values(), *config["depths"].values()])
+    found = [config.get(key, {}).values() for key in ("sizes", "depths")]
+    return sorted(name for names in found for name in names)
 
 
 def _shared(folder: Path, name: str) -> Path:
