@@ -84,8 +84,9 @@ def choose(
     for name, target in targets.items():
         strict = name in ",".join(given).split(",")
         try:
+            version = target.version()  # first: slots may ask the package
             slot = target.slot(package, facts)
-            found[name] = Chosen(target, slot, target.version(), strict)
+            found[name] = Chosen(target, slot, version, strict)
         except UserError as error:
             if strict:
                 raise

@@ -6,7 +6,7 @@
 It is in the main branch of onnx-asr since July 2026, and in no release.
 """
 
-import importlib
+import importlib.metadata
 import importlib.util
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -43,9 +43,10 @@ class Samples(CTCSlot):
                 "one with a front end would do"
             )
         if not known():
+            release = importlib.metadata.version("onnx-asr")
             return (
-                "is in onnx-asr's main branch, but not in the release that is "
-                "installed; one after 0.12.0 would do"
+                "is in the main branch of onnx-asr, but not in its release "
+                f"{release}, which is installed; a later one would do"
             )
         return super().unfit(package, facts)
 
