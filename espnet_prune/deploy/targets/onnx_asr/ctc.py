@@ -15,6 +15,7 @@ import onnx
 from onnx import compose
 
 from espnet_prune.deploy.targets.graphs import joined
+from espnet_prune.deploy.targets.refusals import refusal
 from espnet_prune.deploy.targets.symbols import unfit_symbols, write_symbols
 from espnet_prune.deploy.targets.target import Heard, Slot
 from espnet_prune.runtime.package import Package
@@ -82,16 +83,9 @@ class CTCSlot(Slot):
     def unfit(self, package: Package, facts: Mapping[str, Any]) -> Optional[str]:
         """Return why it cannot take a model; see `Slot`."""
         config = package.config
-        if not config.ctc:
-            return (
-                "decodes by CTC, which the model does not have; train it with a "
-                "ctc_weight above 0"
-            )
-        if config.sample_rate != RATE:
-            return (
-                f"takes {RATE} Hz, and the model {config.sample_rate} Hz; one of "
-                f"{RATE} Hz would do"
-            )
+        reason = refusal(config, RATE)
+        if reason is not None:
+            return reason
         if config.frame_ms % STEP_MS:
             return (
                 f"counts in steps of {STEP_MS} ms, and frames of the model are "

@@ -15,6 +15,7 @@ import onnx
 
 from espnet_prune.deploy.targets.features import after_frontend
 from espnet_prune.deploy.targets.graphs import joined, save
+from espnet_prune.deploy.targets.refusals import refusal
 from espnet_prune.deploy.targets.symbols import unfit_symbols, write_symbols
 from espnet_prune.deploy.targets.target import Heard, Slot
 from espnet_prune.runtime.package import Package
@@ -80,21 +81,14 @@ for stream in streams:
     def unfit(self, package: Package, facts: Mapping[str, Any]) -> Optional[str]:
         """Return why it cannot take a model; see `Slot`."""
         frontend, conf = facts.get("frontend", "default"), facts.get("frontend_conf")
-        if not package.config.ctc:
-            return (
-                "decodes by CTC, which the model does not have; train it with a "
-                "ctc_weight above 0"
-            )
+        reason = refusal(package.config, RATE)
+        if reason is not None:
+            return reason
         if frontend != "kaldi_fbank":
             named = "null" if frontend is None else frontend
             return (
                 f"makes filter banks of Kaldi, and the model has frontend: {named}; "
                 "one that was trained with frontend: kaldi_fbank would do"
-            )
-        rate = package.config.sample_rate
-        if rate != RATE:
-            return (
-                f"takes {RATE} Hz, and the model {rate} Hz; one of {RATE} Hz would do"
             )
         for key, value in (conf or {}).items():
             if value not in _MADE.get(key, (value,)):

@@ -15,6 +15,7 @@ from typing import Any, Mapping, Optional
 import onnx
 
 from espnet_prune.deploy.targets.graphs import joined, save
+from espnet_prune.deploy.targets.refusals import refusal
 from espnet_prune.deploy.targets.symbols import unfit_symbols, write_symbols
 from espnet_prune.deploy.targets.target import Heard, Slot
 from espnet_prune.runtime.package import Package
@@ -82,11 +83,9 @@ print(stream.result.text, stream.result.tokens, stream.result.timestamps)
     def unfit(self, package: Package, facts: Mapping[str, Any]) -> Optional[str]:
         """Return why it cannot take a model; see `Slot`."""
         config = package.config
-        if not config.ctc:
-            return (
-                "decodes by CTC, which the model does not have; train it with a "
-                "ctc_weight above 0"
-            )
+        reason = refusal(config, RATE)
+        if reason is not None:
+            return reason
         if config.input != "speech" or facts.get("encoder") != _ENCODER:
             return (
                 "takes away level and offset of the samples, which models with a front "

@@ -15,6 +15,7 @@ from typing import Any, Dict, Mapping, Optional
 import onnx
 
 from espnet_prune.deploy.targets.graphs import graph, joined, save
+from espnet_prune.deploy.targets.refusals import refusal
 from espnet_prune.deploy.targets.target import Heard, Slot
 from espnet_prune.runtime.package import Package
 from espnet_prune.runtime.text import TextMaker
@@ -119,21 +120,9 @@ print(stream.result.text)
     def unfit(self, package: Package, facts: Mapping[str, Any]) -> Optional[str]:
         """Return why it cannot take a model; see `Slot`."""
         config = package.config
-        if not config.ctc:
-            return (
-                "decodes by CTC, which the model does not have; train it with a "
-                "ctc_weight above 0"
-            )
-        if config.input != "speech":
-            return (
-                "takes samples, and the model takes features that were made before; "
-                "one with a front end would do"
-            )
-        if config.sample_rate != RATE:
-            return (
-                f"takes {RATE} Hz, and the model {config.sample_rate} Hz; one of "
-                f"{RATE} Hz would do"
-            )
+        reason = refusal(config, RATE, samples=True)
+        if reason is not None:
+            return reason
         bad = [token for token in package.tokens if token.startswith(_SPACE)]
         if bad and config.token_type in ("char", "phn"):
             return (

@@ -9,6 +9,7 @@ from typing import Any, List, Mapping, Optional
 
 import numpy as np
 
+from espnet_prune.deploy.targets.refusals import refusal
 from espnet_prune.deploy.targets.target import Heard, Part, Slot
 from espnet_prune.deploy.targets.web.browser import Browser
 from espnet_prune.deploy.targets.web.write import models_of, write_page
@@ -40,16 +41,9 @@ and http://localhost:8000 in a browser; any other server of files does, too."""
     def unfit(self, package: Package, facts: Mapping[str, Any]) -> Optional[str]:
         """Return why it cannot take a model; see `Slot`."""
         config = package.config
-        if not config.ctc:
-            return (
-                "decodes by CTC, which the model does not have; train it with a "
-                "ctc_weight above 0"
-            )
-        if config.input != "speech":
-            return (
-                "takes samples, and the model takes features that were made before; "
-                "one with a front end would do"
-            )
+        reason = refusal(config, samples=True)
+        if reason is not None:
+            return reason
         if not RATES[0] <= config.sample_rate <= RATES[1]:
             return (
                 f"browsers decode to {RATES[0]}-{RATES[1]} Hz, and the model takes "
