@@ -65,6 +65,13 @@ EBranchformerEncoderLayer = _espnet2(
     "asr.encoder.e_branchformer_encoder", "EBranchformerEncoderLayer"
 )
 ConvolutionalGatingMLP = _espnet2("asr.layers.cgmlp", "ConvolutionalGatingMLP")
+CONTEXTUAL_ENCODERS = tuple(
+    _espnet2(
+        f"asr.encoder.contextual_block_{kind.lower()}_encoder",
+        f"ContextualBlock{kind}Encoder",
+    )
+    for kind in ("Conformer", "Transformer")
+)
 FastSelfAttention = _espnet2("asr.layers.fastformer", "FastSelfAttention")
 MultiSequential = _nets("transformer.repeat").MultiSequential
 PositionalEncoding = _embedding.PositionalEncoding

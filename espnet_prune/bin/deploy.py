@@ -33,6 +33,8 @@ def get_parser() -> Any:
     add("--depths", help=how)
     how = "false leaves the decoder out, and recognises by CTC alone"
     add("--decoder", choices=("true", "false"), default="true", help=how)
+    how = "a step for speech as it comes; auto: where the model can hear it"
+    add("--stream", choices=["auto", "true", "false"], default="auto", help=how)
     add_argument(parser)
     speech = "speech that calibrates int8 and judges it: a data directory, a folder"
     add("--calibration", help=f"{speech}, a file; default: without it no int8")

@@ -21,6 +21,7 @@ from espnet_prune.deploy.onnx.describe import (
     write_tokens,
 )
 from espnet_prune.deploy.onnx.package import checked, export_model
+from espnet_prune.deploy.onnx.streaming import check_stream
 from espnet_prune.deploy.proof import lines, prove
 from espnet_prune.deploy.proof.again import source_of
 from espnet_prune.deploy.proof.compare import NotProven
@@ -61,16 +62,17 @@ def deploy(args: argparse.Namespace) -> None:
     with_decoder = args.decoder == "true"
     model, config = parts[0].load(args.task, with_decoder)
     exported = checked(model)
+    check_stream(exported, args.stream)
     about = Config(**described(model, config, exported, None))
     package = Package(out, about, list(config["token_list"]))
     chosen = choose(targets, args.targets, package, config)
     part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        found = export_model(model, config, part, decoding)
+        found = export_model(model, config, part, decoding, args.stream)
         write_tokens(config, part)
         for variant in parts[1:]:
             below, own = variant.load(args.task, with_decoder)
-            export_model(below, own, part / variant.folder, decoding)
+            export_model(below, own, part / variant.folder, decoding, args.stream)
             found[variant.kind][variant.name] = variant.folder
         write_json(found, part / CONFIG)
         told = write_smaller(args, config, [part / v.folder for v in parts])

@@ -196,7 +196,11 @@ def _size(model: Model, config: Config, runtime: str) -> int:
     if runtime == TORCH:
         return Path(model.checkpoint).stat().st_size
     precision = _PRECISIONS[runtime]
-    files = [names.get(precision, names["fp32"]) for names in config.files.values()]
+    files = [
+        names.get(precision, names["fp32"])
+        for part, names in config.files.items()
+        if part != "step"  # the same weights once more
+    ]
     return sum((Path(model.folder) / file).stat().st_size for file in files)
 
 

@@ -10,7 +10,12 @@ project, and of itself relatively.
 import importlib
 from typing import Any
 
-_PLACES = {"Recognizer": "recognizer", "Result": "result", "UserError": "errors"}
+_PLACES = {
+    "Recognizer": "recognizer",
+    "Result": "result",
+    "Stream": "stream",
+    "UserError": "errors",
+}
 
 __all__ = sorted(_PLACES)
 

@@ -118,7 +118,7 @@ def prepared(
     resampler = None if own == rate else _resampler(own, rate, where)
     first = 0
     for block in blocks:
-        _check_finite(block, first, own, where)
+        check_finite(block, first, own, where)
         first += len(block)
         if block.ndim == 2:
             if block.shape[1] > 1:
@@ -157,7 +157,18 @@ def as_samples(wave: Any) -> np.ndarray:
     return wave.astype(np.float32, copy=False)
 
 
-def _check_finite(block: np.ndarray, first: int, rate: int, where: str) -> None:
+def check_finite(block: np.ndarray, first: int, rate: int, where: str) -> None:
+    """Refuse samples that are not finite.
+
+    Args:
+        block: (S,) or (S, channels).
+        first: Number of the first one.
+        rate: In Hz.
+        where: What they are of, for the sentence.
+
+    Raises:
+        UserError: One is not.
+    """
     finite = np.isfinite(block)
     if finite.all():
         return

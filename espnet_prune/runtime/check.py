@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping
 
 import numpy as np
 
-from . import steps
+from . import blocks, steps
 from .errors import UserError
 from .files import PathLike, read_json, sha256
 from .session import open_session
@@ -69,7 +69,10 @@ def outputs(
             session = opened["model"]
             first = session.get_outputs()[0].name  # log_probs, or without CTC hidden
             found[f"model {precision}"] = session.run([first], feeds)[0][0]
-        others = [part for part in files if part != "model"]
+        if precision in files.get("step", {}):
+            told = opened["step"], config["stream"], record["input"]
+            found[f"step {precision}"] = blocks.log_probs(*told)
+        others = [part for part in files if part not in ("model", "step")]
         if not any(precision in files[part] for part in others):
             continue
         said = steps.said(opened, record["hidden"], record["tokens"])

@@ -53,6 +53,11 @@ def get_parser(folder: Optional[PathLike] = None) -> argparse.ArgumentParser:
         action="store_true",
         help="a JSON object per line, with tokens and their times in seconds",
     )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="hear audio block by block, as it comes; a contextual-block model can",
+    )
     parser.add_argument("--size", help="one of the sizes that were deployed")
     parser.add_argument("--depth", help="one of the depths that were deployed")
     parser.add_argument(
@@ -87,7 +92,7 @@ def main(cmd: Optional[List[str]] = None, folder: Optional[PathLike] = None) -> 
     Raises:
         UserError: Bad input; or some of several files could not be recognised.
     """
-    args = get_parser(folder).parse_args(cmd)
+    args = get_parser(folder).parse_intermixed_args(cmd)  # DIR --stream FILE
     for name in ("threads", "jobs"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1")
@@ -100,11 +105,17 @@ def main(cmd: Optional[List[str]] = None, folder: Optional[PathLike] = None) -> 
     if not args.audio:
         raise UserError("nothing to transcribe; give audio files, folders or lists")
     setting = {name: getattr(args, name) for name in (*_SETTING, *OPTIONS)}
-    files = named_files(args.audio)
+    setting["folder"] = folder
     with _opened(args.output) as stream:
-        failed = _transcribe({**setting, "folder": folder}, files, args, stream)
+        if args.stream:
+            from . import live
+
+            failed, count = live.transcribe(setting, args, stream)
+        else:
+            files = named_files(args.audio)
+            failed, count = _transcribe(setting, files, args, stream), len(files)
     if failed:
-        raise UserError(f"{failed} of {len(files)} files could not be recognised")
+        raise UserError(f"{failed} of {count} files could not be recognised")
 
 
 def _transcribe(

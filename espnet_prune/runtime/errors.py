@@ -57,3 +57,20 @@ def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
                 f"{where}: unknown key '{key}'{nearest(key, known)}; "
                 f"known keys are {', '.join(sorted(known))}"
             )
+
+
+def too_short(where: str, found: int, least: int, rate: int) -> str:
+    """Return what is wrong with audio of too few samples.
+
+    Args:
+        where: What it is.
+        found: Its samples.
+        least: Those that the model needs.
+        rate: In Hz.
+    """
+    if not found:
+        return f"{where}: is empty"
+    return (
+        f"{where}: {found} samples ({found / rate:.3f} s) are too few for this model, "
+        f"which needs {least} ({least / rate:.3f} s)"
+    )

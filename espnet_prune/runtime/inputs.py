@@ -36,7 +36,8 @@ def named_files(given: Sequence[str]) -> Dict[str, str]:
         elif path.is_file():
             found.append((path.stem, one))
         else:
-            raise UserError(f"{one}: no such file or folder")
+            hint = "; add --stream for standard input" if one == "-" else ""
+            raise UserError(f"{one}: no such file or folder{hint}")
     names = [name for name, _ in found]
     twice = {name for name in names if names.count(name) > 1} if names else set()
     return {path if name in twice else name: path for name, path in found}

@@ -12,7 +12,7 @@ from .files import PathLike, read_json, read_utf8
 from .reader import read_as
 
 FORMAT = 1  # of config.json, that of this runtime
-PARTS = ("model", "memory", "decoder", "prediction", "joint")
+PARTS = ("model", "step", "memory", "decoder", "prediction", "joint")
 PRECISIONS = ("fp32", "int8")
 
 
@@ -42,6 +42,8 @@ class Config:
         precision: What runs where nothing else is asked for.
         sizes: {name: directory} of smaller models beside this one.
         depths: {number of blocks: directory} of shallower ones.
+        stream: How speech that comes in blocks is heard, see `Layout` in blocks.py;
+            None for a model that hears whole utterances.
     """
 
     format: int
@@ -65,6 +67,7 @@ class Config:
     precision: str = "fp32"
     sizes: Dict[str, str] = dataclasses.field(default_factory=dict)
     depths: Dict[str, str] = dataclasses.field(default_factory=dict)
+    stream: Optional[Dict[str, int]] = None
 
 
 @dataclasses.dataclass(frozen=True)

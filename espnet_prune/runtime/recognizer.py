@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, List, NamedTuple, Optional
 import numpy as np
 
 from .audio import as_samples, prepared, read_blocks
-from .errors import UserError
+from .errors import UserError, too_short
 from .files import PathLike
 from .long import NEAR, Token, joined, pieces
 from .package import read_package
@@ -131,7 +131,7 @@ class Recognizer:
         score = end = 0.0
         for first, samples in pieces(blocks, size, overlap, shortest):
             if len(samples) < shortest:
-                raise UserError(_too_short(where, len(samples), shortest, rate))
+                raise UserError(too_short(where, len(samples), shortest, rate))
             start, found = first / rate, self._decode(samples)
             seconds = len(samples) / rate
             after = self._timed(found, start, seconds)
@@ -195,12 +195,3 @@ class Recognizer:
             seconds=seconds,
             rtf=rtf,
         )
-
-
-def _too_short(where: str, found: int, least: int, rate: int) -> str:
-    if not found:
-        return f"{where}: is empty"
-    return (
-        f"{where}: {found} samples ({found / rate:.3f} s) are too few for this model, "
-        f"which needs {least} ({least / rate:.3f} s)"
-    )

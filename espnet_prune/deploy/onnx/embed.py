@@ -50,7 +50,7 @@ class Subsampling(nn.Module):
         self.conv, self.frames = embed.conv, frames
         inside = isinstance(embed.out, nn.Sequential)  # up to ESPnet 202511
         self.out = embed.out[0] if inside else embed.out
-        stock = embed.out[-1] if inside else embed.pos_enc
+        stock = embed.out[-1] if inside else getattr(embed, "pos_enc", None)
         self.positions = Positions(stock, frames)
         convs = [m for m in embed.conv if isinstance(m, (nn.Conv1d, nn.Conv2d))]
         self.chain: Chain = [(m.kernel_size[0], m.stride[0]) for m in convs]

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from espnet_prune.deploy.onnx.blocks import exported_block
+from espnet_prune.deploy.onnx.context import ContextEncoder, is_contextual
 from espnet_prune.deploy.onnx.embed import Wave, exported_embed
 from espnet_prune.deploy.onnx.frames import Frames
 from espnet_prune.deploy.onnx.frontend import exported_front, exported_norm
@@ -103,7 +104,8 @@ class Model(nn.Module):
         self.norm = exported_norm(normalize)
         if preencoder is not None:
             self.before = preencoder.linear_out
-        self.encoder, self.hidden = Encoder(encoder, ctc), hidden or ctc is None
+        kind = ContextEncoder if is_contextual(encoder) else Encoder
+        self.encoder, self.hidden = kind(encoder, ctc), hidden or ctc is None
         self.speech = self.front is not None or isinstance(self.encoder.embed, Wave)
 
     def outputs(self) -> List[str]:

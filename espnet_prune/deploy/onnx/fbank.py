@@ -22,6 +22,7 @@ class Fbank(nn.Module):
     def __init__(self, frontend: nn.Module) -> None:
         super().__init__()
         self.hop, self.win = frontend.hop_length, frontend.win_length
+        self.first, self.span = 0, self.win  # as those of LogMel
         # a power of two, so that it may stand where the window does
         window = SCALE * povey(self.win)
         self.power = MelPower(window, frontend.n_fft, frontend.mel)
@@ -38,9 +39,13 @@ class Fbank(nn.Module):
         self, wave: torch.Tensor, lengths: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return features (N, T, M) and their lengths (N,) of a wave (N, S)."""
-        frames = frames_of(wave, self.counted(wave.size(1)), self.win, self.hop)
+        return self.bare(wave, self.counted(wave.size(1))), self.counted(lengths)
+
+    def bare(self, wave: torch.Tensor, count: Any) -> torch.Tensor:
+        """Return features (N, count, M) of a wave that begins where a frame does."""
+        frames = frames_of(wave, count, self.win, self.hop)
         frames = frames - frames.mean(2, keepdim=True)
         # the window has no weight for the first sample
         before = nn.functional.pad(frames[..., :-1], (1, 0))
         power = self.power(frames - PREEMPHASIS * before)
-        return power.clamp(min=FLOOR).log(), self.counted(lengths)
+        return power.clamp(min=FLOOR).log()

@@ -39,6 +39,8 @@ class LogMel(nn.Module):
             )
         self.n_fft, self.hop, self.win = stft.n_fft, stft.hop_length, stft.win_length
         self.centred = stft.center
+        # samples that one frame needs, of its own
+        self.span = self.n_fft - (2 * (self.n_fft // 2) if stft.center else 0)
         left = (self.n_fft - self.win) // 2  # torch centres the window
         self.first = left - (self.n_fft // 2 if stft.center else 0)
         window = torch.ones(self.win, dtype=torch.float64)
@@ -51,25 +53,28 @@ class LogMel(nn.Module):
 
     def shortest(self, frames: int) -> int:
         """Return how many samples give so many frames."""
-        if not self.centred:
-            return self.n_fft + (frames - 1) * self.hop
-        enough = self.n_fft + (frames - 1) * self.hop - 2 * (self.n_fft // 2)
-        return max(self.n_fft // 2 + 1, enough)  # it is reflected at both ends
+        enough = self.span + (frames - 1) * self.hop
+        # it is reflected at both ends
+        return max(self.n_fft // 2 + 1, enough) if self.centred else enough
 
     def counted(self, samples: Any) -> Any:
         """Return the frames of so many samples; a number or (N,)."""
-        if self.centred:
-            samples = samples + 2 * (self.n_fft // 2)
-        return (samples - self.n_fft) // self.hop + 1
+        return (samples - self.span) // self.hop + 1
 
     def forward(
         self, wave: torch.Tensor, lengths: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return features (N, T, M) and their lengths (N,) of a wave (N, S)."""
         count = self.counted(wave.size(1))
-        wave = self._padded(wave, lengths)
+        return self.bare(self._padded(wave, lengths), count), self.counted(lengths)
+
+    def bare(self, wave: torch.Tensor, count: Any) -> torch.Tensor:
+        """Return features (N, count, M) of a wave that begins where a frame does.
+
+        Nothing is mirrored.
+        """
         frames = frames_of(wave, count, self.win, self.hop)
-        return self.power(frames).clamp(min=1e-10).log(), self.counted(lengths)
+        return self.power(frames).clamp(min=1e-10).log()
 
     def _padded(self, wave: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return the wave from the first sample on that a frame reads.

@@ -12,6 +12,7 @@ from espnet_prune.deploy.onnx.decoder import check_decoder, export_decoder
 from espnet_prune.deploy.onnx.describe import CONFIG, decoder_of, described
 from espnet_prune.deploy.onnx.encoder import Model
 from espnet_prune.deploy.onnx.export import write
+from espnet_prune.deploy.onnx.streaming import AUTO, FALSE, STEP, why_not, write_step
 from espnet_prune.deploy.onnx.transducer import check_transducer, export_transducer
 from espnet_prune.families import unit_graph
 from espnet_prune.tasks import task_of
@@ -82,6 +83,7 @@ def export_model(
     config: Mapping[str, Any],
     folder: Path,
     decoding: Optional[Mapping[str, Any]] = None,
+    stream: str = AUTO,
 ) -> Dict[str, Any]:
     """Write the ONNX files of a model, and its `config.json`.
 
@@ -90,6 +92,8 @@ def export_model(
         config: Content of its config.yaml.
         folder: Where they go.
         decoding: How a beam search goes; see `decoding_of`.
+        stream: Whether the step of a stream is written, one of
+            `streaming.CHOICES`; "auto" where the model can hear one.
 
     Returns:
         What `config.json` says.
@@ -106,6 +110,9 @@ def export_model(
     write(exported, folder / "model.onnx", size)
     found = described(model, config, exported, size)
     found["decoding"].update(decoding or {})
+    if stream != FALSE and why_not(exported) is None:
+        found["stream"] = write_step(exported, folder / STEP, size)
+        found["files"]["step"] = {"fp32": STEP}
     files = {"attention": export_decoder, "transducer": export_transducer}
     if found["decoder"]:
         for name, path in files[found["decoder"]](model, folder).items():

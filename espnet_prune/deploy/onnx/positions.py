@@ -59,11 +59,11 @@ class Positions(nn.Module):
         if issubclass(self.kind, RelPositionalEncoding):
             # some more on the left than there are, for `RelativeAttention`
             left = BLOCKS * self.frames.step
-            return x, self.waves(-torch.arange(-left, count).float())
+            return x, waves(-torch.arange(-left, count).float(), self.width)
         positions = torch.arange(count).float()
         if issubclass(self.kind, LegacyRelPositionalEncoding):
             return x, self._legacy(positions)
-        return x + self.alpha * self.waves(positions), None
+        return x + self.alpha * waves(positions, self.width), None
 
     def _legacy(self, steps: torch.Tensor) -> torch.Tensor:
         """Return positions (N, 2, T, d): of frames to the right, and of others.
@@ -77,12 +77,13 @@ class Positions(nn.Module):
         lengths = self.frames.lengths[:, None].float()
         right = lengths.clamp(min=self.table) - 1 - steps
         left = right + steps[-1:] + 1 - lengths
-        return self.waves(torch.stack((right, left), dim=1))
+        return waves(torch.stack((right, left), dim=1), self.width)
 
-    def waves(self, positions: torch.Tensor) -> torch.Tensor:
-        """Return sines and cosines (..., d) of positions (...)."""
-        steps = torch.arange(0, self.width, 2).float()
-        rates = torch.exp(steps * -(math.log(10000.0) / self.width))
-        angles = positions[..., None] * rates
-        both = torch.stack((angles.sin(), angles.cos()), dim=-1)
-        return both.flatten(-2)[..., : self.width]
+
+def waves(positions: torch.Tensor, width: int) -> torch.Tensor:
+    """Return sines and cosines (..., width) of positions (...)."""
+    steps = torch.arange(0, width, 2).float()
+    rates = torch.exp(steps * -(math.log(10000.0) / width))
+    angles = positions[..., None] * rates
+    both = torch.stack((angles.sin(), angles.cos()), dim=-1)
+    return both.flatten(-2)[..., :width]

@@ -20,6 +20,7 @@ from espnet_prune.deploy.proof import facts, parts
 from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.proof.reference import Reference
 from espnet_prune.deploy.proof.signals import Signals
+from espnet_prune.deploy.proof.streaming import prove_step
 from espnet_prune.foreign import told
 from espnet_prune.measure.duration import SECONDS
 from espnet_prune.runtime.check import RECORD, outputs
@@ -66,6 +67,9 @@ def prove(
     }
     with told("the proof cannot be made", "look at what it says"):
         found = {"model": parts.prove_encoder(full["model"], reference, signals, bar)}
+        if "step" in full:
+            given = full["step"], package["stream"], reference, signals, bar
+            found["step"] = prove_step(*given)
         hidden = reference.heard(signals.of(signals.size(5), 1))["encoder_out"]
         if "decoder" in full:
             found["decoder"] = parts.prove_decoder(full, reference, hidden, vocab)
@@ -173,8 +177,9 @@ def compare_small(
     if "model" in small:
         paths = full["model"], small["model"]
         found["model"] = parts.compare_encoders(*paths, signals)
-    rest = {part: path for part, path in full.items() if part != "model"}
-    others = {part: path for part, path in small.items() if part != "model"}
+    encoders = ("model", "step")
+    rest = {part: path for part, path in full.items() if part not in encoders}
+    others = {part: path for part, path in small.items() if part not in encoders}
     if others:
         mixed = {**rest, **others}
         found["decoder"] = parts.compare_steps(rest, mixed, hidden, vocab)

@@ -52,6 +52,8 @@ def quantise_package(
     some = evenly(list(audio), CALIBRATED)
     feeds = [of_speech(audio[name], config) for name in some]
     for part, names in config["files"].items():
+        if part == "step":  # of a stream: a block is a small product
+            continue
         if part != "model" and plain.paths:  # decoders are judged by what they say
             fewer = {name: audio[name] for name in evenly(list(audio), SEARCHED)}
             judge = Judge(folder, dataclasses.replace(speech, audio=fewer))
