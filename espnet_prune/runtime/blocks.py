@@ -4,7 +4,6 @@
 """Speech that comes bit by bit, as step.onnx hears it: block by block."""
 
 import dataclasses
-import time
 from typing import Any, Dict, List, Mapping
 
 import numpy as np
@@ -70,7 +69,6 @@ class Steps:
         self.parts: List[np.ndarray] = []  # what came and is not yet read
         self.begin = self.total = 0  # sample with which it begins; samples that came
         self.blocks = 0
-        self.block_seconds: List[float] = []  # of work, of each block
 
     def accept(self, samples: np.ndarray) -> List[np.ndarray]:
         """Take samples (S,) or features (T, C) that follow those before.
@@ -135,9 +133,7 @@ class Steps:
         start = done * lay.frame + lay.first - self.begin
         stop = (end - 1) * lay.frame + lay.first + lay.reads - self.begin
         given = {self.given: held[None, start:stop], "last": np.array([int(last)])}
-        clock = time.perf_counter()
         found = self.session.run(self.outputs, {**given, **self.states})
-        self.block_seconds.append(time.perf_counter() - clock)
         values = dict(zip(self.outputs, found))
         self.states = {name: values[f"new_{name}"] for name in self.states}
         self.blocks += 1
