@@ -9,9 +9,9 @@ takes sizes of blocks: frames of a block, from one to the next, and after those 
 says; the first are those of the model. At each the model is exported, and all
 utterances of a data directory are recognised by the best path of CTC: whole, in torch
 and by model.onnx, and as a stream, in chunks of 333 samples. Some are timed in turns on
-one thread, in CPU time, the fastest of each. The delay of a frame is from its end to the
-sample with which its block is complete. Call it where the files of the model's config
-are found. Ends in one line of JSON. The exit code is 1, with a sentence, where a
+one thread, in CPU time, the fastest of each. The delay of a frame is from its end to
+the sample with which its block is complete. Call it where the files of the model's
+config are found. Ends in one line of JSON. The exit code is 1, with a sentence, where a
 stream's text is not that of the whole utterance.
 """
 

@@ -109,7 +109,7 @@ class ContextEncoder(nn.Module):
         self.block, self.hop = encoder.block_size, encoder.hop_size
         self.ahead = encoder.look_ahead
         self.past = self.block - self.hop - self.ahead  # frames before what is said
-        if self.past < 0 or self.hop < 1 or not encoder.init_average:
+        if self.past < 0 or self.hop < 1 or self.ahead < 0 or not encoder.init_average:
             raise UserError(
                 "encoder_conf: contextual blocks are exported with init_average: true "
                 "and a block_size of hop_size and look_ahead at least"

@@ -23,6 +23,8 @@ from test.espnet_prune.deep import make_model
 from test.espnet_prune.deploy.onnx.context_models import config
 from test.espnet_prune.runtime.tone_model import write_model
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 RATE = 16000
 
 

@@ -29,6 +29,8 @@ from test.espnet_prune.deploy.onnx.context_models import (
 from test.espnet_prune.deploy.onnx.test_export import check, session
 from test.espnet_prune.encoder_zoo import MEL
 
+pytestmark = pytest.mark.runtime("onnxruntime")
+
 CLOSE = 2e-6  # of the largest log-probability
 EXHAUSTIVE = bool(os.environ.get("ESPNET_PRUNE_LONG"))
 

@@ -31,7 +31,8 @@ pytestmark = pytest.mark.runtime("onnxruntime")
 
 LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
 DRAWN, LONG_DRAWN = 5, 100
-EXPORTED = [name for name in ALL if not name.startswith("stream")]
+# of chunks only those behind a subsampling, and not a single one, are exported
+EXPORTED = [n for n in ALL if n not in ("stream_never", "stream_transformer_linear")]
 RESULT = Path(__file__).resolve().parents[3] / "results" / "deployed.json"
 VOCABULARY = 13
 INTERCTC = {"interctc_layer_idx": [1], "interctc_use_conditioning": True}
