@@ -169,7 +169,7 @@ def texts(out: Path, data: str) -> List[Dict[str, Any]]:
     from espnet_prune.deploy.targets.web.slot import Page
     from espnet_prune.runtime.package import read_package
 
-    files = read_table(f"{data}/wav.scp")
+    files = read_table(f"{data}/wav.scp").items()
     speech = {key: soundfile.read(path, dtype="float32")[0] for key, path in files}
     slot, package = Page(), read_package(out)
     with tempfile.TemporaryDirectory() as page:

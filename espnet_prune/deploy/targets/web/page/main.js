@@ -34,7 +34,7 @@ function hear(file, name) {
     const own = article.querySelector(".problem");
     own.textContent = `${error.message}.`;
     own.hidden = false;
-    article.querySelector(".scroll").hidden = true;
+    for (const part of article.querySelectorAll("audio, .scroll")) part.hidden = true;
   }).finally(() => (article.dataset.state = "done"));
 }
 
