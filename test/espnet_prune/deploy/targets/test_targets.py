@@ -72,6 +72,18 @@ def test_what_is_written_is_recorded_and_told(place, capsys):
         prove(["out"])
 
 
+@pytest.mark.runtime("onnxruntime-web")
+def test_a_page_is_written(place):
+    proof = deployed("exp", *SPEECH, "--web")
+    found = proof["targets"]["web"]
+    assert (found["package"], found["slot"]) == ("onnxruntime-web", "page")
+    assert found["texts"]["alike"] == found["texts"]["of"] == 3
+    assert {"web/index.html", "web/models/model.onnx"} < set(found["files"])
+    assert set(found["files"]) < set(proof["sha256"])
+    page = (place / "out" / "README.md").read_text()
+    assert "python -m http.server --directory web" in page
+
+
 @pytest.mark.parametrize(
     "words, told",
     [
