@@ -128,6 +128,8 @@ def test_other_commands(tmp_path):
         SWEEP,
         # see test_standalone.py
         "pip install -r out/requirements.txt",
+        # browser.py serves as this does
+        "python -m http.server --directory out/web",
         "python out/transcribe.py recording.wav",
         "python device/transcribe.py sample/audio",
     }
@@ -181,19 +183,24 @@ def test_sweep():
 
 
 def test_configurations():
-    """The YAML of the pages is what `select` takes, or builds an encoder."""
+    """The YAML of the pages is what `select` takes, or builds a part of a model."""
     import torch
 
     from espnet_prune.distill.config import DistillConf
     from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
+    from espnet_prune.models import build_model
     from espnet_prune.select.budget import Budget
     from espnet_prune.select.conf import COMMON
     from espnet_prune.select.methods import methods
 
     known = {*COMMON, *(key for method in methods() for key in method.keys)}
     texts = [text for _, kind, text in BLOCKS if kind == "yaml"]
-    (train,) = [text for text in texts if text.startswith("frontend: ")]
-    texts.remove(train)
+    models = [text for text in texts if text.startswith("frontend: ")]
+    (train,) = [text for text in models if "encoder: " in text]
+    for text in models:
+        texts.remove(text)
+        if text is not train:
+            build_model({**CONFIG, **yaml.safe_load(text)})
     for line in "".join(texts).splitlines():
         conf = yaml.safe_load(line)
         assert set(conf) <= known
