@@ -62,6 +62,11 @@ print(recognizer(samples, sample_rate=16000).text)  # an array of numpy
 {rows}
 """
 
+_STREAM = """
+`python transcribe.py --stream -` hears raw 16-bit PCM on standard input as it comes,
+`--stream recording.wav` a file; in Python `from runtime import Stream` does.
+"""
+
 _FILES = {
     "config.json": "what the model takes and gives",
     "tokens.txt": "its tokens and their ids",
@@ -91,12 +96,13 @@ def write_runtime(
             path.unlink()
     bpe = ["sentencepiece>=0.2"] * (config["token_type"] == "bpe")
     named = ".".join(map(str, OLDEST))
+    more = _STREAM if config.get("stream") else ""
     page = _README.format(named=named, rows="\n".join(_rows(config, targets or {})))
     written = {
         **copied,
         "transcribe.py": _SCRIPT.format(oldest=OLDEST, named=named),
         "requirements.txt": "\n".join([*REQUIREMENTS, *bpe, ""]),
-        "README.md": page + how_to_run(targets or {}),
+        "README.md": page + more + how_to_run(targets or {}),
     }
     for name, text in written.items():
         with atomic_write(out / name) as stream:

@@ -15,10 +15,13 @@ from espnet_prune.deploy.onnx.encoder import Model
 from espnet_prune.deploy.onnx.export import write
 from espnet_prune.deploy.onnx.package import checked
 from espnet_prune.deploy.onnx.streaming import check_stream, why_not, write_step
+from espnet_prune.deploy.proof.reference import Reference
+from espnet_prune.deploy.proof.signals import Signals
+from espnet_prune.deploy.proof.streaming import prove_step
 from espnet_prune.models import build_model
 from espnet_prune.runtime.blocks import log_probs
 from espnet_prune.utils import UserError
-from test.espnet_prune.deep import CONFIG, write_model
+from test.espnet_prune.deep import CONFIG, make_model, write_model
 from test.espnet_prune.deploy.onnx.context_models import (
     ENCODERS,
     config,
@@ -100,6 +103,28 @@ def test_the_front_end_is_that_of_espnets_streaming(tmp_path):
     for size in (333, 16000):
         got = log_probs(session(tmp_path / "step.onnx"), layout, wave, size)
         assert gap(wanted, got) < 1e-5
+
+
+def test_the_proof_finds_a_context_that_is_lost(tmp_path):
+    import onnx
+
+    conf, path = config(tmp_path), tmp_path / "step.onnx"
+    model = make_model(conf)
+    layout = write_step(checked(model), path)
+    package = {"sample_rate": 16000, "min_samples": 960}
+    given = layout, Reference(model), Signals(conf, package), 1e-4
+    found = prove_step(path, *given)
+    assert found["passed"] and found["frames"] > 400
+    file = onnx.load(str(path))
+    for node in file.graph.node:
+        node.input[:] = [n if n != "context" else "lost" for n in node.input]
+    lost = onnx.helper.make_node("Sub", ["context", "context"], ["lost"])
+    file.graph.node.insert(0, lost)
+    onnx.save(file, str(path))
+    found = prove_step(path, *given)
+    failed = {name for name, case in found["cases"].items() if not case["passed"]}
+    assert {"a frame more than a block", "many blocks"} <= failed
+    assert found["cases"]["one block"]["passed"]
 
 
 def test_what_cannot_hear_a_stream(tmp_path, caplog):
