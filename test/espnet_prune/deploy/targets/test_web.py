@@ -18,23 +18,29 @@ from espnet_prune.deploy.targets.web import WEB
 from espnet_prune.deploy.targets.web.slot import Page
 from espnet_prune.models import load_model
 from espnet_prune.runtime.package import read_package
+from espnet_prune.source import find_model
 from espnet_prune.utils import UserError
+from test.espnet_prune.deploy.targets.test_bpe import MODEL as BPE
 from test.espnet_prune.deploy.test_standalone import SAMPLE
 from test.espnet_prune.runtime.tone_model import TOKENS, write_model
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The repository's own trained model and its page."""
-    out = tmp_path_factory.mktemp("trained") / "out"
-    files = SAMPLE / "model/config.yaml", SAMPLE / "model/valid.acc.ave.pth"
-    model, config = load_model(*files)
+def written(source, out):
+    """Write what deploy does of a model, and its page; returns both directories."""
+    files = find_model(str(source), out)
+    model, config = load_model(files.config, files.model_file)
     export_model(model, config, out)
     write_tokens(config, out)
     package, page = read_package(out), out.parent / "page"
     page.mkdir()
     Page().write(package, package.file("model", "fp32"), page)
     return out, page
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The repository's own trained model and its page."""
+    return written(SAMPLE / "model", tmp_path_factory.mktemp("trained") / "out")
 
 
 def texts(out, page, most):
@@ -51,11 +57,18 @@ def test_a_trained_model(trained):
 
 
 @pytest.mark.runtime("onnxruntime-web")
+def test_a_trained_model_with_pieces_of_words(tmp_path):
+    found = texts(*written(BPE / "model", tmp_path / "out"), 12)
+    assert found["alike"] == found["of"] == 12
+
+
+@pytest.mark.runtime("onnxruntime-web")
 @pytest.mark.parametrize(
     "file, right, wrong",
     [
         ("ctc.js", " && best !== blank", ""),
         ("audio.js", " return samples;", " return samples.map((x) => 32768 * x);"),
+        ("worker.js", "./ctc.js", "./missing.js"),
     ],
 )
 def test_a_page_that_hears_otherwise_is_refused(trained, tmp_path, file, right, wrong):
