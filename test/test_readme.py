@@ -133,7 +133,8 @@ def test_other_commands(tmp_path):
         "python out/transcribe.py recording.wav",
         # see runtime/test_stream.py
         "python out/transcribe.py --stream recording.wav",
-        "arecord -q -t raw -f S16_LE -c 1 -r 16000 | python out/transcribe.py --stream -",
+        "arecord -q -t raw -f S16_LE -c 1 -r 16000 | "
+        "python out/transcribe.py --stream -",
         "python device/transcribe.py sample/audio",
     }
     assert set(LINES).difference(RECIPE, QUICK, SIZES, DEPLOY) == known
