@@ -86,16 +86,20 @@ def gap(recognizer: Recognizer, samples: np.ndarray) -> float:
     return round(float((best[:, -1] - best[:, -2]).min()), 6)
 
 
+def most_others(precision: str, count: int) -> int:
+    """Return how many of so many texts may be others than ours."""
+    # other releases of onnxruntime round int8 differently
+    return max(1, int(FEW * count)) if precision == "int8" else 0
+
+
 def _require(found: Report, slot: Slot) -> None:
     """Stop unless texts are alike, or as near to it as int8 can be.
 
     Raises:
         NotProven: The first that differs too much is named.
     """
-    differ, allowed, precision = found["differ"], 0, found["precision"]
-    if precision == "int8":
-        # other releases of onnxruntime round int8 differently
-        allowed = max(1, int(FEW * found["of"]))
+    differ, precision = found["differ"], found["precision"]
+    allowed = most_others(precision, found["of"])
     far = [row for row in differ if row["gap"] > CLOSE]
     if len(differ) <= allowed and not far:
         return
