@@ -196,7 +196,7 @@ def run_slurm(
     conf = Path(options["config"]).read_text() if "config" in options else SLURM_CONF
     work = logs[0].parent / "q"
     work.mkdir(parents=True, exist_ok=True)
-    stem = f"{logs[0].stem}.{os.getpid()}.{time.time():.0f}"
+    stem = f"{logs[0].stem}.{os.getpid()}.{time.time_ns()}"  # of no run before
     script, threads = work / f"{stem}.sh", options.get("num_threads", "1")
     cases, ends = [], []
     for i, (line, log) in enumerate(zip(lines, logs), 1):

@@ -101,3 +101,11 @@ def test_a_submission_is_repeated_only_where_nothing_was_submitted(
     assert start("true", "echo 4711_1") == [1, 1]
     assert (tmp_path / "submitted").read_text() == "x"
     assert "Socket timed out" in capsys.readouterr().err
+
+
+def test_exit_codes_are_those_of_this_run(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm.time, "time", lambda: 1e9)  # in the same second
+    assert start("true", "echo 4711_1") == [0, 0]
+    (tmp_path / "submitted").unlink()
+    (tmp_path / "refuse").write_text("Socket timed out on send/recv operation")
+    assert start("true", "echo 4711_1") == [1, 1]
