@@ -103,13 +103,18 @@ class Package:
                 f"{self.folder}: there is no {wanted} model; "
                 f"precision may be {' or '.join(there)}"
             )
-        path = self.folder / files[part].get(wanted, files[part]["fp32"])
+        path = self.folder / files[part][self.precision(part, wanted)]
         if not path.is_file():
             raise UserError(
                 f"{path} is missing, which config.json names; copy the directory "
                 "again, with all files, or deploy the model again"
             )
         return path
+
+    def precision(self, part: str, wanted: Optional[str] = None) -> str:
+        """Return the precision in which a part runs where one is wanted; see `file`."""
+        wanted = self.config.precision if wanted is None else wanted
+        return wanted if wanted in self.config.files[part] else "fp32"
 
     def shared(self, name: str) -> Path:
         """Return a file that sizes and depths have in common, which may lie above.

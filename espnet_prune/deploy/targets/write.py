@@ -6,7 +6,7 @@
 import logging
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from espnet_prune.deploy.proof.compare import NotProven
 from espnet_prune.deploy.targets import ALL, TARGETS
@@ -46,7 +46,7 @@ def named_targets(
     Raises:
         UserError: One is not known, or there is no speech.
     """
-    names = [name.strip() for name in ",".join(given).split(",") if name.strip()]
+    names = _names(given)
     for name in names:
         if name not in (*TARGETS, ALL):
             raise UserError(
@@ -59,6 +59,10 @@ def named_targets(
             "speech by --calibration"
         )
     return {name: t for name, t in TARGETS.items() if name in names or ALL in names}
+
+
+def _names(given: Sequence[str]) -> List[str]:
+    return [name.strip() for name in ",".join(given).split(",") if name.strip()]
 
 
 def choose(
@@ -82,7 +86,7 @@ def choose(
     """
     found = {}
     for name, target in targets.items():
-        strict = name in ",".join(given).split(",")
+        strict = name in _names(given)
         try:
             version = target.version()  # first: slots may ask the package
             slot = target.slot(package, facts)
@@ -124,9 +128,7 @@ def write_targets(
         NotProven: A target that was named hears something else.
     """
     package, found = read_package(out), {}
-    precision = package.config.precision
-    if precision not in package.config.files["model"]:
-        precision = "fp32"
+    precision = package.precision("model")
     for name, (target, slot, version, strict) in chosen.items():
         folder = out / name
         folder.mkdir()

@@ -104,8 +104,9 @@ def test_a_model_that_does_not_fit_is_told_before_anything_is_written(monkeypatc
     export = "espnet_prune.deploy.run.export_model"
     monkeypatch.setattr(export, lambda *_: pytest.fail("it was exported"))
     told = "--for sherpa-onnx: cannot take the model; .*moonshine_v2: decodes by CTC"
-    with pytest.raises(UserError, match=told):
-        deployed("attention", *SPEECH, "--for", "sherpa-onnx")
+    for given in ("sherpa-onnx", "all, sherpa-onnx"):
+        with pytest.raises(UserError, match=told):
+            deployed("attention", *SPEECH, "--for", given)
     one = TARGETS["sherpa-onnx"]
     gone = Target("sherpa-onnx", "sherpa-onnx-that-is-not-there", (), one.slots)
     monkeypatch.setitem(TARGETS, "sherpa-onnx", gone)
