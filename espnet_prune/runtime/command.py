@@ -11,8 +11,6 @@ on; the exit code is 2 then.
 
 import argparse
 import contextlib
-import dataclasses
-import json
 import logging
 import os
 import sys
@@ -24,7 +22,8 @@ from .errors import UserError, sentence_of
 from .eta import Eta
 from .files import PathLike, atomic_write
 from .inputs import named_files
-from .result import Result
+from .long import OVERLAP, PIECE
+from .result import Result, write_result
 from .search import OPTIONS, PARTS
 
 _SETTING = ("size", "depth", "precision", "threads", "decoding", "piece", "overlap")
@@ -77,11 +76,11 @@ def get_parser(folder: Optional[PathLike] = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--piece",
         type=float,
-        default=30.0,
+        default=PIECE,
         help="seconds; longer audio is recognised in pieces",
     )
     parser.add_argument(
-        "--overlap", type=float, default=4.0, help="seconds that two pieces share"
+        "--overlap", type=float, default=OVERLAP, help="seconds that two pieces share"
     )
     return parser
 
@@ -144,7 +143,7 @@ def _transcribe(
         else:
             failed += 1
             print(f"{name}: {result}", file=sys.stderr)
-        _write(stream, args.json, name, path, result)
+        write_result(stream, args.json, name, path, result)
         eta.tell(done)
     eta.close()
     print(
@@ -195,16 +194,3 @@ def _opened(path: Optional[str]) -> Iterator[TextIO]:
         return
     with atomic_write(path) as stream:
         yield stream
-
-
-def _write(stream: TextIO, as_json: bool, name: str, path: str, result: Any) -> None:
-    """Write the line of a file."""
-    if as_json:
-        row: Dict[str, Any] = {"name": name, "path": path}
-        if isinstance(result, UserError):
-            row["error"] = str(result)
-        else:
-            row.update(dataclasses.asdict(result))
-        print(json.dumps(row, ensure_ascii=False), file=stream, flush=True)
-    elif not isinstance(result, UserError):
-        print(f"{name} {result.text}".rstrip(), file=stream, flush=True)

@@ -4,19 +4,27 @@
 """`transcribe --stream`: what is heard so far is printed as audio comes."""
 
 import argparse
-import dataclasses
-import json
 import shutil
 import sys
 import wave
-from typing import Any, Callable, Dict, Iterator, Mapping, Sequence, TextIO, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    Mapping,
+    Sequence,
+    TextIO,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 
 from .audio import as_samples, prepared, read_blocks
 from .errors import UserError
 from .inputs import named_files
-from .result import Result
+from .result import Result, write_result
 from .stream import Stream
 
 STDIN = "-"
@@ -56,32 +64,26 @@ def transcribe(
     files, failed = named(args.audio), 0
     rewritten = stream.isatty() and not args.json
     for name, path in files.items():
-        about = {"name": name, "path": path}
 
         def told(result: Result) -> None:
             if args.json:
-                row = {**about, "final": False, **dataclasses.asdict(result)}
-                print(json.dumps(row, ensure_ascii=False), file=stream, flush=True)
+                write_result(stream, True, name, path, result, final=False)
             elif rewritten:
                 print(f"{_CLEAR}{_fitted(name, result.text)}", end="", file=stream)
                 stream.flush()
 
+        found: Union[Result, UserError]
         try:
-            result = heard(model, path, told)
-            row, line = {"final": True, **dataclasses.asdict(result)}, result.text
+            found = heard(model, path, told)
         except UserError as error:
             if len(files) == 1:
                 raise
-            failed, row = failed + 1, {"final": True, "error": str(error)}
+            failed, found = failed + 1, error
             print(f"{name}: {error}", file=sys.stderr)
         finally:
             if rewritten:
                 print(_CLEAR, end="", file=stream, flush=True)
-        if args.json:
-            line = json.dumps({**about, **row}, ensure_ascii=False)
-            print(line, file=stream, flush=True)
-        elif "error" not in row:
-            print(f"{name} {line}".rstrip(), file=stream, flush=True)
+        write_result(stream, args.json, name, path, found, final=True)
     return failed, len(files)
 
 

@@ -7,6 +7,9 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
+from .package import Config
+
+PIECE, OVERLAP = 30.0, 4.0  # seconds, where nothing else is asked for
 # seconds by which a token may be heard earlier or later in the next piece
 NEAR = 0.25
 
@@ -23,6 +26,19 @@ class Token(NamedTuple):
 
     id: int
     time: float
+
+
+def sizes_of(
+    config: Config, piece: float = PIECE, overlap: float = OVERLAP
+) -> Tuple[int, int]:
+    """Return the samples of a piece and of an overlap, given in seconds.
+
+    Pieces begin where frames begin, and so hear what the whole would hear.
+    """
+    rate = config.sample_rate
+    frame = max(1, round(config.frame_ms * rate / 1000))
+    size, shared = (round(s * rate / frame) * frame for s in (piece, overlap))
+    return size, shared
 
 
 def pieces(

@@ -11,7 +11,7 @@ import numpy as np
 from .audio import as_samples, prepared, read_blocks
 from .errors import UserError, too_short
 from .files import PathLike
-from .long import NEAR, Token, joined, pieces
+from .long import NEAR, OVERLAP, PIECE, Token, joined, pieces, sizes_of
 from .package import read_package
 from .result import Result
 from .search import Search
@@ -58,8 +58,8 @@ class Recognizer:
         precision: Optional[str] = None,
         threads: int = 1,
         decoding: Optional[str] = None,
-        piece: float = 30.0,
-        overlap: float = 4.0,
+        piece: float = PIECE,
+        overlap: float = OVERLAP,
         **options: Any,
     ) -> None:
         if not 0 <= 2 * overlap < piece:
@@ -121,12 +121,7 @@ class Recognizer:
     ) -> Result:
         """Recognise audio piece by piece; `begin` is when the work began."""
         rate, shortest = self.config.sample_rate, self.config.min_samples
-        # pieces begin where frames begin, and so hear what the whole would hear
-        frame = max(1, round(self.config.frame_ms * rate / 1000))
-        size, overlap = (
-            round(seconds * rate / frame) * frame
-            for seconds in (self.piece, self.overlap)
-        )
+        size, overlap = sizes_of(self.config, self.piece, self.overlap)
         tokens: List[Token] = []
         score = end = 0.0
         for first, samples in pieces(blocks, size, overlap, shortest):

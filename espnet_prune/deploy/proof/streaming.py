@@ -41,9 +41,8 @@ def prove_step(
     """
     session, cases = open_session(path, 1), {}
     for name, row, size in cases_of(layout, signals):
-        got, rows = log_probs(session, layout, row, size), []
-        wanted = [reference.heard(row)["log_probs"]]
-        wanted.append(by_blocks(reference, row))
+        got = log_probs(session, layout, row, size)
+        wanted = [reference.heard(row)["log_probs"], by_blocks(reference, row)]
         rows = [difference(one, got, bar) for one in wanted]
         if max(one["relative"] for one in rows) > bar:
             exact = reference.exactly(row)["log_probs"]

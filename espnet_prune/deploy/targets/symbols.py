@@ -12,7 +12,6 @@ from espnet_prune.utils import atomic_write
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # the mark of sentencepiece
 BLANK = "<blk>"
 _UNKNOWN = f"{SPACE}\N{DOUBLE QUESTION MARK}"  # as sentencepiece says it
-_SKIPPED = ("SIL", "</s>")  # by sherpa-onnx, see `skipped`
 
 
 def symbols(package: Package) -> List[str]:

@@ -14,6 +14,9 @@ from espnet_prune.runtime.package import Package
 from espnet_prune.utils import UserError
 
 Heard = Callable[[np.ndarray], str]
+# limits of several slots
+BEST_PATH = "the best path of CTC, without the decoder that the model may have"
+ONE_LANGUAGE = "one language, that of the model"
 
 
 class Part(NamedTuple):

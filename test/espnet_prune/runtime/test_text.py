@@ -12,6 +12,21 @@ from espnet_prune.runtime.package import read_package
 from espnet_prune.runtime.text import TextMaker
 from test.espnet_prune.runtime.tone_model import write_model
 
+LINES = ["the cat sat on the mat", "a cat and a dog", "the dog ran", "on and on"]
+
+
+def trained_pieces(folder):
+    """Write bpe.model, pieces of some words; return what cuts text into them."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES * 20),
+        model_prefix=str(folder / "bpe"),
+        vocab_size=40,
+        model_type="bpe",
+        minloglevel=2,
+    )
+    return sentencepiece.SentencePieceProcessor(str(folder / "bpe.model"))
+
 
 def maker(folder, tokens, **changes):
     """Return what makes text of tokens."""
@@ -40,20 +55,11 @@ def test_text_is_that_of_espnet(tmp_path, kind, tokens):
 
 
 def test_pieces_become_words(tmp_path, monkeypatch):
-    sentencepiece = pytest.importorskip("sentencepiece")
-    lines = ["the cat sat on the mat", "a cat and a dog", "the dog ran", "on and on"]
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines * 20),
-        model_prefix=str(tmp_path / "bpe"),
-        vocab_size=40,
-        model_type="bpe",
-        minloglevel=2,
-    )
-    pieces = sentencepiece.SentencePieceProcessor(str(tmp_path / "bpe.model"))
+    pieces = trained_pieces(tmp_path)
     tokens = ["<blank>", *(pieces.id_to_piece(i) for i in range(len(pieces)))]
     conf = {"token_type": "bpe", "bpe_model": "bpe.model"}
     text = maker(tmp_path, tokens, **conf)
-    for line in lines:
+    for line in LINES:
         ids = [tokens.index(p) for p in pieces.encode(line, out_type=str)]
         assert text(ids) == line
     (tmp_path / "bpe.model").write_bytes(b"no model")

@@ -17,7 +17,7 @@ from onnx import compose
 from espnet_prune.deploy.targets.graphs import joined
 from espnet_prune.deploy.targets.refusals import refusal
 from espnet_prune.deploy.targets.symbols import unfit_symbols, write_symbols
-from espnet_prune.deploy.targets.target import Heard, Slot
+from espnet_prune.deploy.targets.target import BEST_PATH, ONE_LANGUAGE, Heard, Slot
 from espnet_prune.runtime.package import Package
 from espnet_prune.utils import write_json
 
@@ -73,8 +73,8 @@ class CTCSlot(Slot):
 
     vocabulary: str
     limits: tuple = (
-        "the best path of CTC, without the decoder that the model may have",
-        "one language, that of the model",
+        BEST_PATH,
+        ONE_LANGUAGE,
         "several spaces in a row are one, and none stands at the end or before a sign "
         "that is no letter or digit",
         "audio of other rates is resampled by onnx-asr itself, not as by ours",

@@ -8,19 +8,19 @@ its front end is cut off. Normalisation stays in the graph, whatever it is.
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
-import numpy as np
 import onnx
 
 from espnet_prune.deploy.targets.features import after_frontend
 from espnet_prune.deploy.targets.graphs import joined, save
 from espnet_prune.deploy.targets.refusals import refusal
+from espnet_prune.deploy.targets.sherpa.slot import RATE, RESAMPLED, SKIPPED, SherpaSlot
 from espnet_prune.deploy.targets.symbols import unfit_symbols, write_symbols
-from espnet_prune.deploy.targets.target import Heard, Slot
+from espnet_prune.deploy.targets.target import BEST_PATH, ONE_LANGUAGE
 from espnet_prune.runtime.package import Package
 
-RATE, WIDTH, WINDOW, HOP = 16000, 80, 400, 160
+WIDTH, WINDOW, HOP = 80, 400, 160
 # what the slot makes, as `frontend_conf` says it, where that says something
 _MADE: Dict[str, Any] = {
     "n_mels": (WIDTH,),
@@ -29,8 +29,6 @@ _MADE: Dict[str, Any] = {
     "fmin": (20,),
     "fmax": (None, RATE / 2),
 }
-# of texts, by sherpa-onnx
-_LEFT_OUT = ("SIL", "</s>")
 # `lengths` are those of the speech, in samples; of less than what the subsampling reads
 # no frame is left, and no error
 _BEFORE = """
@@ -52,14 +50,14 @@ features (float[N, T, {width}] x, int64[N] x_lens)
 """
 
 
-class Fbank(Slot):
+class Fbank(SherpaSlot):
     """Kaldi's filter banks in, log-probabilities of CTC out."""
 
     name = "fire_red_asr_ctc"
     limits = (
-        "the best path of CTC, without the decoder that the model may have",
-        "one language, that of the model",
-        "audio of other rates is resampled by sherpa-onnx itself, not as by ours",
+        BEST_PATH,
+        ONE_LANGUAGE,
+        RESAMPLED,
         "all of an utterance at once: long audio is not cut into pieces",
         "in int8 what an utterance of a batch gives depends a little on the others",
     )
@@ -97,7 +95,7 @@ for stream in streams:
                     f"makes filter banks with {key}: {made}, and the model has "
                     f"{value}; train it with the defaults of kaldi_fbank"
                 )
-        return unfit_symbols(package, _LEFT_OUT)
+        return unfit_symbols(package, SKIPPED)
 
     def write(self, package: Package, model: Path, folder: Path) -> None:
         """Write model.onnx and tokens.txt; see `Slot`."""
@@ -115,31 +113,6 @@ for stream in streams:
         save(whole, folder / "model.onnx")
         write_symbols(package, folder / "tokens.txt")
 
-    def open(self, folder: Path) -> Heard:
-        """Return what sherpa-onnx hears in samples (S,); see `Slot`."""
-        recognizer = recognizer_of(folder)
-        return lambda samples: results(recognizer, [samples])[0].text
-
     def spaced(self, text: str) -> str:
         """Return what becomes of the spaces of a text of ours; see `Slot`."""
         return text[1:] if text.startswith(" ") else text
-
-
-def recognizer_of(folder: Path) -> Any:
-    """Return sherpa-onnx's recogniser of what the slot has written, on one thread."""
-    import sherpa_onnx
-
-    return sherpa_onnx.OfflineRecognizer.from_fire_red_asr_ctc(
-        model=str(folder / "model.onnx"),
-        tokens=str(folder / "tokens.txt"),
-        num_threads=1,
-    )
-
-
-def results(recognizer: Any, batch: List[np.ndarray]) -> List[Any]:
-    """Return what it hears in a batch of utterances (S,): text, tokens, timestamps."""
-    streams = [recognizer.create_stream() for _ in batch]
-    for stream, samples in zip(streams, batch):
-        stream.accept_waveform(RATE, samples)
-    recognizer.decode_streams(streams)
-    return [stream.result for stream in streams]

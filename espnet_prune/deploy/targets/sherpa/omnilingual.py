@@ -16,11 +16,11 @@ import onnx
 
 from espnet_prune.deploy.targets.graphs import joined, save
 from espnet_prune.deploy.targets.refusals import refusal
+from espnet_prune.deploy.targets.sherpa.slot import RATE, RESAMPLED, SKIPPED, SherpaSlot
 from espnet_prune.deploy.targets.symbols import unfit_symbols, write_symbols
-from espnet_prune.deploy.targets.target import Heard, Slot
+from espnet_prune.deploy.targets.target import BEST_PATH, ONE_LANGUAGE
 from espnet_prune.runtime.package import Package
 
-RATE = 16000
 STEP_MS = 20  # of a frame; sherpa-onnx makes times with it
 _ENCODER = "pruned_wav2vec2"
 _SIZES = ("conv_layers", "extractor_mode", "normalize_waveform")
@@ -58,15 +58,15 @@ to_steps (float[1, T, {size}] log_probs) => (float[1, M, {size}] steps)
 """
 
 
-class Omnilingual(Slot):
+class Omnilingual(SherpaSlot):
     """Normalised samples in, log-probabilities of CTC out."""
 
     name = "omnilingual_asr_ctc"
     limits = (
-        "the best path of CTC, without the decoder that the model may have",
+        BEST_PATH,
         "one utterance at a time",
-        "one language, that of the model",
-        "audio of other rates is resampled by sherpa-onnx itself, not as by ours",
+        ONE_LANGUAGE,
+        RESAMPLED,
     )
     usage = """```python
 import sherpa_onnx
@@ -107,7 +107,7 @@ print(stream.result.text, stream.result.tokens, stream.result.timestamps)
                 f"counts in steps of {STEP_MS} ms, and frames of the model are "
                 f"{config.frame_ms:g} ms; moonshine_v2 makes no times"
             )
-        return unfit_symbols(package, ("SIL", "</s>"))
+        return unfit_symbols(package, SKIPPED)
 
     def write(self, package: Package, model: Path, folder: Path) -> None:
         """Write model.onnx and tokens.txt; see `Slot`."""
@@ -116,31 +116,3 @@ print(stream.result.text, stream.result.tokens, stream.result.timestamps)
         whole = joined(onnx.load(str(model)), _BEFORE, after)
         save(whole, folder / "model.onnx")
         write_symbols(package, folder / "tokens.txt")
-
-    def open(self, folder: Path) -> Heard:
-        """Return what sherpa-onnx hears in samples (S,); see `Slot`."""
-        recognizer = opened(folder)
-
-        def hear(samples: Any) -> str:
-            return heard(recognizer, samples).text
-
-        return hear
-
-
-def opened(folder: Path) -> Any:
-    """Return sherpa-onnx's recognizer of what `Omnilingual` wrote, on one thread."""
-    import sherpa_onnx
-
-    return sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(
-        model=str(folder / "model.onnx"),
-        tokens=str(folder / "tokens.txt"),
-        num_threads=1,
-    )
-
-
-def heard(recognizer: Any, samples: Any) -> Any:
-    """Return text, tokens and timestamps of samples (S,)."""
-    stream = recognizer.create_stream()
-    stream.accept_waveform(RATE, samples)
-    recognizer.decode_stream(stream)
-    return stream.result

@@ -16,15 +16,15 @@ import onnx
 
 from espnet_prune.deploy.targets.graphs import graph, joined, save
 from espnet_prune.deploy.targets.refusals import refusal
-from espnet_prune.deploy.targets.target import Heard, Slot
+from espnet_prune.deploy.targets.sherpa.slot import RATE, RESAMPLED, SherpaSlot
+from espnet_prune.deploy.targets.symbols import SPACE
+from espnet_prune.deploy.targets.target import BEST_PATH, ONE_LANGUAGE
 from espnet_prune.runtime.package import Package
 from espnet_prune.runtime.text import TextMaker
 from espnet_prune.utils import atomic_write
 
-RATE = 16000
 FIRST = 3  # id of the first token; 1 begins and 2 ends what the decoder says
 END = 2
-_SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # of sentencepiece
 
 _BEFORE = """
 audio_to_speech (float[1, S] audio) => (float[1, S] speech, int64[1] lengths) {
@@ -40,7 +40,7 @@ path_to_tokens (float[1, T, V] log_probs, int64[1] out_lengths)
     => (float[1, L, 1] tokens)
     <int64[1] zero = {{0}}, int64[1] one = {{1}}, int64[1] none = {{-1}},
      int64 blank = {{{blank}}}, int64 first = {{{first}}}, int64[1] three = {{3}},
-     int64[3] row = {{1, -1, 1}}, int64[1] whole = {{9223372036854775807}}>
+     int64[3] row = {{1, -1, 1}}>
 {{
     within = Slice(log_probs, zero, out_lengths, one)
     best = ArgMax<axis = 2, keepdims = 0>(within)
@@ -91,16 +91,21 @@ one_token (int64[1, 1] input_ids, float[1, L, 1] tokens,
 """
 
 
-class Raw(Slot):
+class Raw(SherpaSlot):
     """Samples in, tokens of CTC out."""
 
     name = "moonshine_v2"
+    files = {
+        "encoder": "encoder.onnx",
+        "decoder": "decoder.onnx",
+        "tokens": "tokens.txt",
+    }
     limits = (
-        "the best path of CTC, without the decoder that the model may have",
+        BEST_PATH,
         "one utterance at a time",
         "no times of tokens",
-        "one language, that of the model",
-        "audio of other rates is resampled by sherpa-onnx itself, not as by ours",
+        ONE_LANGUAGE,
+        RESAMPLED,
         "a use of this slot that sherpa-onnx does not describe",
     )
     usage = """```python
@@ -123,10 +128,10 @@ print(stream.result.text)
         reason = refusal(config, RATE, samples=True)
         if reason is not None:
             return reason
-        bad = [token for token in package.tokens if token.startswith(_SPACE)]
+        bad = [token for token in package.tokens if token.startswith(SPACE)]
         if bad and config.token_type in ("char", "phn"):
             return (
-                f"makes a space of {_SPACE}, with which token '{bad[0]}' of type "
+                f"makes a space of {SPACE}, with which token '{bad[0]}' of type "
                 f"{config.token_type} begins; tokens of type bpe would do"
             )
         return None
@@ -142,25 +147,6 @@ print(stream.result.text)
             for number, text in said(package).items():
                 coded = base64.b64encode(text).decode()
                 stream.write(f"{coded} {FIRST + number}\n")
-
-    def open(self, folder: Path) -> Heard:
-        """Return what sherpa-onnx hears in samples (S,); see `Slot`."""
-        import sherpa_onnx
-
-        recognizer = sherpa_onnx.OfflineRecognizer.from_moonshine_v2(
-            encoder=str(folder / "encoder.onnx"),
-            decoder=str(folder / "decoder.onnx"),
-            tokens=str(folder / "tokens.txt"),
-            num_threads=1,
-        )
-
-        def hear(samples: Any) -> str:
-            stream = recognizer.create_stream()
-            stream.accept_waveform(RATE, samples)
-            recognizer.decode_stream(stream)
-            return stream.result.text
-
-        return hear
 
 
 def said(package: Package) -> Dict[int, bytes]:

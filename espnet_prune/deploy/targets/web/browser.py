@@ -72,11 +72,8 @@ def programs() -> List[str]:
             "--for web: texts are compared in a browser by the package selenium, which "
             "is not installed; call pip install selenium"
         ) from error
-    found = [
-        next(filter(None, map(shutil.which, names)), None)
-        for names in (("chromium", "chromium-browser", "google-chrome"),)
-        + (("chromedriver",),)
-    ]
+    kinds = ("chromium", "chromium-browser", "google-chrome"), ("chromedriver",)
+    found = [next(filter(None, map(shutil.which, names)), None) for names in kinds]
     if None in found:
         raise UserError(
             "--for web: texts are compared in Chromium, which is not installed; call "

@@ -10,7 +10,7 @@ from typing import Any, List, Mapping, Optional
 import numpy as np
 
 from espnet_prune.deploy.targets.refusals import refusal
-from espnet_prune.deploy.targets.target import Heard, Part, Slot
+from espnet_prune.deploy.targets.target import BEST_PATH, Heard, Part, Slot
 from espnet_prune.deploy.targets.web.browser import Browser
 from espnet_prune.deploy.targets.web.write import models_of, write_page
 from espnet_prune.runtime.package import Package
@@ -26,7 +26,7 @@ class Page(Slot):
     name = "page"
     cuts = True
     limits = (
-        "the best path of CTC, without the decoder that the model may have",
+        BEST_PATH,
         "one thread, on the processor",
         "audio that the browser decodes, which resamples it, not as ours does",
         "no times of tokens",

@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterator, NamedTuple
 
+from espnet_prune.deploy.targets.symbols import SPACE
 from espnet_prune.deploy.targets.web.npm import BINARY, SCRIPT, onnxruntime_web, release
+from espnet_prune.runtime.long import sizes_of
 from espnet_prune.runtime.package import Package, read_package
 from espnet_prune.runtime.text import TextMaker
 from espnet_prune.utils import write_json
 
 PAGE = Path(__file__).with_name("page")
-PIECE, OVERLAP = 30.0, 4.0  # seconds, as our runtime takes them
-MARK = "\N{LOWER ONE EIGHTH BLOCK}"  # of sentencepiece, where a word begins
 
 
 class Model(NamedTuple):
@@ -85,20 +85,15 @@ def _row(model: Model, folder: Path) -> Dict[str, Any]:
         name = ".".join(filter(None, [model.folder, path.name]))
         shutil.copyfile(path, folder / "models" / name)
         files[precision] = {"file": f"./models/{name}", "size": path.stat().st_size}
-    config = model.package.config
-    best = config.precision if config.precision in files else "fp32"
     about = {"folder": model.folder, "name": model.name, "used": False}
+    best = model.package.precision("model")
     return {**about, "precision": best, "files": files}
 
 
 def _speech(package: Package) -> Dict[str, Any]:
     """Return what models take and what their output means."""
     config = package.config
-    frame = max(1, round(config.frame_ms * config.sample_rate / 1000))
-    size, overlap = (
-        round(seconds * config.sample_rate / frame) * frame
-        for seconds in (PIECE, OVERLAP)
-    )
+    size, overlap = sizes_of(config)
     return {
         "rate": config.sample_rate,
         "shortest": config.min_samples,
@@ -122,7 +117,7 @@ def symbols(package: Package) -> Dict[str, Any]:
     return {
         "tokens": tokens,
         "between": between,
-        "mark": MARK if kind == "bpe" else None,
+        "mark": SPACE if kind == "bpe" else None,
     }
 
 

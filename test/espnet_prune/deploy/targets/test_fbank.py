@@ -16,7 +16,8 @@ import pytest
 from espnet_prune.deploy.int8.quantize import quantise
 from espnet_prune.deploy.onnx.describe import write_tokens
 from espnet_prune.deploy.onnx.package import export_model
-from espnet_prune.deploy.targets.sherpa.fbank import Fbank, recognizer_of, results
+from espnet_prune.deploy.targets.sherpa.fbank import Fbank
+from espnet_prune.deploy.targets.sherpa.slot import results
 from espnet_prune.models import load_model
 from espnet_prune.runtime.package import read_package
 from espnet_prune.runtime.recognizer import Recognizer
@@ -50,7 +51,7 @@ def written(deployed, folder, precision="fp32"):
     assert Fbank().unfit(package, FACTS) is None
     folder.mkdir()
     Fbank().write(package, package.file("model", precision), folder)
-    return recognizer_of(folder)
+    return Fbank().recognizer(folder)
 
 
 @pytest.mark.runtime("sherpa-onnx")

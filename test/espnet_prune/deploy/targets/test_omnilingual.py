@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from espnet_prune.deploy.onnx.export import export_encoder
-from espnet_prune.deploy.targets.sherpa.omnilingual import Omnilingual, heard, opened
+from espnet_prune.deploy.targets.sherpa.omnilingual import Omnilingual
+from espnet_prune.deploy.targets.sherpa.slot import results
 from espnet_prune.runtime import Recognizer
 from espnet_prune.runtime.package import read_package
 from test.espnet_prune.encoder_zoo import build, randomise
@@ -33,10 +34,10 @@ def test_texts_and_times(package, tmp_path, level):
     slot, ours = Omnilingual(), Recognizer(package.folder)
     assert slot.unfit(package, RAW) is None
     slot.write(package, package.file("model"), tmp_path)
-    recognizer = opened(tmp_path)
+    recognizer = slot.recognizer(tmp_path)
     for text in ("AB CDE", "HHH A"):
         wave = tones(text) * np.float32(level)
-        found, wanted = heard(recognizer, wave), ours(wave)
+        found, wanted = results(recognizer, [wave])[0], ours(wave)
         assert found.text == wanted.text == (text if level > 0.005 else "")
         assert found.timestamps == pytest.approx(wanted.times, abs=1e-4)
     assert slot.open(tmp_path)(tones("ABBA")) == "ABBA"

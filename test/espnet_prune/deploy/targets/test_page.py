@@ -15,7 +15,7 @@ from espnet_prune.runtime import Recognizer
 from espnet_prune.runtime.ctc import ctc_greedy
 from espnet_prune.runtime.long import Token, joined
 from espnet_prune.runtime.package import read_package
-from test.espnet_prune.runtime.test_text import maker
+from test.espnet_prune.runtime.test_text import maker, trained_pieces
 from test.espnet_prune.runtime.tone_model import RATE, tones, write_model
 
 pytestmark = pytest.mark.runtime("onnxruntime-web")
@@ -187,16 +187,7 @@ def test_letters_and_words_are_those_of_the_runtime(browser, tmp_path, kind):
 
 
 def test_pieces_are_those_of_the_runtime(browser, tmp_path):
-    sentencepiece = pytest.importorskip("sentencepiece")
-    lines = ["the cat sat on the mat", "a cat and a dog", "the dog ran", "on and on"]
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines * 20),
-        model_prefix=str(tmp_path / "bpe"),
-        vocab_size=40,
-        model_type="bpe",
-        minloglevel=2,
-    )
-    pieces = sentencepiece.SentencePieceProcessor(str(tmp_path / "bpe.model"))
+    pieces = trained_pieces(tmp_path)
     own = [pieces.id_to_piece(i) for i in range(len(pieces))]
     tokens = ["<blank>", *own, "<sos/eos>", "字"]
     text = maker(tmp_path, tokens, token_type="bpe", bpe_model="bpe.model")
