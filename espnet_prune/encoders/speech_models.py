@@ -29,6 +29,7 @@ class SpeechModel:
             after each (Large).
         conv_bias: Whether the convolutions have a bias.
         normalize_waveform: Bring each utterance to mean 0 and variance 1 first.
+        waveform_eps: What is added to that variance; Hugging Face adds 1e-7.
         pos_conv_kernel: Kernel of the convolution for positions.
         pos_conv_groups: Its groups.
         gated: WavLM's attention, with gated relative positions.
@@ -45,6 +46,7 @@ class SpeechModel:
     extractor_mode: str = "group_norm"
     conv_bias: bool = False
     normalize_waveform: bool = False
+    waveform_eps: float = 1e-5
     pos_conv_kernel: int = 128
     pos_conv_groups: int = 16
     gated: bool = False

@@ -226,6 +226,7 @@ def _embed(conf: SpeechModel, projection_dropout_rate: float, **more: Any) -> Wa
         norm=nn.Identity() if conf.normalize_before else transformer.layer_norm,
         positions=positions,
         normalize_waveform=conf.normalize_waveform,
+        waveform_eps=conf.waveform_eps,
         **more,
     )
 

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Mapping, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 import torch
 from torch import nn
@@ -223,15 +223,7 @@ def _check_directory(path: Path, conf: SpeechModel) -> None:
             f"encoder_conf to a {family} one"
         )
     wanted = dataclasses.asdict(conf)
-    theirs = {ours: config[key] for key, ours in _SIZES.items() if key in config}
-    if "feat_extract_norm" in config:
-        theirs["extractor_mode"] = f"{config['feat_extract_norm']}_norm"
-    lists = [config.get(key) for key in ("conv_dim", "conv_kernel", "conv_stride")]
-    if all(lists):
-        theirs["conv_layers"] = tuple(zip(*lists))
-    if not conf.gated:
-        theirs.pop("num_buckets", None), theirs.pop("max_distance", None)
-    for key, value in theirs.items():
+    for key, value in sizes_of(config).items():
         if value != wanted[key]:
             shown = [list(layer) for layer in value] if key == "conv_layers" else value
             raise UserError(
@@ -244,10 +236,32 @@ def _check_directory(path: Path, conf: SpeechModel) -> None:
         raise UserError(f"weights: {path} is for speech at {rate} Hz; only 16000 fits")
 
 
+def sizes_of(config: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the sizes that a Hugging Face config.json says, as in `encoder_conf`."""
+    sizes = {ours: config[key] for key, ours in _SIZES.items() if key in config}
+    if "feat_extract_norm" in config:
+        sizes["extractor_mode"] = f"{config['feat_extract_norm']}_norm"
+    lists = [config.get(key) for key in ("conv_dim", "conv_kernel", "conv_stride")]
+    if all(lists):
+        sizes["conv_layers"] = tuple(zip(*lists))
+    if config.get("model_type") != "wavlm":
+        sizes.pop("num_buckets", None), sizes.pop("max_distance", None)
+    return sizes
+
+
 def _read_directory(path: Path) -> State:
+    return read_weights(weights_file(path))
+
+
+def weights_file(path: Path) -> Path:
+    """Return the file of weights in a Hugging Face directory.
+
+    Raises:
+        UserError: There is none, or the weights are in several files.
+    """
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (path / name).is_file():
-            return read_weights(path / name)
+            return path / name
     raise UserError(
         f"weights: {path} holds neither model.safetensors nor pytorch_model.bin; "
         "download the whole model, in one file"

@@ -85,6 +85,7 @@ class WaveEmbed(nn.Module):
         positions: WavLM's relative positions.
         normalize_waveform: Bring every utterance to mean 0 and variance 1 first, as
             the Large models expect.
+        waveform_eps: What is added to the variance.
         mask_time: Probability and length of masked spans of frames, in training only.
         mask_channel: The same of channels.
 
@@ -104,6 +105,7 @@ class WaveEmbed(nn.Module):
         dropout_rate: float = 0.0,
         positions: Optional[RelativePositions] = None,
         normalize_waveform: bool = False,
+        waveform_eps: float = 1e-5,
         mask_time: Tuple[float, int] = (0.0, 10),
         mask_channel: Tuple[float, int] = (0.0, 10),
     ) -> None:
@@ -113,6 +115,7 @@ class WaveEmbed(nn.Module):
         self.dropout = nn.Dropout(dropout_rate)
         self.positions = positions
         self.normalize_waveform = normalize_waveform
+        self.waveform_eps = waveform_eps
         self.mask_time, self.mask_channel = mask_time, mask_channel
         self.hidden: Optional[Hidden] = None
         self.to_hide: Optional[Hidden] = None
@@ -140,7 +143,7 @@ class WaveEmbed(nn.Module):
         """
         if self.normalize_waveform:
             real = torch.arange(wave.size(1), device=wave.device) < lengths[:, None]
-            wave = _normalised(wave, real)
+            wave = _normalised(wave, real, self.waveform_eps)
         x, lengths = self.extractor(wave, lengths)
         x = x[:, : int(lengths.max())]
         mask = torch.arange(x.size(1), device=x.device) < lengths[:, None]
@@ -177,13 +180,13 @@ class WaveEmbed(nn.Module):
         return x
 
 
-def _normalised(wave: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+def _normalised(wave: torch.Tensor, real: torch.Tensor, eps: float) -> torch.Tensor:
     """Bring the real samples of each row to mean 0 and variance 1; the rest to 0."""
     count = real.sum(1, keepdim=True).clamp(min=1)
     mean = (wave * real).sum(1, keepdim=True) / count
     centred = (wave - mean) * real
     variance = centred.square().sum(1, keepdim=True) / count
-    return centred * torch.rsqrt(variance + 1e-5)
+    return centred * torch.rsqrt(variance + eps)
 
 
 def wave_units(name: str, embed: WaveEmbed) -> List[Unit]:

@@ -139,7 +139,7 @@ class Wave(nn.Module):
         )
         convs = embed.extractor.conv_layers
         self.chain: Chain = [(m.kernel_size, m.stride) for m in convs]
-        self.normalize = embed.normalize_waveform
+        self.normalize, self.eps = embed.normalize_waveform, embed.waveform_eps
         self.projection, self.norm = embed.projection, embed.norm
         self.pos_conv = rewritten(embed.pos_conv, frames, CONVS)
         self.positions, self.frames = embed.positions, frames
@@ -148,7 +148,7 @@ class Wave(nn.Module):
     def forward(self, wave: torch.Tensor, lengths: torch.Tensor) -> Tuple[Any, ...]:
         """Return x (N, T, d), positions or None, and lengths, of a wave (N, S)."""
         if self.normalize:
-            wave = _normalised(wave, lengths)
+            wave = _normalised(wave, lengths, self.eps)
         x = wave[:, None]
         for conv, norm, step in zip(self.layers, self.norms, self.chain):
             x, lengths = conv(x), lengths_after(lengths, [step])
@@ -164,13 +164,13 @@ class Wave(nn.Module):
         return x, positions, lengths
 
 
-def _normalised(wave: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def _normalised(wave: torch.Tensor, lengths: torch.Tensor, eps: float) -> torch.Tensor:
     """Bring the real samples of each row to mean 0 and variance 1; the rest to 0."""
     real = (torch.arange(wave.size(1)) < lengths[:, None]).float()
     count = lengths.clamp(min=1)[:, None].float()
     centred = (wave - (wave * real).sum(1, keepdim=True) / count) * real
     variance = centred.square().sum(1, keepdim=True) / count
-    return centred * torch.rsqrt(variance + 1e-5)
+    return centred * torch.rsqrt(variance + eps)
 
 
 def exported_embed(embed: Any, frames: Frames) -> nn.Module:
