@@ -45,9 +45,10 @@ def _decoders() -> Dict[str, type]:
 
 
 def _frontends() -> Dict[str, type]:
+    from espnet_prune.encoders.pruned_ssl import PrunedSSLFrontend
     from espnet_prune.frontends.kaldi_fbank import KaldiFbank
 
-    return {"kaldi_fbank": KaldiFbank}
+    return {"kaldi_fbank": KaldiFbank, "pruned_ssl": PrunedSSLFrontend}
 
 
 # the abstract classes of those in registries that ours belong into

@@ -92,7 +92,8 @@ class Prunable:
             # which units stay does not matter: the weights are loaded afterwards
             graph = unit_graph(self)
             wanted = graph.dense.with_widths(structure)
-            own, kept = graph.dense["encoder"].names, wanted["encoder"].names
+            (stack,) = graph.dense.own
+            own, kept = graph.dense[stack].names, wanted[stack].names
             if own.keys() - kept.keys():
                 raise UserError(
                     "structure: remaining_heads is missing, and attention_heads alone "

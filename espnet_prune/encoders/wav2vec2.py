@@ -117,6 +117,7 @@ class Wav2Vec2Encoder(AbsEncoder):
                     f"{conf.num_blocks - 1}, the blocks before the last one"
                 )
         super().__init__()
+        self.conf = conf
         self.interctc_layer_idx = list(interctc_layer_idx)
         self.interctc_use_conditioning = False
         self.normalize_before = conf.normalize_before
@@ -164,16 +165,7 @@ class Wav2Vec2Encoder(AbsEncoder):
             ShortUtterance: An utterance that gives no frame.
             UserError: Speech of several channels.
         """
-        if xs_pad.dim() == 3:
-            if xs_pad.size(2) != 1:
-                raise UserError(
-                    f"speech of {xs_pad.size(2)} channels came in; give one channel"
-                )
-            xs_pad = xs_pad.squeeze(2)
-        length, shortest = int(ilens.min()), self.embed.shortest()
-        if length < shortest:
-            raise ShortUtterance(length, shortest)
-        x, masks = self.embed(xs_pad, ilens)
+        x, masks = self.embed(self.wave_of(xs_pad, ilens), ilens)
         taps: List[Tuple[int, torch.Tensor]] = []
         if not self.interctc_layer_idx:
             x, masks = self.encoders(x, masks)
@@ -187,6 +179,24 @@ class Wav2Vec2Encoder(AbsEncoder):
         output = self._normed(x)
         lengths = masks.squeeze(1).sum(1)
         return ((output, taps) if taps else output), lengths, None
+
+    def wave_of(self, wave: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return speech (N, samples) of (N, samples), or of (N, samples, 1).
+
+        Raises:
+            ShortUtterance: An utterance that gives no frame.
+            UserError: Speech of several channels.
+        """
+        if wave.dim() == 3:
+            if wave.size(2) != 1:
+                raise UserError(
+                    f"speech of {wave.size(2)} channels came in; give one channel"
+                )
+            wave = wave.squeeze(2)
+        length, shortest = int(lengths.min()), self.embed.shortest()
+        if length < shortest:
+            raise ShortUtterance(length, shortest)
+        return wave
 
     def _normed(self, x: Any) -> torch.Tensor:
         """Return the output that belongs to the residual stream after a block."""

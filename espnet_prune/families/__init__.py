@@ -20,6 +20,7 @@ from espnet_prune.families.contextual_block import (
     ContextualBlockTransformer,
 )
 from espnet_prune.families.decoder import Decoder
+from espnet_prune.families.front_ssl import FrontSSL
 from espnet_prune.families.joint import Joint
 from espnet_prune.families.multiconv_conformer import MultiConvConformer
 from espnet_prune.families.transformer import Transformer
@@ -31,6 +32,7 @@ from espnet_prune.utils import UserError
 
 # the first that fits
 FAMILIES: Tuple[Family, ...] = (
+    FrontSSL(),
     Wav2Vec2(),
     MultiConvConformer(),
     Conformer(),
@@ -103,7 +105,8 @@ def unit_graph(root: nn.Module) -> UnitGraph:
     for name, (path, family) in stacks_of(root).items():
         module = root.get_submodule(path)
         parts = family.parts(module)
-        if "encoder" in stacks:  # whose time the other stacks of a model share
+        # whose time the other stacks of a model share, but for a front end
+        if "encoder" in stacks and not parts.clock.chain:
             clock = stacks["encoder"].price.clock
             shared = dict(samples=clock.samples, chain=clock.chain)
             parts.clock = dataclasses.replace(parts.clock, **shared)

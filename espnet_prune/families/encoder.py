@@ -190,8 +190,7 @@ class EncoderFamily(Family):
         ).tolist()
         return random_batch(module, place.input_size, lengths, trial), lengths
 
-    @staticmethod
-    def samples(module: nn.Module) -> int:
+    def samples(self, module: nn.Module) -> int:
         """Return how many samples of input count as one frame."""
         return 1
 

@@ -24,6 +24,7 @@ class Wav2Vec2(EncoderFamily):
     """Our `pruned_wav2vec2`; ESPnet has no such encoder."""
 
     pruned = "pruned_wav2vec2"
+    frame_samples = FRAME_SAMPLES
 
     def fits(self, module: nn.Module) -> bool:
         """Say whether an encoder takes raw speech."""
@@ -49,7 +50,7 @@ class Wav2Vec2(EncoderFamily):
         embed, layers = module.embed, list(module.embed.extractor.conv_layers)
         parts.input_size = 1
         parts.clock = Clock(
-            FRAME_SAMPLES,
+            self.frame_samples,
             tuple((layer.kernel_size, layer.stride) for layer in layers),
             {f"conv{i}": ((1, i + 1, 1, 0),) for i in range(len(layers))},
         )
@@ -60,10 +61,9 @@ class Wav2Vec2(EncoderFamily):
         parts.front["wave_channels"] = [layer.conv.out_channels for layer in layers]
         parts.front_paths = ("embed.extractor", "embed.projection")
 
-    @staticmethod
-    def samples(module: nn.Module) -> int:
+    def samples(self, module: nn.Module) -> int:
         """Return how many samples count as one frame."""
-        return FRAME_SAMPLES
+        return self.frame_samples
 
     def stock_conf(
         self, conf: Mapping[str, Any], dense: Stack, kept: Stack

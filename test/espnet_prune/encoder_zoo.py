@@ -163,7 +163,18 @@ SPEECH = {
     "wavlm_large": dict(SPEECH_SIZES, **BUCKETS, model="wavlm_large"),
 }
 
-ALL = (*VARIANTS, *SPEECH)
+# the same as front ends, whose features may be a sum over hidden states
+FRONTS = {
+    "front_base": dict(SPEECH["base"], multilayer_feature=True),
+    "front_wavlm_large": dict(SPEECH["wavlm_large"], multilayer_feature=True),
+    "front_normal": dict(
+        SPEECH["large"], multilayer_feature=True, normalize_states=True
+    ),
+    "front_last": dict(SPEECH["wavlm"], repeat_last=False),
+    "front_lower": dict(SPEECH["large"], final_norm=False),
+}
+
+ALL = (*VARIANTS, *SPEECH, *FRONTS)
 
 CLASSES = {
     "branchformer": "BranchformerEncoder",
@@ -172,6 +183,7 @@ CLASSES = {
     "contextual_block_transformer": "ContextualBlockTransformerEncoder",
     "e_branchformer": "EBranchformerEncoder",
     "multiconv_conformer": "MultiConvConformerEncoder",
+    "ssl": "SSLFrontend",
     "transformer": "TransformerEncoder",
     "wav2vec2": "Wav2Vec2Encoder",
 }
@@ -205,6 +217,8 @@ def randomise(encoder, seed=0):
 
 def arguments(variant, **more):
     """Return the family of any variant, and the arguments of its class."""
+    if variant in FRONTS:
+        return "ssl", {**FRONTS[variant], **more}
     if variant in SPEECH:
         return "wav2vec2", {"input_size": 1, **SPEECH[variant], **more}
     family, conf = VARIANTS[variant]
@@ -215,7 +229,7 @@ def build(variant, seed=0, pruned=False, **more):
     """Make an encoder of any variant; one of raw speech has no stock class."""
     family, conf = arguments(variant, **more)
     torch.manual_seed(seed)
-    pruned = pruned or variant in SPEECH
+    pruned = pruned or variant in (*SPEECH, *FRONTS)
     make = pruned_class(family) if pruned else stock_class(family)
     return randomise(make(**conf), seed)
 
@@ -225,7 +239,8 @@ build_speech = build
 
 def inputs(variant, frames, count=1, seed=0):
     """Return random features or speech of some frames, the last two thirds as long."""
-    samples, width = (160 * frames, ()) if variant in SPEECH else (frames, (MEL,))
+    size = 160 if variant in SPEECH else 320 if variant in FRONTS else 1
+    samples, width = size * frames, () if size > 1 else (MEL,)
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.full((count,), samples)
     if count > 1:

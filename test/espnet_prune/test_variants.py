@@ -25,6 +25,7 @@ from espnet_prune.units import MaskHooks
 from espnet_prune.utils import read_json, write_json
 from test.espnet_prune.encoder_zoo import (
     ALL,
+    FRONTS,
     SPEECH,
     VARIANTS,
     arguments,
@@ -106,7 +107,7 @@ def test_the_dense_structure_is_the_stock_encoder(variant):
 
 @pytest.mark.parametrize("variant", ALL)
 def test_masks_of_one_change_nothing_and_all_get_gradients(variant):
-    freeze = {"freeze_cnn": True} if variant in SPEECH else {}
+    freeze = {"freeze_cnn": True} if variant in (*SPEECH, *FRONTS) else {}
     encoder, batch = build(variant, **freeze), inputs(variant, 60, count=2)
     before = output(encoder, *batch)
     graph = unit_graph(encoder)
