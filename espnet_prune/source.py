@@ -1,24 +1,24 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Where a model is: an experiment directory, or an archive or tag of a model zoo."""
+"""Where a model is: a directory of ESPnet or transformers, or of a model zoo."""
 
 import contextlib
-import os
-import shutil
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple
 
+from espnet_prune.hugging_face.directory import is_saved
+from espnet_prune.hugging_face.experiment import as_experiment
 from espnet_prune.model_files import find_checkpoint
 from espnet_prune.tasks import TASKS
-from espnet_prune.utils import UserError, read_mapping, sha256
+from espnet_prune.utils import UserError, read_mapping, sha256, whole_directory
 
 META = "meta.yaml"
 _FORMS = (
     "an experiment directory (config.yaml and .pth), an archive of ESPnet's model zoo "
-    "(.zip), or a tag of it"
+    "(.zip), a tag of it, or the directory of a Hugging Face CTC model (config.json)"
 )
 
 
@@ -34,13 +34,17 @@ def find_model(what: str, folder: Path) -> Source:
 
     Args:
         what: See above; or a checkpoint that is beside its config.yaml.
-        folder: Where an archive is unpacked.
+        folder: Where an archive is unpacked, and a model of transformers written as
+            an experiment.
 
     Raises:
-        UserError: There is no such model, or no checkpoint to choose.
+        UserError: There is no such model, none that is taken over, or no checkpoint
+            to choose.
     """
     path = Path(what)
     if path.is_dir():
+        if is_saved(path) and not (path / "config.yaml").is_file():
+            path = as_experiment(path, folder)
         if (path / META).is_file() and not (path / "config.yaml").is_file():
             return _of_meta(path, what)
         if not (path / "config.yaml").is_file():
@@ -64,8 +68,6 @@ def _unpacked(archive: Path, folder: Path) -> Path:
         raise UserError(f"--model {archive}: not an archive; give {_FORMS}")
     if (folder / META).is_file():
         return folder
-    part = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(part, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as content:
             if META not in content.namelist():
@@ -73,12 +75,12 @@ def _unpacked(archive: Path, folder: Path) -> Path:
                     f"--model {archive}: not an archive of ESPnet's model zoo, which "
                     f"has {META}; unpack it, and give the experiment directory"
                 )
-            content.extractall(part)
+            with whole_directory(folder) as part:
+                content.extractall(part)
     except (zipfile.BadZipFile, EOFError) as error:
         raise UserError(
             f"--model {archive}: the archive is damaged ({error}); copy it again"
         ) from error
-    os.replace(part, folder)
     return folder
 
 

@@ -10,9 +10,10 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from espnet_prune.runtime.errors import (  # noqa: F401
     UserError,
@@ -71,6 +72,26 @@ def atomic_link(target: PathLike, path: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """Yield a directory to fill, which is renamed to `path` on success.
+
+    What another run has put there in the meantime stays.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        try:
+            os.replace(part, path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def atomic_torch_save(obj: Any, path: PathLike, **kwargs: Any) -> None:

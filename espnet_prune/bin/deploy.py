@@ -23,8 +23,10 @@ def get_parser() -> Any:
     """Return the command line parser."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    where = "experiment directory, archive or tag of ESPnet's model zoo, or checkpoint"
-    add("--model", required=True, help=where)
+    where = (
+        "experiment directory, archive or tag of ESPnet's model zoo, checkpoint, or "
+    )
+    add("--model", required=True, help=f"{where}directory of a Hugging Face CTC model")
     add("--output_dir", required=True)
     how = "YAML of ESPnet's decoding: beam_size, ctc_weight and so on"
     add("--inference_config", help=how)

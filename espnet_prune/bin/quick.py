@@ -47,8 +47,10 @@ def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__)
     add = parser.add_argument
-    where = "experiment directory, archive or tag of ESPnet's model zoo, or checkpoint"
-    add("--model", required=True, help=where)
+    where = (
+        "experiment directory, archive or tag of ESPnet's model zoo, checkpoint, or "
+    )
+    add("--model", required=True, help=f"{where}directory of a Hugging Face CTC model")
     where = "data directory, wav.scp, folder of audio files, or audio file"
     add("--audio", required=True, help=where)
     add("--target", required=True, help="what remains, see above")

@@ -109,11 +109,29 @@ def load_weights(encoder: nn.Module, conf: SpeechModel, source: str) -> None:
     path = Path(source)
     if path.is_dir():
         _check_directory(path, conf)
-        state = _read_directory(path)
+        state = read_weights(weights_file(path))
     elif path.is_file():
         state = read_weights(path)
     else:
         state = _read_bundle(source)
+    remedy = "; set model and sizes in encoder_conf to those of these weights"
+    load_state(encoder, state, conf, f"weights: {source}", remedy)
+
+
+def load_state(
+    encoder: nn.Module, state: Mapping[str, Any], conf: SpeechModel, *said: str
+) -> None:
+    """Load a published state dict into an encoder, every tensor of it.
+
+    Args:
+        encoder: A `Wav2Vec2Encoder`.
+        state: See `to_ours`.
+        conf: Sizes of the encoder.
+        *said: See `load_strictly`.
+
+    Raises:
+        UserError: Tensors are missing, or have another shape.
+    """
     state = to_ours(state, conf)
     own = encoder.state_dict()
     for key in ("embed.scale", "embed.mask_embedding"):
@@ -121,9 +139,8 @@ def load_weights(encoder: nn.Module, conf: SpeechModel, source: str) -> None:
             state[key] = own[key]  # no published model has the first, few the second
         elif key not in own:
             state.pop(key, None)
-    remedy = "; set model and sizes in encoder_conf to those of these weights"
-    load_strictly(encoder, state, f"weights: {source}", remedy)
-    logging.info(f"weights of {source}: {len(state)} tensors")
+    load_strictly(encoder, state, *said)
+    logging.info(f"{said[0]}: {len(state)} tensors")
 
 
 def to_ours(state: Mapping[str, torch.Tensor], conf: SpeechModel) -> State:
@@ -247,10 +264,6 @@ def sizes_of(config: Mapping[str, Any]) -> Dict[str, Any]:
     if config.get("model_type") != "wavlm":
         sizes.pop("num_buckets", None), sizes.pop("max_distance", None)
     return sizes
-
-
-def _read_directory(path: Path) -> State:
-    return read_weights(weights_file(path))
 
 
 def weights_file(path: Path) -> Path:

@@ -24,6 +24,23 @@ def test_atomic_write_keeps_the_old_file_on_failure(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_a_directory_is_there_as_a_whole_or_not_at_all(tmp_path, other):
+    path = tmp_path / "deep" / "out"
+    with pytest.raises(RuntimeError), utils.whole_directory(path) as part:
+        (part / "a").write_text("half")
+        raise RuntimeError
+    assert not os.listdir(path.parent)
+    with utils.whole_directory(path) as part:
+        (part / "a").write_text("this")
+        assert not path.exists()
+        if other:  # another run is first
+            path.mkdir()
+            (path / "a").write_text("other")
+    assert (path / "a").read_text() == ("other" if other else "this")
+    assert os.listdir(path.parent) == ["out"]
+
+
 def test_load_tensors_runs_no_code(tmp_path):
     class Bomb:
         def __reduce__(self):
