@@ -1,11 +1,9 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-import os
-import shutil
-
 import pytest
 
+from test import espnet_tree
 from test.egs2.stand_in import make_stand_in
 
 
@@ -16,10 +14,11 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def real_checkout():
-    """Skip where ESPNET_ROOT, or what ESPnet's own scripts call, is missing."""
-    if not os.environ.get("ESPNET_ROOT"):
-        pytest.skip("ESPNET_ROOT names no checkout of ESPnet")
-    for program in ("flac", "sox", "perl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"ESPnet's scripts need {program}, which is not installed")
+def real_checkout(tmp_path, monkeypatch):
+    """ESPNET_ROOT, or a copy with its links; skip where something is missing."""
+    reason = espnet_tree.lacking()
+    if reason:
+        pytest.skip(reason)
+    if not espnet_tree.is_whole():
+        root = espnet_tree.copy_tree(tmp_path / "checkout")
+        monkeypatch.setenv("ESPNET_ROOT", str(root))

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # ====== About run.py ======
 # Every job goes through one launcher with the command line of Kaldi's run.pl:
 #   python3 -m espnet_prune.bin.run [--num_threads N --gpu N --mem M] [JOB=1:N] LOG COMMAND ...
