@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
+from espnet_prune.espnet3 import as_espnet2
 from espnet_prune.utils import PathLike, UserError, read_yaml
 
 # keys of config.yaml that name a file which belongs to the model
@@ -65,9 +66,12 @@ def own_files(args: Mapping[str, Any], config: PathLike) -> Dict[str, Any]:
 
     Raises:
         UserError: The sentencepiece model is not in the model's tree, and the one here
-            has pieces that the model does not know.
+            has pieces that the model does not know; or tokens are in a file that is
+            not there.
     """
-    args = dict(args)
+    args = as_espnet2(args)
+    if isinstance(args.get("token_list"), str):
+        args["token_list"] = _tokens(Path(args["token_list"]), config)
     for *parents, key in FILE_KEYS:
         owner: Any = args
         for parent in parents:
@@ -90,6 +94,24 @@ def own_files(args: Mapping[str, Any], config: PathLike) -> Dict[str, Any]:
             )
             owner[key] = str(home / path)
     return args
+
+
+def _tokens(path: Path, config: PathLike) -> List[str]:
+    """Read the tokens of a model whose config names their file, as espnet3's does."""
+    home = home_of(config, path)
+    if home is None:
+        raise UserError(
+            f"{config}: token_list {path} is neither beside the model nor in a folder "
+            "above it; put the file there, or write its lines into token_list as a "
+            "list"
+        )
+    return read_tokens(home / path)
+
+
+def read_tokens(path: PathLike) -> List[str]:
+    """Read a file with a token per line, as ESPnet does."""
+    with open(path, encoding="utf-8") as stream:
+        return [line.rstrip() for line in stream]
 
 
 def _taken_from_here(
@@ -131,7 +153,8 @@ def find_checkpoint(folder: PathLike, name: Optional[str] = None) -> Path:
     It is the one that is named; else the first that is there of valid.acc.ave.pth,
     valid.acc.ave_Nbest.pth with the largest N, valid.acc.best.pth and model.pth; else
     those of the criteria by which the training chose its epochs, in the same order;
-    else the only one.
+    else the only one. Lightning's own (.ckpt) come after them: the only one that a
+    criterion has, else the only one.
 
     Raises:
         UserError: It is not there, or there is nothing to choose by; what is there is
@@ -141,6 +164,7 @@ def find_checkpoint(folder: PathLike, name: Optional[str] = None) -> Path:
     if name is not None and (folder / name).is_file():
         return folder / name
     found = sorted(p.name for p in folder.glob("*.pth") if p.name not in _NO_WEIGHTS)
+    found = found or sorted(p.name for p in folder.glob("*.ckpt"))
     taken = None
     if name is None:
         taken = next(_ranked(found, [ACC, *_criteria(folder)]), None)
@@ -158,7 +182,8 @@ def _criteria(folder: Path) -> List[str]:
     """Return what a training chose epochs by, as in the names of its checkpoints."""
     config = folder / "config.yaml"
     found = read_yaml(config) if config.is_file() else {}
-    rows = found.get("best_model_criterion") if isinstance(found, dict) else None
+    found = as_espnet2(found) if isinstance(found, dict) else {}
+    rows = found.get("best_model_criterion")
     return [".".join(map(str, row[:2])) for row in rows or [] if isinstance(row, list)]
 
 
@@ -176,5 +201,7 @@ def _ranked(names: Sequence[str], criteria: Sequence[str]) -> Iterator[str]:
         order = [f"{criterion}.ave.pth", *averages, f"{criterion}.best.pth"]
         order += ["model.pth"] if criterion == ACC else []
         yield from (name for name in order if name in names)
+        own = [name for name in names if name.endswith(f"_{criterion}.ckpt")]
+        yield from own if len(own) == 1 else ()
     if len(names) == 1:
         yield names[0]

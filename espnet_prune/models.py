@@ -49,7 +49,7 @@ def read_model_config(config: PathLike, task: Optional[str] = None) -> Dict[str,
     args = read_yaml(config)
     if isinstance(args, dict):
         args = with_task(args, task)
-        task_of(args, config)
+        args = with_task(args, task_of(args, config).name)
     if not isinstance(args, dict) or "token_list" not in args:
         raise UserError(f"{config}: not the config.yaml of an ESPnet ASR experiment")
     kinds: Dict[str, Any] = dict(_KINDS, token_list=Union[str, List[str]])

@@ -50,14 +50,18 @@ def find_model(what: str, folder: Path) -> Source:
         if not (path / "config.yaml").is_file():
             raise UserError(f"--model {what}: has no config.yaml; give {_FORMS}")
         return Source(path / "config.yaml", find_checkpoint(path))
-    if path.suffix == ".pth" and path.is_file():
+    if path.suffix in (".pth", ".ckpt") and path.is_file():
         config = path.parent / "config.yaml"
         if not config.is_file():
             raise UserError(f"--model {what}: there is no config.yaml beside it")
         return Source(config, path)
     if path.is_file():
         return _of_meta(_unpacked(path, folder / sha256(path)[:12]), what)
-    if path.is_absolute() or what.startswith(".") or path.suffix in (".zip", ".pth"):
+    if (
+        path.is_absolute()
+        or what.startswith(".")
+        or path.suffix in (".zip", ".pth", ".ckpt")
+    ):
         raise UserError(f"--model {what}: no such file or directory; give {_FORMS}")
     return _downloaded(what)
 

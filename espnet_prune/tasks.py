@@ -143,6 +143,22 @@ def _marked(config: Mapping[str, Any], marks: Tuple[Any, ...]) -> bool:
     )
 
 
+def _of_class(path: str) -> str:
+    """Return the task of a class, by which espnet3 names it; "" where that is not told.
+
+    Args:
+        path: Such as espnet3.systems.esp2_asr.task.ASRTask, one of ESPnet 2, or ours.
+    """
+    *modules, label = path.split(".")
+    if modules[:2] == ["espnet2", "tasks"]:
+        return modules[-1]
+    label = label.replace("Prune", "")
+    if label == "ASRTransducerTask":
+        return "asr_transducer"
+    found = [task.name for task in TASKS.values() if task.label == label]
+    return found[0] if len(found) == 1 else ""
+
+
 def task_named(name: str, where: PathLike = "--task") -> Task:
     """Return a task.
 
@@ -172,8 +188,11 @@ def task_of(config: Mapping[str, Any], where: PathLike = "config.yaml") -> Task:
     Raises:
         UserError: See `task_named`.
     """
-    if config.get(KEY) is not None:
-        return task_named(str(config[KEY]), where)
+    named = str(config.get(KEY) or "")
+    if "." in named:
+        named = _of_class(named)
+    if named:
+        return task_named(named, where)
     other = next((n for n, (m, _) in _OTHERS.items() if _marked(config, m)), None)
     if other is not None:
         return task_named(other, where)

@@ -11,6 +11,7 @@ from typing import List, Optional
 import torch
 
 from espnet_prune.foreign import told
+from espnet_prune.model_files import read_tokens
 from espnet_prune.models import load_pretrained, save_model
 from espnet_prune.train.command import get_parser, read_command
 from espnet_prune.train.task import PruneASRTask
@@ -38,8 +39,7 @@ def read_args(cmd: List[str], description: Optional[str] = None) -> argparse.Nam
         if args.output_dir is None:
             raise UserError("--output_dir is missing; see --help")
         if isinstance(args.token_list, str):
-            with open(args.token_list, encoding="utf-8") as stream:  # as ESPnet does
-                args.token_list = [line.rstrip() for line in stream]
+            args.token_list = read_tokens(args.token_list)
     if (Path(args.output_dir) / "config.yaml").exists():
         raise UserError(
             f"{args.output_dir} holds a model already; choose another --output_dir or "
