@@ -208,11 +208,12 @@ def set_blocks(
         blocks: All its blocks, in order.
         kept: Indices of the blocks that run, 0-based.
     """
-    chosen = set(kept)
+    chosen, before = set(kept), encoder.encoders
     encoder.encoders = MultiSequential(
         *[b if i in chosen else SkippedBlock() for i, b in enumerate(blocks)],
-        layer_drop_rate=getattr(encoder.encoders, "layer_drop_rate", 0.0),
+        layer_drop_rate=getattr(before, "layer_drop_rate", 0.0),
     )
+    encoder.encoders.training = before.training  # else it would drop in evaluation
 
 
 def with_blocks(
