@@ -64,6 +64,14 @@ BranchformerEncoderLayer = _espnet2(
 EBranchformerEncoderLayer = _espnet2(
     "asr.encoder.e_branchformer_encoder", "EBranchformerEncoderLayer"
 )
+# OWSM-CTC has a class of its own, which attends to a prompt as well
+CTCBranchformerLayer = _espnet2(
+    "asr.encoder.e_branchformer_ctc_encoder", "EBranchformerEncoderLayer"
+)
+EBranchformerCTCEncoder = _espnet2(
+    "asr.encoder.e_branchformer_ctc_encoder", "EBranchformerCTCEncoder"
+)
+E_BRANCHFORMER_LAYERS = (EBranchformerEncoderLayer, CTCBranchformerLayer)
 ConvolutionalGatingMLP = _espnet2("asr.layers.cgmlp", "ConvolutionalGatingMLP")
 CONTEXTUAL_ENCODERS = tuple(
     _espnet2(

@@ -9,10 +9,12 @@ config decodes with random weights. Everything here checks every key and shape.
 
 import argparse
 import contextlib
+import inspect
 import logging
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
+import torch
 from torch import nn
 
 from espnet_prune.checkpoints import part_name, read_weights, without_adapters
@@ -217,6 +219,62 @@ def load_model(
     load_strictly(model, state, str(model_file), f" under {Path(config)}; {remedy}")
     _note_frontend(model)
     return model.eval(), args
+
+
+# what a model is told of an utterance where nothing is known, as ESPnet decodes it: no
+# language, recognition, no text before; POWSM has other words for it
+_LANGUAGES, _TASKS = ("<nolang>", "<unk>"), ("<asr>", "<pr>")
+
+
+def prompted(
+    model: nn.Module, batch: Mapping[str, torch.Tensor]
+) -> Dict[str, torch.Tensor]:
+    """Return a batch with all that a model of tasks s2t and s2t_ctc takes.
+
+    Args:
+        model: Any model of ESPnet; those of other tasks are told nothing.
+        batch: Utterances (N); what is in it stays.
+
+    Raises:
+        UserError: The model has no tokens for that.
+    """
+    if getattr(model, "na", None) is None:
+        return dict(batch)
+    rows, names = len(batch["speech"]), model.token_list
+    told = {"text_prev": [model.na]}
+    if hasattr(model, "prompt_encoder"):
+        try:
+            told["prefix"] = [
+                names.index(next(symbol for symbol in symbols if symbol in names))
+                for symbols in (_LANGUAGES, _TASKS)
+            ]
+        except StopIteration:
+            raise UserError(
+                "token_list: no <nolang> and no <asr>; this is no model of task s2t_ctc"
+            ) from None
+    more = {
+        key: batch["speech"].new_tensor([ids] * rows, dtype=torch.long)
+        for key, ids in told.items()
+    }
+    if "text" in batch:  # of recognition it is what CTC spells
+        more["text_ctc"] = batch["text"]
+    for key, value in list(more.items()):
+        most = batch.get("text_lengths") if key == "text_ctc" else None
+        length = value.new_full((rows,), value.shape[1]) if most is None else most
+        more[f"{key}_lengths"] = length
+    return {**more, **batch}
+
+
+def encoded(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> Tuple[Any, Any]:
+    """Return what a model's encoder makes of a batch, and its lengths.
+
+    Args:
+        model: A model of ESPnet.
+        batch: speech (N, L), speech_lengths (N,), and maybe more, see `prompted`.
+    """
+    takes = inspect.signature(model.encode).parameters
+    given = prompted(model, batch).items()
+    return model.encode(**{key: value for key, value in given if key in takes})[:2]
 
 
 @contextlib.contextmanager

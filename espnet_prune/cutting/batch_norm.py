@@ -20,7 +20,7 @@ from torch import nn
 
 from espnet_prune.compat import TooShortUttError
 from espnet_prune.data.speech import Labelled, Utterances, entries_of, speech_entries
-from espnet_prune.models import loss_only
+from espnet_prune.models import encoded, loss_only
 from espnet_prune.units import Masks, UnitGraph
 from espnet_prune.units.blocks import BlockRunner, State
 from espnet_prune.utils import UserError
@@ -77,11 +77,7 @@ def refresh(model: nn.Module, batches: Iterable[Any]) -> int:
     count = 0
     for ids, batch in batches:
         with contextlib.suppress(TooShortUttError):
-            states.append(
-                runner.start(
-                    lambda: model.encode(batch["speech"], batch["speech_lengths"])
-                )
-            )
+            states.append(runner.start(lambda: encoded(model, batch)))
             count += len(ids)
     if not states:
         raise UserError("no training utterance is long enough for the encoder")

@@ -38,8 +38,8 @@ class Prunable:
     """
 
     # what the stock class makes of `layer_drop_rate`: "ignored", "unknown", "skips",
-    # "both", or "never"; blocks of the third kind and of the last have no stochastic
-    # depth
+    # "both", "never" or "idle" (it is taken, and no block is ever skipped); blocks of
+    # the third kind and of the last two have no stochastic depth
     layer_drop = "ignored"
 
     def __init__(
@@ -56,12 +56,15 @@ class Prunable:
                 f"layer_drop_rate: {layer_drop_rate} is unknown to ESPnet's "
                 "Branchformer; to skip blocks in training, set stochastic_depth_rate"
             )
-        if layer_drop_rate and self.layer_drop == "ignored":
-            text = (
-                f"layer_drop_rate: {layer_drop_rate} does nothing in ESPnet's "
-                "Conformer and Transformer; to skip blocks in training, set "
-                "stochastic_depth_rate"
-            )
+        if layer_drop_rate and self.layer_drop in ("ignored", "idle"):
+            text = f"layer_drop_rate: {layer_drop_rate} does nothing in ESPnet's "
+            if self.layer_drop == "idle":
+                text += "e_branchformer_ctc; leave it out"
+            else:
+                text += (
+                    "Conformer and Transformer; to skip blocks in training, set "
+                    "stochastic_depth_rate"
+                )
             if not structure:
                 raise UserError(text)
             # the dense model was trained with it, to no effect: it can still be cut
@@ -72,13 +75,14 @@ class Prunable:
         self.input_size = input_size
         num_blocks = len(self.encoders)
         rates = block_rates(stochastic_depth_rate, stochastic_depth_rule, num_blocks)
-        if self.layer_drop == "never":
-            if layer_drop_rate or any(rates):
-                key = "layer_drop_rate" if layer_drop_rate else "stochastic_depth_rate"
+        if self.layer_drop in ("never", "idle"):
+            dropped = layer_drop_rate if self.layer_drop == "never" else 0.0
+            if dropped or any(rates):
+                key = "layer_drop_rate" if dropped else "stochastic_depth_rate"
                 raise UserError(
-                    f"{key}: {layer_drop_rate or stochastic_depth_rate} is unknown to "
-                    "ESPnet's contextual block encoders, whose blocks are never "
-                    f"skipped; leave {key} out"
+                    f"{key}: {dropped or stochastic_depth_rate} is unknown to "
+                    "ESPnet's contextual block encoders and e_branchformer_ctc, whose "
+                    f"blocks are never skipped; leave {key} out"
                 )
         elif self.layer_drop != "skips":
             set_rates(self, rates)

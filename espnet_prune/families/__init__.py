@@ -20,6 +20,7 @@ from espnet_prune.families.contextual_block import (
     ContextualBlockTransformer,
 )
 from espnet_prune.families.decoder import Decoder
+from espnet_prune.families.e_branchformer_ctc import EBranchformerCTC
 from espnet_prune.families.front_ssl import FrontSSL
 from espnet_prune.families.joint import Joint
 from espnet_prune.families.multiconv_conformer import MultiConvConformer
@@ -40,6 +41,7 @@ FAMILIES: Tuple[Family, ...] = (
     ContextualBlockConformer(),
     ContextualBlockTransformer(),
     EBranchformer(),
+    EBranchformerCTC(),
     Branchformer(),
     Decoder(),
     Joint(),

@@ -94,8 +94,15 @@ class EncoderFamily(Family):
                 index,
                 f"{path}.{norm}" if before else None,
                 field != "attention_heads" or not getattr(block, "concat_after", False),
+                self.products(field, getattr(block, name, None)),
             )
         return units
+
+    def products(
+        self, field: str, module: Optional[nn.Module]
+    ) -> Optional[Dict[str, int]]:
+        """Return the MACs of one head's products where `module_units` cannot tell."""
+        return None
 
     def more(self, parts: Parts, path: str, block: nn.Module, index: int) -> None:
         """Add to `parts` what a block costs beside its units."""
@@ -194,13 +201,23 @@ class EncoderFamily(Family):
         """Return how many samples of input count as one frame."""
         return 1
 
-    def run(self, module: nn.Module, inputs: Any, ctc: Any = None) -> torch.Tensor:
-        """Return the output of an encoder at real frames; (n, C)."""
+    def run(
+        self, module: nn.Module, inputs: Any, ctc: Any = None, **more: Any
+    ) -> torch.Tensor:
+        """Return the output of an encoder at real frames; (n, C).
+
+        Args:
+            module: The encoder, dense or cut, in evaluation mode.
+            inputs: Features or speech, and lengths.
+            ctc: CTC of the model.
+            **more: What else the encoder takes.
+        """
         x, lengths = inputs
         # a Branchformer has no intermediate CTC
         knows = "ctc" in inspect.signature(module.forward).parameters
         x = x.to(next(module.parameters()).dtype) if x.is_floating_point() else x
-        output, olens, _ = module(x, lengths, **({"ctc": ctc} if knows else {}))
+        more.update({"ctc": ctc} if knows else {})
+        output, olens, _ = module(x, lengths, **more)
         # intermediate CTC outputs may come along
         output = output[0] if isinstance(output, tuple) else output
         real = torch.arange(int(olens.max())) < olens[:, None]
@@ -227,7 +244,7 @@ class EncoderFamily(Family):
             conf["interctc_layer_idx"] = moved_taps(
                 conf["interctc_layer_idx"],
                 position,
-                conf.get("interctc_use_conditioning", False),
+                self.taps_stay or conf.get("interctc_use_conditioning", False),
             )
         self.write_rates(conf, len(dense.kept_blocks), position)
         return conf
@@ -257,6 +274,8 @@ class EncoderFamily(Family):
 
     # whether the blocks of the stock class know rates of stochastic depth
     has_rates = True
+    # whether no intermediate CTC may be lost, even where it changes no output
+    taps_stay = False
 
     def write_rates(
         self, conf: Dict[str, Any], blocks: int, position: Sequence[int]

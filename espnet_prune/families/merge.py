@@ -26,8 +26,8 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import (
+    E_BRANCHFORMER_LAYERS,
     BranchformerEncoderLayer,
-    EBranchformerEncoderLayer,
     FastSelfAttention,
 )
 from espnet_prune.price import ONCE
@@ -35,7 +35,7 @@ from espnet_prune.units.graph import Slice
 from espnet_prune.units.modules import Removed
 from espnet_prune.units.pricing import Parts, extra
 
-TWO_BRANCHES = (BranchformerEncoderLayer, EBranchformerEncoderLayer)
+TWO_BRANCHES = (BranchformerEncoderLayer, *E_BRANCHFORMER_LAYERS)
 _BRANCHES = (("attn", "norm_mha"), ("cgmlp", "norm_mlp"))
 
 
@@ -86,7 +86,7 @@ def add_merge(parts: Parts, path: str, block: nn.Module) -> None:
     averages = getattr(block, "merge_method", "") == "learned_ave"
     if averages and block.use_two_branches:
         _add_weights(parts, path, block, names)
-    if isinstance(block, EBranchformerEncoderLayer):
+    if isinstance(block, E_BRANCHFORMER_LAYERS):
         # each branch has its channels of the convolution, and its columns
         fusion, d = f"{path}.depthwise_conv_fusion", block.size
         slices = [Slice(f"{fusion}.{name}", 0, d) for name in ("weight", "bias")]
@@ -163,7 +163,7 @@ def close_merge(block: nn.Module) -> None:
     if before == after:
         return
     with torch.no_grad():
-        if isinstance(block, EBranchformerEncoderLayer):
+        if isinstance(block, E_BRANCHFORMER_LAYERS):
             _close_convolution(block, before, after)
         elif block.use_two_branches and block.merge_method == "learned_ave":
             _close_learned_average(block, after)

@@ -38,7 +38,7 @@ from espnet_prune.families import stacks_of
 from espnet_prune.foreign import told
 from espnet_prune.measure.duration import SECONDS, frames_of, rate_of
 from espnet_prune.measure.latency import in_turns
-from espnet_prune.models import read_model_config
+from espnet_prune.models import encoded, read_model_config
 from espnet_prune.strict import strict_loading
 from espnet_prune.tasks import task_of
 from espnet_prune.utils import PathLike, UserError
@@ -137,7 +137,8 @@ class Recogniser:
     def greedy(self, speech: Any) -> List[int]:
         """Return the tokens on the best path of CTC."""
         batch = torch.as_tensor(speech)[None]
-        hidden = self.model.encode(batch, torch.tensor([batch.shape[1]]))[0]
+        lengths = torch.tensor([batch.shape[1]])
+        hidden, _ = encoded(self.model, {"speech": batch, "speech_lengths": lengths})
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
         tokens = torch.unique_consecutive(self.model.ctc.argmax(hidden)[0])
         return tokens[tokens != getattr(self.model, "blank_id", 0)].tolist()

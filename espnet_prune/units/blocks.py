@@ -17,7 +17,7 @@ from espnet_prune.utils import UserError
 class SkippedBlock(nn.Module):
     """Stands where a block is left out; what sits between blocks stays in place."""
 
-    def forward(self, x: Any, mask: torch.Tensor, *more: Any) -> Tuple:
+    def forward(self, x: Any, mask: torch.Tensor, *more: Any, **given: Any) -> Tuple:
         """Return the input: x (N, T, C), or with positions, the mask, and `more`."""
         return (x, mask, *after_block(more))
 
@@ -31,6 +31,7 @@ class State(NamedTuple):
         last: Index of the last block that ran, -1 before the first.
         lengths: Frames that the encoder returns, (N,).
         more: What a contextual block hands on beside; x is (N, chunks, frames, C).
+        given: What every block takes by name, such as the memory of a prompt.
     """
 
     x: Any
@@ -38,6 +39,7 @@ class State(NamedTuple):
     last: int
     lengths: torch.Tensor
     more: Tuple[Any, ...] = ()
+    given: Tuple[Tuple[str, Any], ...] = ()
 
     def bytes(self) -> int:
         """Memory that only this state holds."""
@@ -60,8 +62,8 @@ class State(NamedTuple):
 class _Recorder(SkippedBlock):
     """Keeps what enters the first block."""
 
-    def forward(self, x: Any, mask: torch.Tensor, *more: Any) -> Tuple:
-        self.seen, self.more = (x, mask), more
+    def forward(self, x: Any, mask: torch.Tensor, *more: Any, **given: Any) -> Tuple:
+        self.seen, self.more, self.given = (x, mask), more, given
         return super().forward(x, mask, *more)
 
 
@@ -120,15 +122,16 @@ class BlockRunner:
             encoder.encoders = blocks
             if taps is not None:
                 encoder.interctc_layer_idx = taps
-        return State(*recorder.seen, -1, lengths[-1], recorder.more)
+        given = tuple(recorder.given.items())
+        return State(*recorder.seen, -1, lengths[-1], recorder.more, given)
 
     @torch.no_grad()
     def advance(self, state: State, block: int) -> State:
         """Run one block, after the self-conditioning that sits before it."""
         x = self._condition(state, block)
         own = state._replace(x=x).copied()
-        x, mask, *more = self.blocks[block](*own)
-        return State(x, mask, block, state.lengths, tuple(more))
+        x, mask, *more = self.blocks[block](*own, **dict(state.given))
+        return state._replace(x=x, mask=mask, last=block, more=tuple(more))
 
     @torch.no_grad()
     def finish(self, state: State) -> Tuple[torch.Tensor, torch.Tensor]:

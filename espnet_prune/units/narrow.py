@@ -8,7 +8,11 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 import torch
 from torch import nn
 
-from espnet_prune.compat import MultiHeadedAttention, MultiSequential
+from espnet_prune.compat import (
+    EBranchformerCTCEncoder,
+    MultiHeadedAttention,
+    MultiSequential,
+)
 from espnet_prune.structure import Structure
 from espnet_prune.units.blocks import kept_after
 from espnet_prune.units.graph import Masks, Slice, UnitGraph
@@ -107,7 +111,7 @@ def _rewrite_sizes(module: nn.Module) -> None:
 
 
 def moved_taps(
-    taps: Iterable[int], positions: Sequence[int], conditioned: bool
+    taps: Iterable[int], positions: Sequence[int], all_stay: bool
 ) -> List[int]:
     """Return where intermediate CTC sits when only some blocks stay.
 
@@ -116,20 +120,30 @@ def moved_taps(
     Args:
         taps: `interctc_layer_idx`, each the number of blocks before it.
         positions: Indices of the blocks that stay.
-        conditioned: Whether a tap changes the function (self-conditioning).
+        all_stay: Whether none may be lost, see `taps_stay`.
 
     Raises:
-        UserError: Two conditioned taps would meet, or one has no block before or after.
+        UserError: Two of those would meet, or one has no block before or after.
     """
     taps = list(taps)
     moved = [sum(p < tap for p in positions) for tap in taps]
     moved = sorted({tap for tap in moved if 0 < tap < len(positions)})
-    if conditioned and len(moved) < len(taps):
+    if all_stay and len(moved) < len(taps):
         raise UserError(
             "structure: kept_blocks drops a block that self-conditioned intermediate "
             f"CTC (interctc_layer_idx {taps}) needs; keep a block before and after each"
         )
     return moved
+
+
+def taps_stay(stack: nn.Module) -> bool:
+    """Say whether no intermediate CTC of a stack may be lost.
+
+    What it says changes the function (self-conditioning), or the model has a list of
+    what each is to spell (OWSM-CTC's `ctc_asr_only`).
+    """
+    conditioned = getattr(stack, "interctc_use_conditioning", False)
+    return conditioned or isinstance(stack, EBranchformerCTCEncoder)
 
 
 def can_drop(
@@ -142,7 +156,7 @@ def can_drop(
     positions = kept_after(removed, len(getattr(stack, blocks)))
     taps = getattr(stack, "interctc_layer_idx", [])
     try:
-        moved_taps(taps, positions, getattr(stack, "interctc_use_conditioning", False))
+        moved_taps(taps, positions, taps_stay(stack))
     except UserError:
         return False
     return bool(positions)
@@ -151,8 +165,8 @@ def can_drop(
 def most_removable(stack: nn.Module, blocks: str = "encoders") -> int:
     """Return how many blocks can be cut out: one stays, or one beside every tap."""
     number = len(getattr(stack, blocks))
-    if getattr(stack, "interctc_use_conditioning", False):
-        return number - 1 - len(set(stack.interctc_layer_idx))
+    if taps_stay(stack):
+        return number - 1 - len(set(getattr(stack, "interctc_layer_idx", [])))
     return number - 1
 
 
@@ -175,7 +189,7 @@ def _drop_blocks(
     positions = [present.index(block) for block in kept]
     if hasattr(stack, "interctc_layer_idx"):
         stack.interctc_layer_idx = moved_taps(
-            stack.interctc_layer_idx, positions, stack.interctc_use_conditioning
+            stack.interctc_layer_idx, positions, taps_stay(stack)
         )
     if hasattr(stack, "gradient_checkpoint_layers"):
         stack.gradient_checkpoint_layers = moved_checkpoints(

@@ -141,6 +141,23 @@ VARIANTS = {
             look_ahead=9,
         ),
     ),
+    "owsm_ctc": (
+        "e_branchformer_ctc",
+        dict(
+            E_BRANCHES,
+            **NO_POS,
+            input_layer="conv2d8",
+            use_cross_attention=[0, 1],
+        ),
+    ),
+    "owsm_ctc_rel": (
+        "e_branchformer_ctc",
+        dict(BRANCHES, input_layer="conv2d8", use_linear_after_conv=True),
+    ),
+    "owsm_ctc_plain": (
+        "e_branchformer_ctc",
+        dict(E_BRANCHES, input_layer="linear", use_cross_attention=False),
+    ),
     "stream_never": ("contextual_block_transformer", dict(SMALL, block_size=0)),
 }
 MEL = 40
@@ -182,6 +199,7 @@ CLASSES = {
     "contextual_block_conformer": "ContextualBlockConformerEncoder",
     "contextual_block_transformer": "ContextualBlockTransformerEncoder",
     "e_branchformer": "EBranchformerEncoder",
+    "e_branchformer_ctc": "EBranchformerCTCEncoder",
     "multiconv_conformer": "MultiConvConformerEncoder",
     "ssl": "SSLFrontend",
     "transformer": "TransformerEncoder",
@@ -238,18 +256,26 @@ build_speech = build
 
 
 def inputs(variant, frames, count=1, seed=0):
-    """Return random features or speech of some frames, the last two thirds as long."""
+    """Return random features or speech of some frames, the last two thirds as long.
+
+    For OWSM-CTC's encoder all that it takes follows, with a prompt that is none.
+    """
     size = 160 if variant in SPEECH else 320 if variant in FRONTS else 1
     samples, width = size * frames, () if size > 1 else (MEL,)
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.full((count,), samples)
     if count > 1:
         lengths[-1] = 2 * samples // 3
-    return torch.randn(count, samples, *width, generator=generator), lengths
+    x = torch.randn(count, samples, *width, generator=generator)
+    if not variant.startswith("owsm_ctc"):
+        return x, lengths
+    prefix, memory = torch.randn(2, count, 2, 16, generator=generator)
+    mask = torch.ones(count, 1, 1, dtype=torch.bool)
+    return x, lengths, None, None, None, prefix, memory[:, :1], mask
 
 
-def output(encoder, x, lengths):
+def output(encoder, *batch):
     """Return what an encoder makes of inputs (N, T, C), without intermediate CTC."""
     with torch.no_grad():
-        out = encoder(x, lengths)[0]
+        out = encoder(*batch)[0]
     return out[0] if isinstance(out, tuple) else out

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from espnet_prune.distill.capture import first
+from espnet_prune.models import encoded
 from espnet_prune.progress import progress
 from espnet_prune.units.chunks import frames_of
 from espnet_prune.utils import UserError
@@ -121,7 +122,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _run(model: nn.Module, batch: Any, device: torch.device) -> bool:
     """Encode a batch; False if all of it is too short for the subsampling."""
     try:
-        model.encode(batch["speech"].to(device), batch["speech_lengths"].to(device))
+        encoded(model, {key: value.to(device) for key, value in batch.items()})
     except Exception as error:
         # the class lives at another place in every other release of ESPnet
         if type(error).__name__ != "TooShortUttError":

@@ -8,6 +8,7 @@ import random
 from typing import List, Sequence
 
 from espnet_prune.data.corpus import whole_set
+from espnet_prune.models import encoded
 from espnet_prune.report import decoding
 from espnet_prune.report.compare.conf import Comparison
 from espnet_prune.report.compare.plan import Point
@@ -52,7 +53,7 @@ def decode(c: Comparison, points: Sequence[Point]) -> None:
         for point, blocks in zip(points, chosen):
             lines = []
             for batch in batches:
-                state = runner.start(lambda: model.encode(batch.speech, batch.lengths))
+                state = runner.start(lambda: encoded(model, batch.given))
                 for block in blocks:
                     state = runner.advance(state, block - 1)
                 texts = batch.texts(model.ctc, *runner.finish(state))

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from espnet_prune.data.speech import Entries
+from espnet_prune.models import encoded
 from espnet_prune.select.layers.dev_data import load_batches
 from espnet_prune.select.layers.evaluator import Evaluator
 from espnet_prune.select.layers.fan_out import FanOut
@@ -66,7 +67,7 @@ class AttentionEvaluator(Evaluator):
         if kept is not None:
             return kept
         batch = self.batches[i]
-        memory = self.model.encode(batch.speech, batch.lengths)[0]
+        memory = encoded(self.model, batch.given)[0]
         if isinstance(memory, tuple):  # beside the hidden states of intermediate CTC
             memory = memory[0]
         self.blocks_run += self._encoder_blocks

@@ -48,6 +48,11 @@ class Batch:
     split: Callable[[str], List[str]]
 
     @property
+    def given(self) -> Dict[str, torch.Tensor]:
+        """What a model takes."""
+        return {"speech": self.speech, "speech_lengths": self.lengths}
+
+    @property
     def num_tokens(self) -> int:
         """Words or characters of all references."""
         return sum(len(ref) for ref in self.refs)

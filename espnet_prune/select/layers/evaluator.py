@@ -13,6 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
+from espnet_prune.models import encoded
 from espnet_prune.progress import progress
 from espnet_prune.select.layers.coarse import Removed
 from espnet_prune.select.layers.dev_data import Batch
@@ -138,9 +139,7 @@ class Evaluator:
     ) -> State:
         """Return the state after the blocks `kept`, from the longest known prefix."""
         if () not in cache:
-            cache[()] = self.runner.start(
-                lambda: self.model.encode(batch.speech, batch.lengths)
-            )
+            cache[()] = self.runner.start(lambda: encoded(self.model, batch.given))
         known = next(n for n in range(len(kept), -1, -1) if kept[:n] in cache)
         for n in range(known + 1):
             if kept[:n] in cache:

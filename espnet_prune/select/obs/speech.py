@@ -31,6 +31,7 @@ from espnet_prune.compat import TooShortUttError
 from espnet_prune.data.calibration import evenly
 from espnet_prune.data.speech import Entries, load_utterance, open_speech
 from espnet_prune.distill.capture import first
+from espnet_prune.models import encoded, prompted
 from espnet_prune.select.layers.attention import greedy
 from espnet_prune.utils import UserError
 
@@ -117,8 +118,7 @@ def hidden_of(
     model: nn.Module, utterance: Utterance
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """Return the encoder's output (1, T, C), and its length (1,)."""
-    batch = utterance.batch
-    hidden, lengths = model.encode(batch["speech"], batch["speech_lengths"])[:2]
+    hidden, lengths = encoded(model, utterance.batch)
     return first(hidden), lengths
 
 
@@ -171,7 +171,7 @@ def loss_of(
     if tokens is not None:
         batch["text"] = batch["speech"].new_tensor([tokens], dtype=torch.long)
         batch["text_lengths"] = batch["text"].new_tensor([len(tokens)])
-    return model(**batch)[0]
+    return model(**prompted(model, batch))[0]
 
 
 class Heard:

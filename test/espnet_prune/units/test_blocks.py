@@ -49,6 +49,7 @@ def test_all_blocks_are_the_encoder(variant):
 
 def _rates(variant):
     more = {"stochastic_depth_rate": [0.1, 0.2, 0.3], "cgmlp_weight": [0.2, 1.0, 0.5]}
+    more["use_cross_attention"] = [0, 1, 0]
     return {key: rates for key, rates in more.items() if key in VARIANTS[variant][1]}
 
 
