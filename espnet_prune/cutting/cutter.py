@@ -3,7 +3,7 @@
 
 """Cut a model to a Structure: fold masks into weights, and slice."""
 
-from typing import Any, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import torch
 from torch import nn
@@ -53,6 +53,34 @@ def cut(
             )
     fold(small, graph, masks)
     narrow(small, graph, masks, structure)
+    return small
+
+
+def cut_sharing(
+    root: nn.Module,
+    graph: UnitGraph,
+    masks: Masks,
+    changed: Mapping[str, torch.Tensor],
+) -> nn.Module:
+    """Return a smaller copy that holds little beside its root.
+
+    What it has whole of a tensor is the root's own tensor: neither may be trained.
+
+    Args:
+        root: The encoder or model to cut; it is left as it is.
+        graph: Its units.
+        masks: Masks of 0 and 1; all blocks stay.
+        changed: Tensors that stand for those of the root, by name.
+    """
+    shared: Dict[int, torch.Tensor] = {}
+    for name, tensor in root.named_parameters():
+        own = changed.get(name)
+        given = tensor.requires_grad
+        shared[id(tensor)] = tensor if own is None else nn.Parameter(own, given)
+    for name, tensor in root.named_buffers():
+        shared[id(tensor)] = changed.get(name, tensor)
+    small = without_masks(root, shared)
+    narrow(small, graph, masks, graph.structure(masks))
     return small
 
 

@@ -192,7 +192,9 @@ def _close_convolution(block: nn.Module, before: List[bool], after: List[bool]) 
     _stand_in(block, after, width=0)
     stays = torch.tensor([a for a, b in zip(after, before) if b])
     stays = stays.repeat_interleave(block.size).to(conv.bias.device)
-    linear.bias += linear.weight[:, ~stays] @ conv.bias[~stays]
+    # nothing in place: a copy that is cut may share its tensors
+    moved = linear.bias + linear.weight[:, ~stays] @ conv.bias[~stays]
+    linear.bias = _parameter(linear.bias, moved)
     if any(after):
         for name in ("weight", "bias"):
             old = getattr(conv, name)
@@ -226,7 +228,7 @@ def _close_plain(block: nn.Module, after: List[bool]) -> None:
         _keep_columns(linear, half + block.size * after.index(True))
     else:
         share = block.cgmlp_weight if after[1] else 1.0 - block.cgmlp_weight
-        linear.weight *= share
+        linear.weight = _parameter(linear.weight, share * linear.weight)
         block.cgmlp_weight = float(after[1])
     for (name, norm), stays in zip(_BRANCHES, after):
         if not stays:

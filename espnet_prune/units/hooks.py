@@ -6,7 +6,7 @@
 import contextlib
 import copy
 from collections import OrderedDict
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 from torch import nn
@@ -94,8 +94,16 @@ class MaskHooks:
         self._handles.clear()
 
 
-def without_masks(encoder: nn.Module) -> nn.Module:
-    """Return a deep copy of an encoder that no mask multiplies any more."""
+def without_masks(
+    encoder: nn.Module, shared: Optional[Dict[int, torch.Tensor]] = None
+) -> nn.Module:
+    """Return a deep copy of an encoder that no mask multiplies any more.
+
+    Args:
+        encoder: The encoder, or a model.
+        shared: What stands in the copy for tensors of the encoder, by their `id`;
+            others are copied.
+    """
     kept: List[Any] = []
     for module in encoder.modules():
         for name in ("_forward_pre_hooks", "_forward_hooks"):
@@ -110,7 +118,7 @@ def without_masks(encoder: nn.Module) -> nn.Module:
             kept.append((module, "attn", module.attn))
             module.attn = None
     try:
-        return copy.deepcopy(encoder)
+        return copy.deepcopy(encoder, dict(shared or {}))
     finally:
         for module, name, value in kept:
             setattr(module, name, value)

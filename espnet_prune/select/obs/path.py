@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import torch
 from torch import nn
 
-from espnet_prune.cutting.cutter import cut
+from espnet_prune.cutting.cutter import cut_sharing
 from espnet_prune.select.budget import Budget, Pricing
 from espnet_prune.select.obs.allocate import removal_ranks
 from espnet_prune.select.obs.calibrate import curves, energy, gather, log_curves
@@ -67,7 +67,8 @@ class RemovalPath:
     Attributes:
         rounds: The rounds so far.
         end: Masks of the smallest size.
-        dense: Tensors of what is pruned, as they were.
+        dense: Tensors of what is pruned; they are the model's own, which may not
+            change while there is a path.
     """
 
     def __init__(self, plan: Plan, damping: float = DAMPING) -> None:
@@ -76,7 +77,7 @@ class RemovalPath:
         self.end = plan.graph.close({})
         self.readers = all_readers(plan.graph, plan.root)
         self.norms = norms_of(plan.graph)
-        self.dense = {k: v.clone() for k, v in plan.root.state_dict().items()}
+        self.dense = dict(plan.root.state_dict())
 
     @property
     def graph(self) -> UnitGraph:
@@ -84,14 +85,13 @@ class RemovalPath:
         return self.plan.graph
 
     def model(self, changed: Mapping[str, torch.Tensor], masks: Masks) -> nn.Module:
-        """Return the model, cut to some masks, with some tensors changed."""
-        plan, structure = self.plan, self.graph.structure(masks)
+        """Return the model, cut to some masks, with some tensors changed.
+
+        It shares its other tensors with the dense one.
+        """
+        plan = self.plan
         device = next(plan.model.parameters()).device
-        try:
-            plan.root.load_state_dict({**self.dense, **changed})
-            small = cut(plan.root, structure, masks)
-        finally:
-            plan.root.load_state_dict(self.dense)
+        small = cut_sharing(plan.root, self.graph, masks, changed)
         if plan.root is plan.model:
             return small.to(device).eval()
         whole = copy.copy(plan.model)
@@ -127,7 +127,7 @@ class RemovalPath:
         weights = dict(self.plan.model.state_dict())
         prefix = "" if self.plan.root is self.plan.model else "encoder."
         weights.update({f"{prefix}{k}": v for k, v in changed.items()})
-        weights = {k: v.detach().cpu().clone() for k, v in weights.items()}
+        weights = {k: v.detach().cpu() for k, v in weights.items()}
         record = {"round": index + 1}
         return Selection(
             self.graph, masks, weights=weights, record=record, again=self.at

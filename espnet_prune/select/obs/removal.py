@@ -20,6 +20,8 @@ import torch
 
 DAMPING = 0.01  # of the mean second moment, so that H can be inverted
 SHRINK = 0.8  # share of the units that are left when matrices are made smaller
+# units from which on several go at a time, and how many times that happens at least
+WIDE, TIMES = 4096, 512
 
 
 class Curve(NamedTuple):
@@ -65,6 +67,7 @@ class Layer:
         self.weight = weight.clone()
         self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(second))
         self.group, self.own = group, own
+        self._inner = torch.arange(group, device=weight.device)
         self._begin()
 
     def _begin(self) -> None:
@@ -87,32 +90,40 @@ class Layer:
         columns = self.weight.view(len(self.weight), -1, self.group).permute(1, 2, 0)
         return (columns * torch.linalg.solve(self._blocks, columns)).sum((1, 2))
 
-    def remove(self, unit: int) -> None:
-        """Remove a unit; its columns mean nothing until `keep` takes them out."""
-        if self._count == len(self._late):
+    def remove(self, units: torch.Tensor) -> torch.Tensor:
+        """Remove some units; their columns mean nothing until `keep` takes them out.
+
+        Args:
+            units: Which, in their order.
+
+        Returns:
+            What each costs after those before it, (n,).
+        """
+        if self._count + len(units) * self.group > len(self._late):
             self._late = torch.cat([self._late, torch.empty_like(self._late)])
-        own = slice(unit * self.group, (unit + 1) * self.group)
+        own = (units[:, None] * self.group + self._inner).flatten()
         late = self._late[: self._count]
         rows = self.inverse[own] - late[:, own].T @ late
-        factor = torch.linalg.cholesky(self._blocks[unit])
+        block = rows[:, own] if len(units) > 1 else self._blocks[units[0]]
+        factor = torch.linalg.cholesky(block)
         rows = torch.linalg.solve_triangular(factor, rows, upper=False)
         share = torch.linalg.solve_triangular(
             factor, self.weight[:, own].T, upper=False
         )
         self.weight -= share.T @ rows
         if self.own:
-            self.weight[unit] = 0.0
-        inner = rows.view(self.group, -1, self.group).permute(1, 0, 2)
+            self.weight[units] = 0.0
+        inner = rows.view(len(own), -1, self.group).permute(1, 0, 2)
         self._blocks -= inner.transpose(1, 2) @ inner
-        # nothing is left of it, and nothing is to divide by
-        self._blocks[unit] = torch.eye(self.group).to(self._blocks)
-        self._late[self._count : self._count + self.group] = rows
-        self._count += self.group
+        # nothing is left of them, and nothing is to divide by
+        self._blocks[units] = torch.eye(self.group).to(self._blocks)
+        self._late[self._count : self._count + len(own)] = rows
+        self._count += len(own)
+        return share.square().sum(1).view(len(units), self.group).sum(1)
 
     def keep(self, units: torch.Tensor) -> None:
         """Take out the columns of all other units; units (n,), ascending."""
-        inner = torch.arange(self.group, device=units.device)
-        index = (units[:, None] * self.group + inner).flatten()
+        index = (units[:, None] * self.group + self._inner).flatten()
         self.weight = self.weight[:, index]
         if self.own:
             self.weight = self.weight[units]
@@ -124,6 +135,9 @@ class Layer:
 def removal_curve(layers: Sequence[Layer]) -> Curve:
     """Remove all units of a vector, one by one.
 
+    Of very many, those go together that cost least before any of them has gone; what
+    each then costs is counted as exactly.
+
     Args:
         layers: The layers that read it; they are used up.
 
@@ -133,15 +147,21 @@ def removal_curve(layers: Sequence[Layer]) -> Curve:
     units = torch.arange(len(layers[0].errors()), device=layers[0].weight.device)
     alive = torch.ones(len(units), dtype=torch.bool, device=units.device)
     order, errors = [], [0.0]
-    for _ in range(len(units)):
+    many = len(units) >= WIDE and not any(layer.own for layer in layers)
+    at_once = len(units) // TIMES if many else 1
+    while alive.any():
         costs = torch.stack([layer.errors() for layer in layers]).sum(0)
         costs = costs.masked_fill(~alive, float("inf"))
-        position = int(costs.argmin())
-        order.append(int(units[position]))
-        errors.append(errors[-1] + max(float(costs[position]), 0.0))
-        alive[position] = False
-        for layer in layers:
-            layer.remove(position)
+        going = costs.argmin()[None]
+        if at_once > 1:
+            going = costs.argsort()[: min(at_once, int(alive.sum()))]
+        gone = [layer.remove(going) for layer in layers]
+        # one alone is counted without what it is as an output
+        paid = torch.stack(gone).sum(0) if at_once > 1 else costs[going]
+        order += units[going].tolist()
+        for cost in paid.tolist():
+            errors.append(errors[-1] + max(cost, 0.0))
+        alive[going] = False
         left = int(alive.sum())
         if left < SHRINK * len(alive):  # smaller matrices are quicker
             kept = alive.nonzero().squeeze(1)

@@ -21,7 +21,10 @@ from espnet_prune.select.obs.readers import columns, output_rows
 # speech reads thousands a second
 MOST_ROWS = 512
 # of a second moment, at most, is lost where the mean is taken off
-ROUNDING = 1e-12
+ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
+# columns from which on moments are kept in float32: of a large model they take more
+# memory than its weights, and what they are damped by is much more than its rounding
+WIDE = 2048
 
 
 class Moments:
@@ -33,7 +36,7 @@ class Moments:
     Attributes:
         count: Rows of input.
         total: Sum of the input (C,).
-        gram: Sum of its outer products (C, C), float64.
+        gram: Sum of its outer products (C, C), float64, or float32 where C is `WIDE`.
         fisher: Sum of the squared gradients of the output (out,), float64.
     """
 
@@ -42,14 +45,16 @@ class Moments:
         size = layer.weight[0].numel() if layer.weight.dim() > 1 else out
         self.count = 0
         self.total = torch.zeros(size, dtype=torch.float64, device=device)
-        self.gram = torch.zeros(size, size, dtype=torch.float64, device=device)
+        dtype = torch.float64 if size < WIDE else torch.float32
+        self.gram = torch.zeros(size, size, dtype=dtype, device=device)
         self.fisher = torch.zeros(out, dtype=torch.float64, device=device)
 
     def add(self, layer: nn.Module, x: torch.Tensor, dim: int = -1) -> None:
         """Add an input of the layer; utterances (N) do not see each other."""
-        rows = columns(layer, x.detach(), dim, MOST_ROWS).flatten(0, 1).double()
+        rows = columns(layer, x.detach(), dim, MOST_ROWS).flatten(0, 1)
+        rows = rows.to(self.gram.dtype)
         self.count += len(rows)
-        self.total += rows.sum(0)
+        self.total += rows.sum(0, dtype=torch.float64)
         self.gram.addmm_(rows.T, rows)
 
     def add_gradient(self, layer: nn.Module, gradient: torch.Tensor) -> None:
@@ -66,10 +71,10 @@ class Moments:
         Args:
             centred: Take the mean off, where a bias can make up for it.
         """
-        found = self.gram / max(self.count, 1)
+        found = self.gram.double() / max(self.count, 1)
         if not centred:
             return found
-        rounding = ROUNDING * found.diagonal()
+        rounding = ROUNDING[self.gram.dtype] * found.diagonal()
         found.addr_(self.mean(), self.mean(), alpha=-1)  # in place: it can be large
         found.diagonal().add_(rounding)
         return found

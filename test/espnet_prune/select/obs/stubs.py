@@ -4,6 +4,7 @@
 """Paths of any small encoder or model, calibrated on noise."""
 
 import argparse
+import copy
 
 import torch
 from torch import nn
@@ -70,11 +71,13 @@ class Noise:
 
     def __iter__(self):
         for i, seed in enumerate(self.seeds):
-            x, lengths = encoder_zoo.inputs(self.variant, 50 + 7 * i, seed=seed)
+            given = encoder_zoo.inputs(self.variant, 50 + 7 * i, seed=seed)
+            x, lengths, *more = given
             x = x if x.dim() == 3 else x[:, None]
             x = 2 * nn.functional.avg_pool1d(x, 5, 1, 2)  # neighbours are alike
             x = x if x.size(1) > 1 else x[:, 0]
-            yield Utterance(str(seed), {"x": x, "lengths": lengths})
+            batch = {"x": x, "lengths": lengths, **dict(enumerate(more))}
+            yield Utterance(str(seed), batch)
 
     def loss(self, model, utterance):
         out = model.encoder(*utterance.batch.values())[0]
@@ -120,6 +123,7 @@ def gone(plan, heard, rounds=(), powers=POWERS, judged=judge):
     """Return a path that has gone down in rounds."""
     damping = ObsConf.from_dict(plan.own("obs_conf")).damping
     path = RemovalPath(plan, damping)
+    path.before = {name: t.clone() for name, t in path.dense.items()}
     budgets = list(rounds_to(plan.budget, rounds))
     path.told = path.go(heard, judged, budgets, powers)
     return path
@@ -141,14 +145,11 @@ def sized(path, sparsity):
 
 def cut_by(path, selection):
     """Return what a selection cuts, and how it compares with the masked one."""
-    model, root = path.plan.model, path.plan.root
+    model = copy.deepcopy(path.plan.model)
     model.load_state_dict(selection.weights)
-    try:
-        small = cut(root, selection.structure, selection.masks)
-        report = compare(root, path.graph, selection.masks, small, trials=2)
-    finally:
-        root.load_state_dict(path.dense)
-    return small, report
+    root = model if path.plan.root is path.plan.model else model.encoder
+    small = cut(root, selection.structure, selection.masks)
+    return small, compare(root, path.graph, selection.masks, small, trials=2)
 
 
 def check_path(path, sparsities):

@@ -48,7 +48,8 @@ def test_every_encoder(variant):
     assert len(path.rounds) == len(ROUNDS) + 1
     found = check_path(path, SIZES)
     state = path.plan.root.state_dict()
-    assert all(torch.equal(tensor, path.dense[name]) for name, tensor in state.items())
+    # models on the way share its tensors
+    assert all(torch.equal(tensor, path.before[name]) for name, tensor in state.items())
     if LONG:
         worst = max(cut_by(path, s)[1]["relative_diff"] for s in found)
         record = read_json(RESULT) if RESULT.exists() else {}
