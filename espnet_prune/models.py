@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from espnet_prune.checkpoints import part_name, read_weights, without_adapters
+from espnet_prune.encoders.torchaudio_hubert import as_ours
 from espnet_prune.foreign import told
 from espnet_prune.model_files import own_files
 from espnet_prune.runtime.reader import check_types
@@ -66,7 +67,7 @@ def read_model_config(config: PathLike, task: Optional[str] = None) -> Dict[str,
             )
         # its matrices are in the weights already, see `without_adapters`
         args["use_adapter"] = False
-    return own_files(args, config)
+    return as_ours(own_files(args, config))
 
 
 def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:

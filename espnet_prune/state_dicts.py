@@ -104,4 +104,8 @@ def used_by(model: nn.Module, state: Mapping[str, Any], source: str) -> Dict[str
                 f"ctc_weight is {weight}"
             )
             state = {key: value for key, value in state.items() if key not in unused}
+    for name in ("frontend", "encoder"):
+        renamed = getattr(getattr(model, name, None), "renamed", None)
+        if renamed is not None:
+            state = renamed(state, f"{name}.")
     return dict(state)

@@ -3,7 +3,7 @@
 
 """wav2vec 2.0, HuBERT and WavLM as an encoder of ESPnet: raw speech in."""
 
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -18,6 +18,7 @@ from espnet_prune.compat import (
     TooShortUttError,
     TransformerEncoderLayer,
 )
+from espnet_prune.encoders import torchaudio_hubert
 from espnet_prune.encoders.speech_models import RATES, SpeechModel, speech_model
 from espnet_prune.encoders.weights import load_weights
 from espnet_prune.units.gated import GatedAttention, RelativePositions
@@ -143,6 +144,17 @@ class Wav2Vec2Encoder(AbsEncoder):
     def output_size(self) -> int:
         """Return the width of the output."""
         return self._size
+
+    def renamed(
+        self, state: Mapping[str, torch.Tensor], prefix: str
+    ) -> Dict[str, torch.Tensor]:
+        """Give tensors of ESPnet's `torchaudiohubert` the names that they have here.
+
+        Args:
+            state: A state dict; one that has none of their names stays as it is.
+            prefix: What stands before the names of this module's tensors.
+        """
+        return torchaudio_hubert.renamed(state, prefix, self)
 
     def forward(
         self,

@@ -85,10 +85,10 @@ def stacks_of(root: nn.Module) -> Dict[str, Tuple[str, Family]]:
             found[family.stack] = (attribute, family)
     if found:
         return found
-    known = [f.stock or f.pruned for f in FAMILIES]
+    kind = type(getattr(root, "encoder", root)).__name__
+    known = [f.stock or f.pruned for f in FAMILIES if f.stack == "encoder"]
     raise UserError(
-        f"{type(root).__name__} has no pruning adapter; use one of these: "
-        f"{', '.join(known)}"
+        f"{kind} has no pruning adapter; use one of these encoders: {', '.join(known)}"
     )
 
 

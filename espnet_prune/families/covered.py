@@ -56,7 +56,9 @@ def check_covered(
     kind = f"{type(encoder).__name__} of {type(encoder).__module__}"
     known = (*_MODULES, *kinds)
     for name, part in encoder.named_children():
-        if name not in parts and _has_parameters(part):
+        # blocks of another stack are none of ours, though there be none
+        apart = _has_parameters(part) or isinstance(part, nn.ModuleList)
+        if name not in parts and apart:
             raise UserError(
                 f"{kind} has no pruning adapter: its {name} is covered by no unit; "
                 f"{REMEDY}"

@@ -9,6 +9,8 @@ What every variant must do is tested in `test_variants.py`.
 import importlib
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 SMALL = dict(output_size=16, attention_heads=4, linear_units=24, num_blocks=2)
 CONFORMER = dict(SMALL, macaron_style=True, cnn_module_kernel=7)
@@ -279,3 +281,10 @@ def output(encoder, *batch):
     with torch.no_grad():
         out = encoder(*batch)[0]
     return out[0] if isinstance(out, tuple) else out
+
+
+def counted_macs(encoder, x, lengths):
+    """Return the MACs that torch counts while an encoder runs."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
+        encoder(x, lengths)
+    return count.get_total_flops() // 2

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune.report.decoding import releases
 from espnet_prune.utils import write_json
@@ -104,3 +105,43 @@ def partially(decoder, memory, ys):
 
 
 WAYS = (forced, stepwise, alone, partially)
+
+
+class Rows:
+    """Counts MACs of Linears, and those of keys and values that were there before."""
+
+    def __init__(self, decoder):
+        self.step, self.again = 0, 0
+        for name, module in decoder.named_modules():
+            if name.endswith(("attn.linear_k", "attn.linear_v")):
+                module.register_forward_hook(self.hook("src_attn" in name))
+
+    def hook(self, source):
+        def count(module, args, output):
+            rows = output[..., 0].numel()
+            hypotheses = output.size(0)
+            if not source:
+                new = hypotheses  # of every hypothesis the last token
+            else:
+                new = rows // hypotheses if self.step == 0 else 0
+            self.again += (rows - new) * module.weight.numel()
+
+        return count
+
+
+def counted_macs(decoder, tokens, beam, frames):
+    """Return MACs as ESPnet computes them, and those of keys and values made anew."""
+    memory, ys = sequence(frames=frames, tokens=tokens, hypotheses=beam)
+    rows = Rows(decoder)
+    score = decoder.batch_score
+
+    def step(*args):
+        found = score(*args)
+        rows.step += 1
+        return found
+
+    decoder.batch_score = step
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        stepwise(decoder, memory, ys)
+    del decoder.batch_score
+    return counter.get_total_flops() // 2, rows.again
