@@ -33,7 +33,6 @@ TABLE: Dict[str, str] = {
 # what is added to, and why
 ADDED: Dict[str, str] = {
     "encoder_choices of every task (registry.py)": "our encoders",
-    "espnet2.tasks.asr.model_choices (train/task.py)": "the model that has hooks",
     "DATA_TYPES of espnet2.train.dataset and iterable_dataset (data/audio.py)": "audio "
     "that cannot be read is named",
     "the class of attention decoders (decoders/cached.py)": "in our commands that "

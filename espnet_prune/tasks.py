@@ -10,11 +10,32 @@ A config.yaml does not name its task. What tells is the keys that only one task 
 import argparse
 import dataclasses
 import importlib
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from espnet_prune.utils import PathLike, UserError, check_keys
 
 KEY = "task"
+
+
+Labels = Tuple[str, ...]
+
+
+def _text(config: Mapping[str, Any]) -> Labels:
+    return ("text",)
+
+
+def _text_and_before(config: Mapping[str, Any]) -> Labels:
+    return ("text", "text_prev", "text_ctc")
+
+
+def _text_and_source(config: Mapping[str, Any]) -> Labels:
+    conf = config.get("model_conf") or {}
+    source = any(conf.get(f"{task}_weight", 0.0) > 0 for task in ("asr", "mt"))
+    return ("text", *(("src_text",) if source else ()))
+
+
+def _text_and_transcript(config: Mapping[str, Any]) -> Labels:
+    return ("text", *(("transcript",) if config.get("postdecoder") else ()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +51,7 @@ class Task:
         decoder: The class in there.
         prefix: What its arguments for the model begin with, as in asr_train_config.
         spells: Whether the CTC of its models spells what the data calls text.
+        labels: What the data of a training has beside speech, by the config.yaml.
     """
 
     name: str
@@ -39,6 +61,7 @@ class Task:
     decoder: str = "Speech2Text"
     prefix: str = ""
     spells: bool = False
+    labels: Callable[[Mapping[str, Any]], Labels] = _text
 
     def espnet_class(self) -> Any:
         """Return ESPnet's class: build_model, build_preprocess_fn, build_collate_fn,
@@ -82,6 +105,7 @@ TASKS: Dict[str, Task] = {
             ("promptencoder", "promptencoder_conf"),
             decoding="s2t_inference_ctc",
             prefix="s2t",
+            labels=_text_and_before,
         ),
         Task(
             "s2t",
@@ -89,6 +113,7 @@ TASKS: Dict[str, Task] = {
             (("preprocessor", "s2t"),),
             decoding="s2t_inference",
             prefix="s2t",
+            labels=_text_and_before,
         ),
         Task(
             "slu",
@@ -98,6 +123,7 @@ TASKS: Dict[str, Task] = {
             decoder="Speech2Understand",
             prefix="slu",
             spells=True,
+            labels=_text_and_transcript,
         ),
         Task(
             "st",
@@ -105,6 +131,7 @@ TASKS: Dict[str, Task] = {
             ("extra_asr_decoder", "extra_mt_decoder", "st_joint_net_conf"),
             decoding="st_inference",
             prefix="st",
+            labels=_text_and_source,
         ),
         Task("ssl", "SSLTask", ("util", "loss")),
         Task("asr", "ASRTask", (), "asr_inference", prefix="asr", spells=True),

@@ -1,14 +1,35 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Record what flows through an ESPnet ASR model during one forward pass."""
+"""Record what flows through a model of ESPnet during one forward pass."""
 
+import dataclasses
 import functools
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
 from espnet_prune.units.chunks import frames_of
+
+CTCS = ("ctc", "st_ctc")  # what models call the heads that say tokens by frame,
+DECODERS = ("decoder", "extra_asr_decoder")  # and those that attend to what they hear
+
+
+@dataclasses.dataclass
+class Head:
+    """What a head was given, and what it said.
+
+    Attributes:
+        source: Which part of what `encode` returned it reads.
+        lengths: Valid frames of that (#batch,).
+        logits: (#batch, L', V), of a decoder (#batch, U, V).
+        tokens: What a decoder was told, (#batch, U), and lengths (#batch,).
+    """
+
+    source: int
+    lengths: torch.Tensor
+    logits: torch.Tensor
+    tokens: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
 
 
 def first(output: Any) -> torch.Tensor:
@@ -37,7 +58,7 @@ def watch_block_input(
 
 
 class Capture:
-    """Context manager that hooks an `ESPnetASRModel` while its forward runs.
+    """Context manager that hooks a model of ESPnet's while its forward runs.
 
     The hooks live only inside the `with` block, so nothing is kept between steps.
     Blocks are told apart by their number: one that was skipped in this pass, by
@@ -55,10 +76,11 @@ class Capture:
         block_input: What enters the first block (#batch, L, D), or None.
         blocks: Block outputs by number, each (#batch, L, D).
         lengths: Valid encoder frames (#batch,).
-        output_lengths: The same behind the postencoder, if there is one.
-        ctc_logits: (#batch, L', V) of the final CTC branch, or None.
-        decoder_inputs: (tokens (#batch, U), token lengths (#batch,)), or None.
-        decoder_logits: (#batch, U, V), or None.
+        asked: What the model's `encode` was called with.
+        encoded: What it returned: hidden states (#batch, L', D) and lengths (#batch,)
+            in turn, without those of intermediate blocks.
+        heads: By name, of CTCs the final branch, of decoders those that attend to what
+            is encoded.
     """
 
     def __init__(self, model: torch.nn.Module, blocks: bool = True):
@@ -70,12 +92,11 @@ class Capture:
         self.block_input: Optional[torch.Tensor] = None
         self.blocks: List[torch.Tensor] = []
         self.lengths: Optional[torch.Tensor] = None
-        self.output_lengths: Optional[torch.Tensor] = None
-        self.ctc_logits: Optional[torch.Tensor] = None
-        self.decoder_inputs: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
-        self.decoder_logits: Optional[torch.Tensor] = None
+        self.asked: Tuple[Tuple[Any, ...], Dict[str, Any]] = (), {}
+        self.encoded: List[torch.Tensor] = []
+        self.heads: Dict[str, Head] = {}
         self._ran: Dict[int, torch.Tensor] = {}
-        self._armed = False
+        self._armed: Dict[str, Tuple[int, torch.Tensor]] = {}
         self._handles: List[Any] = []
 
     def __enter__(self) -> "Capture":
@@ -85,26 +106,50 @@ class Capture:
             if module is not None:
                 add(module.register_forward_pre_hook(self._input))
         add(encoder.register_forward_hook(self._encoder_output))
-        if getattr(model, "postencoder", None) is not None:
-            add(model.postencoder.register_forward_hook(self._postencoder_output))
         if self.with_blocks:
             add(watch_block_input(encoder, self._begins))
             for number, block in enumerate(encoder.encoders):
                 hook = functools.partial(self._block_output, number)
                 add(block.register_forward_hook(hook))
-        if getattr(model, "ctc", None) is not None:
-            # the first call of CTC.forward is the final branch; interctc comes later,
-            # self-conditioning calls softmax, which is not forward
-            add(model.ctc.register_forward_pre_hook(self._ctc_begins))
-            add(model.ctc.ctc_lo.register_forward_hook(self._ctc_output))
-        if getattr(model, "decoder", None) is not None:
-            add(model.decoder.register_forward_hook(self._decoder_output))
+        for name in CTCS:
+            ctc = getattr(model, name, None)
+            if ctc is not None:
+                # the first call of CTC.forward is the final branch; interctc comes
+                # later, self-conditioning calls softmax, which is not forward
+                begins = functools.partial(self._ctc_begins, name)
+                add(ctc.register_forward_pre_hook(begins))
+                ends = functools.partial(self._ctc_output, name)
+                add(ctc.ctc_lo.register_forward_hook(ends))
+        for name in DECODERS:
+            decoder = getattr(model, name, None)
+            if decoder is not None:
+                hook = functools.partial(self._decoder_output, name)
+                add(decoder.register_forward_hook(hook))
+        model.encode = functools.partial(self._encode, model.encode)
         return self
 
     def __exit__(self, *exc: Any) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        del self.model.encode  # the method of its class is left
+        ctc = getattr(self.model, "ctc", None)
+        # models that know texts that are not available give CTC a copy of some rows
+        if hasattr(self.model, "na") and ctc is not None and self.encoded:
+            hidden, lengths = self.encoded[:2]
+            self.heads["ctc"] = Head(0, lengths, ctc.ctc_lo(hidden))
+
+    def _encode(self, encode, *args, **kwargs):
+        answer = encode(*args, **kwargs)
+        if not self.encoded:
+            self.asked = args, kwargs
+            self.encoded = [first(part) for part in answer]
+        return answer
+
+    def _source(self, given):
+        """Return which part of what was encoded a head is given, None if it is none."""
+        found = (i for i, part in enumerate(self.encoded) if part is given)
+        return next(found, None)
 
     def _input(self, module, args):
         if self.feats is None:
@@ -114,7 +159,7 @@ class Capture:
         self.block_input = hidden
 
     def _encoder_output(self, module, args, output):
-        self.lengths = self.output_lengths = output[1]
+        self.lengths = output[1]
         self.hidden = getattr(getattr(module, "embed", None), "hidden", None)
         if self.with_blocks:
             present = self.block_input
@@ -123,20 +168,20 @@ class Capture:
                 total = first(output).size(1)
                 self.blocks.append(frames_of(present, module, total))
 
-    def _postencoder_output(self, module, args, output):
-        self.output_lengths = output[1]
-
     def _block_output(self, number, module, args, output):
         self._ran[number] = first(output)
 
-    def _ctc_begins(self, module, args):
-        self._armed = self.ctc_logits is None
+    def _ctc_begins(self, name, module, args):
+        source = self._source(args[0])
+        if source is not None and name not in self.heads:
+            self._armed[name] = source, args[1]
 
-    def _ctc_output(self, module, args, output):
-        if self._armed:
-            self.ctc_logits, self._armed = output, False
+    def _ctc_output(self, name, module, args, output):
+        if name in self._armed:
+            self.heads[name] = Head(*self._armed.pop(name), output)
 
-    def _decoder_output(self, module, args, output):
-        if self.decoder_logits is None and len(args) >= 4:
-            self.decoder_inputs = (args[2], args[3])
-            self.decoder_logits = first(output)
+    def _decoder_output(self, name, module, args, output):
+        source = self._source(args[0])
+        if source is not None and name not in self.heads and len(args) >= 4:
+            tokens = (args[2], args[3])
+            self.heads[name] = Head(source, args[1], first(output), tokens)

@@ -13,7 +13,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet_prune.distill import losses, matching
-from espnet_prune.distill.capture import Capture
+from espnet_prune.distill.capture import CTCS, DECODERS, Capture, Head
 from espnet_prune.distill.config import DistillConf
 from espnet_prune.distill.projections import Projections
 from espnet_prune.distill.teacher import Teacher, TeacherOutput, load_teacher
@@ -31,7 +31,7 @@ class DistillHook(TrainHook):
     Args:
         conf: Weights and variants of the losses.
         student: The model that learns.
-        teacher: The `ESPnetASRModel` that it learns from.
+        teacher: The model of the same task that it learns from.
         widths: `Structure.widths()` of the student, as in the configuration of a
             pruned encoder: lists over the kept blocks, 0 where a module is removed.
 
@@ -96,50 +96,48 @@ class DistillHook(TrainHook):
             UserError: The teacher's encoder or postencoder makes another number of
                 frames.
         """
-        conf = self.conf
-        tokens = seen.decoder_inputs if conf.w_att > 0 else None
-        answer = self.teacher(
-            seen.feats.detach(),
-            seen.feats_lengths,
-            tokens,
-            ctc=conf.w_ctc > 0,
-            hidden=seen.hidden,
-        )
-        for name, remedy, theirs, ours in (
-            ("encoder", "input_layer", answer.lengths, seen.lengths),
-            ("postencoder", "one", answer.output_lengths, seen.output_lengths),
-        ):
+        wanted = [*CTCS] if self.conf.w_ctc > 0 else []
+        wanted += DECODERS if self.conf.w_att > 0 else ()
+        answer = self.teacher(seen, wanted)
+        if not torch.equal(answer.lengths.cpu(), seen.lengths.cpu()):
+            raise UserError(
+                "the teacher's encoder makes another number of frames than the "
+                "student's; both need the same input_layer"
+            )
+        for theirs, ours in zip(answer.encoded[1::2], seen.encoded[1::2]):
             if not torch.equal(theirs.cpu(), ours.cpu()):
                 raise UserError(
-                    f"the teacher's {name} makes another number of frames than the "
-                    f"student's; both need the same {remedy}"
+                    "the teacher's postencoder makes another number of frames than "
+                    "the student's; both need the same one"
                 )
         return answer
 
     def losses(self, model: torch.nn.Module) -> Dict[str, Part]:
         """Return the distillation losses that have a weight."""
         (seen, answer), self._pass = self._pass, None
-        conf = self.conf
         parts = {}
         if answer.hidden is not None:
             parts["kd_layer"] = self._hidden(model, seen, answer)
-        if answer.ctc_logits is not None and seen.ctc_logits is not None:
-            mask = losses.valid_mask(seen.output_lengths, seen.ctc_logits.size(1))
-            blank = model.blank_id if conf.blank_weight else -1
-            loss = losses.logit_kl(
-                seen.ctc_logits, answer.ctc_logits, mask, conf.temperature, blank
-            )
-            weights = losses.position_weights(answer.ctc_logits[mask], blank)
-            parts["kd_ctc"] = Part(loss, weights.sum().clamp_min(1e-6))
-        if answer.decoder_logits is not None and seen.decoder_logits is not None:
-            mask = losses.valid_mask(
-                seen.decoder_inputs[1], seen.decoder_logits.size(1)
-            )
-            loss = losses.logit_kl(
-                seen.decoder_logits, answer.decoder_logits, mask, conf.temperature
-            )
-            parts["kd_att"] = Part(loss, mask.sum())
+        blank = getattr(model, "blank_id", 0) if self.conf.blank_weight else -1
+        for loss, names in (("kd_ctc", CTCS), ("kd_att", DECODERS)):
+            found = [
+                self._said(seen.heads[name], answer.logits[name], blank)
+                for name in names
+                if name in answer.logits
+            ]
+            if found:
+                parts[loss] = _over_all(found)
         return parts
+
+    def _said(self, head: Head, theirs: torch.Tensor, blank: int) -> Part:
+        """Return the loss on what a head says."""
+        decoder = head.tokens is not None
+        lengths = head.tokens[1] if decoder else head.lengths
+        mask = losses.valid_mask(lengths, head.logits.size(1))
+        blank = -1 if decoder else blank
+        loss = losses.logit_kl(head.logits, theirs, mask, self.conf.temperature, blank)
+        weights = losses.position_weights(theirs[mask], blank)
+        return Part(loss, mask.sum() if decoder else weights.sum().clamp_min(1e-6))
 
     def _hidden(
         self, model: torch.nn.Module, seen: Capture, answer: TeacherOutput
@@ -200,13 +198,21 @@ class DistillHook(TrainHook):
         return matching.match_in_order(distance, exists)
 
 
+def _over_all(parts: List[Part]) -> Part:
+    """Return the loss over all positions of several heads."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = torch.stack([part.count for part in parts]).sum()
+    return Part(sum(part.value * part.count for part in parts) / whole, whole)
+
+
 def distil(
     model: torch.nn.Module,
     teacher: torch.nn.Module,
     conf: DistillConf,
     widths: Optional[Mapping[str, Any]] = None,
 ) -> DistillHook:
-    """Make a `PruneASRModel` learn from a teacher; see `DistillHook`."""
+    """Make a `Hooked` model learn from a teacher; see `DistillHook`."""
     set_losses(model, conf)
     hook = DistillHook(conf, model, teacher, widths)
     model.add_hook(hook)

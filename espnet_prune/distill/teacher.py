@@ -6,12 +6,12 @@
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
 from espnet_prune.checkpoints import read_weights
-from espnet_prune.distill.capture import first, watch_block_input
+from espnet_prune.distill.capture import Capture, first, watch_block_input
 from espnet_prune.distill.losses import gather_valid, valid_mask
 from espnet_prune.models import build_model, read_model_config
 from espnet_prune.state_dicts import load_strictly
@@ -27,17 +27,27 @@ class TeacherOutput:
         hidden: Selected block outputs (H, N, D), N = valid frames, or None.
         block_input: What enters the first block (1, N, D), or None.
         lengths: Valid encoder frames (#batch,).
-        output_lengths: The same behind the postencoder, if there is one.
-        ctc_logits: (#batch, L', V) or None.
-        decoder_logits: (#batch, U, V) or None.
+        encoded: What `encode` returned, see `Capture`.
+        logits: What heads say, by name: (#batch, L', V), of decoders (#batch, U, V).
     """
 
     hidden: Optional[torch.Tensor]
     lengths: torch.Tensor
-    output_lengths: torch.Tensor
-    ctc_logits: Optional[torch.Tensor]
-    decoder_logits: Optional[torch.Tensor]
+    encoded: List[torch.Tensor]
+    logits: Dict[str, torch.Tensor]
     block_input: Optional[torch.Tensor] = None
+
+
+class _Given(torch.nn.Module):
+    """A front end that gives what it was told, whatever the speech."""
+
+    feats: Tuple[torch.Tensor, torch.Tensor]
+
+    def forward(
+        self, speech: torch.Tensor, lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Return features (#batch, L0, F) and their lengths (#batch,)."""
+        return self.feats
 
 
 class Teacher:
@@ -46,8 +56,11 @@ class Teacher:
     It has no place in the student's state_dict, optimizer or DDP wrapper, is always
     in eval mode, never needs gradients, and follows the features to their device.
 
+    Features are the student's, after its SpecAugment and normalisation: the teacher has
+    none of its own.
+
     Args:
-        model: An `ESPnetASRModel`.
+        model: A model of any of ESPnet's tasks.
         layers: Block indices whose outputs are wanted, 0-based; negative indices
             count from the end.
         block_input: Whether the input of the first block is wanted.
@@ -63,6 +76,8 @@ class Teacher:
         block_input: bool = False,
     ):
         self.model = model.eval().requires_grad_(False)
+        self._given = model.frontend = _Given()
+        model.specaug = model.normalize = None
         self.num_blocks = len(model.encoder.encoders)
         # numbers that the blocks had in a model that this one was cut from
         numbers = getattr(model.encoder, "kept_blocks", range(self.num_blocks))
@@ -78,30 +93,18 @@ class Teacher:
         self._device: Optional[torch.device] = None
 
     @torch.no_grad()
-    def __call__(
-        self,
-        feats: torch.Tensor,
-        feats_lengths: torch.Tensor,
-        tokens: Optional[Tuple[torch.Tensor, torch.Tensor]] = None,
-        ctc: bool = True,
-        hidden: Optional[Any] = None,
-    ) -> TeacherOutput:
-        """Run on exactly the features that the student saw.
+    def __call__(self, seen: Capture, heads: Collection[str] = ()) -> TeacherOutput:
+        """Ask what the student was asked, about exactly the features that it saw.
 
         Args:
-            feats: Input of the preencoder or encoder (#batch, L0, F).
-            feats_lengths: (#batch,).
-            tokens: Decoder input (#batch, U) and lengths (#batch,); None leaves the
-                decoder out.
-            ctc: Whether to compute CTC logits.
-            hidden: What to hide of the frames, because it was hidden from the student.
+            seen: What was seen of the student; that of self-supervised masking too.
+            heads: Names of heads that are wanted, among those that the student used.
         """
         model = self.model
-        if self._device != feats.device:
-            model.to(feats.device)
-            self._device = feats.device
-        if getattr(model, "preencoder", None) is not None:
-            feats, feats_lengths = model.preencoder(feats, feats_lengths)
+        if self._device != seen.feats.device:
+            model.to(seen.feats.device)
+            self._device = seen.feats.device
+        self._given.feats = seen.feats.detach(), seen.feats_lengths
         blocks: List[torch.Tensor] = []
         handles = [
             model.encoder.encoders[i].register_forward_hook(
@@ -112,24 +115,25 @@ class Teacher:
         entered: List[torch.Tensor] = []
         if self.block_input:
             handles.append(watch_block_input(model.encoder, entered.append))
-        embed = getattr(model.encoder, "embed", None)
+        ends: List[torch.Tensor] = []
+        handles.append(
+            model.encoder.register_forward_hook(
+                lambda module, args, output: ends.extend(output[:2])
+            )
+        )
+        embed, (args, named) = getattr(model.encoder, "embed", None), seen.asked
         try:
-            if hidden is not None:
-                embed.to_hide = hidden
-            extra = {}
-            if getattr(model.encoder, "interctc_use_conditioning", False):
-                extra["ctc"] = model.ctc
-            output, lengths, _ = model.encoder(feats, feats_lengths, **extra)
+            if seen.hidden is not None:
+                embed.to_hide = seen.hidden
+            encoded = [first(part) for part in model.encode(*args, **named)]
         finally:
-            if hidden is not None:
+            if seen.hidden is not None:
                 embed.to_hide = None
             for handle in handles:
                 handle.remove()
-        encoded, output_lengths = first(output), lengths
-        total = encoded.size(1)
+        output, lengths = ends
+        total = first(output).size(1)
         blocks = [frames_of(block, model.encoder, total) for block in blocks]
-        if getattr(model, "postencoder", None) is not None:
-            encoded, output_lengths = model.postencoder(encoded, lengths)
         states, entering = (
             (
                 gather_valid(found, valid_mask(lengths, found[0].size(1)))
@@ -138,14 +142,16 @@ class Teacher:
             )
             for found in (blocks, entered)
         )
-        ctc_logits = decoder_logits = None
-        if ctc and getattr(model, "ctc", None) is not None:
-            ctc_logits = model.ctc.ctc_lo(encoded)
-        if tokens is not None and getattr(model, "decoder", None) is not None:
-            decoder_logits = first(model.decoder(encoded, output_lengths, *tokens))
-        return TeacherOutput(
-            states, lengths, output_lengths, ctc_logits, decoder_logits, entering
-        )
+        logits = {}
+        for name, head in seen.heads.items():
+            if name in heads:
+                module, states_in = getattr(model, name), encoded[head.source]
+                logits[name] = (
+                    module.ctc_lo(states_in)
+                    if head.tokens is None
+                    else first(module(states_in, head.lengths, *head.tokens))
+                )
+        return TeacherOutput(states, lengths, encoded, logits, entering)
 
 
 def load_teacher(
@@ -161,8 +167,8 @@ def load_teacher(
         student: Checked to have the same tokens, feature size and width.
 
     Returns:
-        torch.nn.Module: An `ESPnetASRModel` without SpecAugment and normalisation,
-        which the student applies for both.
+        torch.nn.Module: A model of the student's task without SpecAugment and
+        normalisation, which the student applies for both.
 
     Raises:
         UserError: A file is missing or corrupt, the checkpoint does not fit its
@@ -197,11 +203,13 @@ def load_teacher(
 
 def _check_fit(model, state, student, config) -> None:
     """Refuse a teacher whose tokens, features or width differ from the student's."""
-    if list(model.token_list) != list(student.token_list):
-        raise UserError(
-            f"--teacher_config {config}: its token list differs from the student's"
-        )
     both = (model, student)
+    for name in ("token list", "src_token list"):
+        theirs, own = (getattr(m, name.replace(" ", "_"), None) or () for m in both)
+        if list(theirs) != list(own):
+            raise UserError(
+                f"--teacher_config {config}: its {name} differs from the student's"
+            )
     width, own = (m.encoder.output_size() for m in both)
     rows = [(f"encoder width {width}", width, own, "")]
     for name in ("preencoder", "postencoder"):

@@ -11,8 +11,8 @@ from typing import Any, Dict, List, NoReturn, Optional
 
 from espnet_prune.models import read_model_config
 from espnet_prune.runtime.reader import check_types
-from espnet_prune.tasks import task_of
-from espnet_prune.train.task import PruneASRTask
+from espnet_prune.tasks import ASR, KEY, task_named, task_of, with_task
+from espnet_prune.train.task import PruneASRTask, task_class
 from espnet_prune.utils import (
     UserError,
     as_number,
@@ -22,29 +22,41 @@ from espnet_prune.utils import (
     write_yaml,
 )
 
-# what makes the model, as opposed to its training
+_EARLY = ("--config", "--base_config", "--output_dir", "--task")
+# what makes the model of any task, as opposed to its training
 _CLASSES = (
     "frontend",
     "specaug",
     "normalize",
     "preencoder",
     "encoder",
+    "hier_encoder",
     "postencoder",
+    "deliberationencoder",
+    "promptencoder",
     "decoder",
+    "postdecoder",
+    "extra_asr_decoder",
+    "extra_mt_decoder",
+    "extra_mt_encoder",
+    "md_encoder",
     "model",
     "preprocessor",
 )
+_TEXT = ("token_list", "token_type", "bpemodel", "g2p")
 MODEL_KEYS = (
-    "token_list",
-    "token_type",
-    "bpemodel",
+    *_TEXT,
+    *(f"src_{name}" for name in _TEXT),
+    "transcript_token_list",
     "non_linguistic_symbols",
     "cleaner",
-    "g2p",
     "input_size",
     "init",
     "ctc_conf",
     "joint_net_conf",
+    "st_joint_net_conf",
+    "two_pass",
+    "pre_postencoder_norm",
     "use_preprocessor",
     "speech_volume_normalize",
     "aux_ctc_tasks",
@@ -89,9 +101,31 @@ def merge_configs(base: Dict[str, Any], own: Dict[str, Any]) -> Dict[str, Any]:
     return merged
 
 
-def get_parser(description: Optional[str] = None) -> argparse.ArgumentParser:
-    """Return ESPnet's parser with our options; errors become `UserError`."""
-    parser = PruneASRTask.get_parser()
+def task_in(cmd: List[str]) -> Any:
+    """Return the class of the task that a command trains a model of.
+
+    What says it: --task, `task` in the YAML, or the model of --base_config.
+
+    Raises:
+        UserError: There is no such task, or an unreadable file.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in _EARLY:
+        early.add_argument(name)
+    args, _ = early.parse_known_args(cmd)
+    own = read_mapping(args.config) if args.config is not None else {}
+    name, base = args.task or own.get(KEY), args.base_config or own.get("base_config")
+    if name is not None:
+        where = "--task" if args.task else f"--config {args.config}"
+        return task_class(task_named(str(name), where).name)
+    return task_class((task_of(read_model_config(base)) if base else ASR).name)
+
+
+def get_parser(
+    description: Optional[str] = None, task: Any = PruneASRTask
+) -> argparse.ArgumentParser:
+    """Return ESPnet's parser of a task with our options; errors become `UserError`."""
+    parser = task.get_parser()
     parser.description = description
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
@@ -106,12 +140,11 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
     """Parse the command, with the YAML completed from `--base_config`.
 
     Raises:
-        UserError: Unknown key or option, an unreadable file, or a base_config of
-            another task.
+        UserError: Unknown key or option, or an unreadable file.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.error = parser.error
-    for name in ("--config", "--base_config", "--output_dir"):
+    for name in _EARLY:
         early.add_argument(name)
     args, rest = early.parse_known_args(cmd)
     own: Dict[str, Any] = {}
@@ -119,6 +152,7 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
     known = sorted(dests - {"help", "config"})
     if args.config is not None:
         own = read_mapping(args.config)
+        own.pop(KEY, None)
         for key in own:
             if key not in known:
                 raise UserError(
@@ -134,14 +168,8 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
             raise UserError(f"unknown option {name}{nearest(name, options)}")
     base_config = args.base_config or own.get("base_config")
     if base_config is not None:
-        base = read_model_config(base_config)
-        task = task_of(base).name
-        if task not in ("asr", "slu"):  # one of slu is trained as what it is made of
-            raise UserError(
-                f"--base_config {base_config}: a model of task {task} cannot be "
-                "trained here; select by magnitude, and train what was cut with "
-                f"`python -m espnet_prune.with_registry -m espnet2.bin.{task}_train`"
-            )
+        base = read_model_config(base_config, args.task)
+        base = {key: value for key, value in base.items() if key in dests}
         own = merge_configs(base, own)
     given = []
     with tempfile.TemporaryDirectory() as folder:
@@ -174,15 +202,17 @@ def train(cmd: List[str], description: Optional[str] = None) -> argparse.Namespa
 
     from espnet_prune.train import precheck
 
-    args = read_command(get_parser(description), cmd)
+    task = task_in(cmd)
+    args = read_command(get_parser(description, task), cmd)
+    vars(args).update(with_task(vars(args), task.about.name))
     if not args.print_config:
         check_gpus(args.ngpu)
         precheck.check_files(args)
-        precheck.check_confs(args, PruneASRTask)
-        precheck.check_data(args)
+        precheck.check_confs(args, task)
+        precheck.check_data(args, task.about.labels(vars(args)))
         precheck.check_raw_speech(args)
     try:
-        PruneASRTask.main(args=args)
+        task.main(args=args)
     except ProcessExitedException as error:
         if error.exit_code != 2:
             raise

@@ -51,7 +51,7 @@ class Extension:
         return True
 
     def extend(self, args: argparse.Namespace, model: torch.nn.Module) -> None:
-        """Add hooks to a `PruneASRModel`, if any extension is wanted."""
+        """Add hooks to a `Hooked` model, if any extension is wanted."""
 
 
 @functools.lru_cache(maxsize=None)

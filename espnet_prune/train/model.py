@@ -1,10 +1,11 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""ESPnet's hybrid CTC/attention model, with hooks into its training loss."""
+"""ESPnet's models of speech, with hooks into their training loss."""
 
 import contextlib
-from typing import Dict, List, Optional, Tuple
+import functools
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -15,21 +16,26 @@ from espnet_prune.train.loss_means import LossMix
 from espnet_prune.train.ranks import Part, share
 
 
-class PruneASRModel(ESPnetASRModel):
-    """`ESPnetASRModel` whose training loss is what its hooks make of it.
+class Hooked:
+    """A model of ESPnet's whose training loss is what its hooks make of it.
 
-    Without hooks it is the stock model. Validation and inference are always the stock
-    forward, but for the validation of a training without labels.
+    It stands before the class of a task's models. Without hooks it is that class.
+    Validation and inference are always the stock forward, but for the validation of a
+    training without labels.
 
     Attributes:
         hooks: What takes part in the training.
-        mix: Weighs ESPnet's own loss, "asr", and those of the hooks.
+        mix: Weighs ESPnet's own loss, "asr" for every task, and those of the hooks.
         labels: Whether ESPnet's own loss is computed at all.
         last_stats: Statistics of the last batch.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.begin_hooks()
+
+    def begin_hooks(self) -> None:
+        """Begin without hooks."""
         self.hooks: List[TrainHook] = []
         self.mix = LossMix({"asr": 1.0})
         self.labels = True
@@ -55,28 +61,26 @@ class PruneASRModel(ESPnetASRModel):
         self,
         speech: torch.Tensor,
         speech_lengths: torch.Tensor,
-        text: Optional[torch.Tensor] = None,
-        text_lengths: Optional[torch.Tensor] = None,
-        **kwargs,
+        *labels: torch.Tensor,
+        **named: Any,
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]:
         """Compute the loss.
 
         Args:
             speech: (#batch, samples) or features (#batch, frames, F).
             speech_lengths: (#batch,).
-            text: Token ids (#batch, U), padded with -1; not used without labels.
-            text_lengths: (#batch,).
-            kwargs: What else a batch holds, such as `utt_id`.
+            labels: What the task's own model takes next, such as text (#batch, U) and
+                its lengths (#batch,); not used without labels.
+            named: The same by name, and what else a batch holds, such as `utt_id`.
 
         Returns:
             Loss (1,), statistics and batch size, as ESPnet's trainer expects. The
             statistic `loss` is ESPnet's own loss (without labels, that of the hooks),
             `loss_total` is what is minimised.
         """
-        inputs = (speech, speech_lengths, text, text_lengths)
         training = self.training
         if self.labels and not (training and self.hooks):
-            return super().forward(*inputs, **kwargs)
+            return super().forward(speech, speech_lengths, *labels, **named)
         if training:
             for hook in self.hooks:
                 hook.forward_begin(self)
@@ -84,7 +88,9 @@ class PruneASRModel(ESPnetASRModel):
             for hook in self.hooks:
                 watched.enter_context(hook.watch(self))
             if self.labels:
-                loss, stats, weight = super().forward(*inputs, **kwargs)
+                loss, stats, weight = super().forward(
+                    speech, speech_lengths, *labels, **named
+                )
             else:
                 self.encode(speech, speech_lengths)
                 stats, weight = {}, speech.new_tensor(speech.size(0))
@@ -111,3 +117,23 @@ class PruneASRModel(ESPnetASRModel):
         stats.update(extra, loss_total=total.detach())
         self.last_stats = stats
         return force_gatherable((total, stats, weight), speech.device)
+
+
+class PruneASRModel(Hooked, ESPnetASRModel):
+    """ESPnet's hybrid CTC/attention model or transducer, with hooks."""
+
+
+@functools.lru_cache(maxsize=None)
+def _hooked(stock: type) -> type:
+    return type(f"Hooked{stock.__name__}", (Hooked, stock), {})
+
+
+def with_hooks(model: torch.nn.Module) -> torch.nn.Module:
+    """Let hooks take part in the training of a model that ESPnet has built.
+
+    Args:
+        model: A model of any task whose class has `encode`; it is changed itself.
+    """
+    model.__class__ = _hooked(type(model))
+    model.begin_hooks()
+    return model

@@ -6,7 +6,7 @@
 import argparse
 import inspect
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from espnet_prune.data.entries import (
     check_entries,
@@ -19,13 +19,13 @@ from espnet_prune.symbols import read_symbols
 from espnet_prune.train.extensions import extensions
 from espnet_prune.utils import UserError, check_keys, nearest
 
+_TOKEN_LISTS = ("token_list", "src_token_list", "transcript_token_list")
 
-def _check_tokens(path: str) -> None:
+
+def _check_tokens(path: str, option: str) -> None:
     """Check a token list: ESPnet takes a mark for a part of the first token."""
     if has_mark(path):
-        raise UserError(
-            f"--token_list {path}: begins with a byte order mark; remove it"
-        )
+        raise UserError(f"--{option} {path}: begins with a byte order mark; remove it")
     for _ in read_lines(path):
         pass
 
@@ -43,8 +43,12 @@ def _missing_options(args: argparse.Namespace) -> List[str]:
     return missing
 
 
-def check_data(args: argparse.Namespace) -> None:
+def check_data(args: argparse.Namespace, needed: Sequence[str] = ("text",)) -> None:
     """Check that every data file exists and says something, about all utterances.
+
+    Args:
+        args: The options of the training.
+        needed: What its task wants beside speech, where labels are needed.
 
     Raises:
         UserError: An option that says which data is missing, a list, a file in a list,
@@ -59,15 +63,18 @@ def check_data(args: argparse.Namespace) -> None:
     for split in ("train", "valid"):
         option = f"--{split}_data_path_and_name_and_type"
         names = [name for _, name, _ in getattr(args, option[2:]) or []]
-        if labels and names and "text" not in names:
+        missing = [name for name in needed if name not in names]
+        if labels and names and missing:
+            more = " ".join(f"PATH,{name},text" for name in missing)
             raise UserError(
-                f"{option}: no text among {names}; add PATH,text,text, or set labels: "
-                "false in distill_conf to learn from a teacher alone"
+                f"{option}: no {' and no '.join(missing)} among {names}; add {more}, "
+                "or set labels: false in distill_conf to learn from a teacher alone"
             )
         entries = getattr(args, option[2:]) or []
         tables = check_entries(entries, option)
         for path, name, kind in entries:
-            if Path(path) in tables and kind == "text" and name.startswith("text"):
+            told = kind == "text" and name in ("text", *needed)
+            if told and Path(path) in tables:
                 check_text(tables[Path(path)], Path(path), option)
         shapes = [Path(p) for p in getattr(args, f"{split}_shape_file") or []]
         for path in shapes:
@@ -86,8 +93,9 @@ def check_files(args: argparse.Namespace) -> None:
             be told from each other.
     """
     stats_file = (getattr(args, "normalize_conf", None) or {}).get("stats_file")
+    lists = [n for n in _TOKEN_LISTS if isinstance(getattr(args, n, None), str)]
     named: List[Tuple[str, Any]] = [
-        ("token_list", args.token_list if isinstance(args.token_list, str) else None),
+        *((name, getattr(args, name)) for name in lists),
         ("bpemodel", args.bpemodel if args.token_type == "bpe" else None),
         ("normalize_conf stats_file=", stats_file if args.normalize else None),
         *(pair for extension in extensions() for pair in extension.files(args)),
@@ -96,8 +104,8 @@ def check_files(args: argparse.Namespace) -> None:
     for option, path in named:
         if path is not None and not Path(path).is_file():
             raise UserError(f"--{option} {path}: no such file")
-    if isinstance(args.token_list, str):
-        _check_tokens(args.token_list)
+    for name in lists:
+        _check_tokens(getattr(args, name), name)
     if args.non_linguistic_symbols and args.token_type == "char":
         read_symbols(args.non_linguistic_symbols, args.token_type)
 

@@ -1,18 +1,19 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""ESPnet's ASR task with extensions and checks.
+"""ESPnet's tasks with extensions and checks.
 
-A class at module level: multi-GPU training spawns processes that import it by name,
-and that import registers our encoders there too.
+Their classes are found in this module by name: multi-GPU training spawns processes that
+import them so, and that import registers our encoders there too.
 """
 
 import argparse
 import functools
 import logging
 import multiprocessing
+import sys
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 import torch
 
@@ -21,7 +22,7 @@ from espnet_prune.registry import register
 register()
 
 from espnet2.tasks import abs_task  # noqa: E402
-from espnet2.tasks.asr import ASRTask, model_choices  # noqa: E402
+from espnet2.tasks.asr import ASRTask  # noqa: E402
 from espnet2.utils.types import str_or_none  # noqa: E402
 
 from espnet_prune.data.audio import tell_unreadable_audio  # noqa: E402
@@ -29,27 +30,30 @@ from espnet_prune.foreign import told  # noqa: E402
 from espnet_prune.models import load_pretrained  # noqa: E402
 from espnet_prune.patches import replace  # noqa: E402
 from espnet_prune.strict import build_from_file  # noqa: E402
+from espnet_prune.tasks import ASR, TASKS  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
 )
 from espnet_prune.train.extensions import extensions  # noqa: E402
-from espnet_prune.train.model import PruneASRModel  # noqa: E402
+from espnet_prune.train.model import with_hooks  # noqa: E402
 from espnet_prune.train.optimizer import WithAdam  # noqa: E402
 from espnet_prune.train.trainer import PruneTrainer  # noqa: E402
 from espnet_prune.units.stochastic_depth import skips_blocks  # noqa: E402
 from espnet_prune.utils import UserError, run_main  # noqa: E402
 
-model_choices.classes["prune"] = PruneASRModel
 replace(abs_task, "load_pretrained_model", load_pretrained)
 
 
-class PruneASRTask(ASRTask):
-    """`ASRTask` whose training can have extensions; see `train.extensions`.
+class PruneTask:
+    """Stands before a task of ESPnet, whose training can have extensions then.
 
-    Not supported: DeepSpeed, and model classes other than `espnet` with an extension.
+    See `train.extensions`. Data, what is done to it and how batches are made are the
+    task's own. Not supported: DeepSpeed, and with an extension other classes of models
+    than the one that the task takes by default.
     """
 
+    about = ASR  # what is known of the task
     trainer = PruneTrainer
     build_model_from_file = classmethod(build_from_file)
 
@@ -119,18 +123,16 @@ class PruneASRTask(ASRTask):
         wanted = [e.what for e in extensions() if e.wanted(args)]
         if getattr(args, "collect_stats", False) or not wanted:
             return super().build_model(args)
-        kind = getattr(args, "model", None) or "espnet"
-        if kind not in ("espnet", "prune"):
+        (usual,) = [c.default for c in cls.class_choices_list if c.name == "model"] or [
+            None
+        ]
+        kind = getattr(args, "model", None) or usual
+        if kind != usual:
             raise UserError(
                 f"model: {kind} cannot be trained with {' and '.join(wanted)}; only "
-                "espnet can"
+                f"{usual} can"
             )
-        args.model = "prune"
-        try:
-            model = super().build_model(args)
-        finally:
-            # config.yaml keeps the stock name, so that stock tools load the result
-            args.model = "espnet"
+        model = with_hooks(super().build_model(args))
         for extension in extensions():
             extension.extend(args, model)
         return model
@@ -166,6 +168,32 @@ class PruneASRTask(ASRTask):
             for hook in own
         ]
         return [WithAdam(optimizer, groups)]
+
+
+class PruneASRTask(PruneTask, ASRTask):
+    """`ASRTask` whose training can have extensions."""
+
+
+def _class_name(task: str) -> str:
+    return f"Prune{task.replace('_', '').upper()}Task"
+
+
+def task_class(name: str) -> Any:
+    """Return the class that trains models of a task, e.g. `PruneSTTask` for "st"."""
+    return getattr(sys.modules[__name__], _class_name(name))
+
+
+def __getattr__(wanted: str) -> Any:
+    """Make the class of another task when it is looked for, as by a spawned process.
+
+    ESPnet's own module of that task is not imported before.
+    """
+    task = next((t for t in TASKS.values() if _class_name(t.name) == wanted), None)
+    if task is None or task is ASR:
+        raise AttributeError(f"module {__name__} has no attribute {wanted}")
+    own = {"__module__": __name__, "__doc__": PruneTask.__doc__, "about": task}
+    kind = type(wanted, (PruneTask, task.espnet_class()), own)
+    return globals().setdefault(wanted, kind)
 
 
 def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:

@@ -18,7 +18,7 @@ def test_ranks_are_spawned_and_one_that_dies_ends_all(
     from test.espnet_prune.train.spawned import CpuTask
 
     monkeypatch.setattr(module, "check_gpus", lambda ngpu: None)
-    monkeypatch.setattr(module, "PruneASRTask", CpuTask)
+    monkeypatch.setattr(module, "task_in", lambda cmd: CpuTask)
     run = command(tiny, dense, tiny.root / "spawned")
     run += ["--ngpu", "2", "--multiprocessing_distributed", "true"]
     run += ["--dist_backend", "gloo"]
@@ -36,7 +36,7 @@ def test_bad_input_that_a_rank_has_told(tiny, dense, train, monkeypatch):
         def main(cls, args):
             raise ProcessExitedException("ended", 0, 0, exit_code=args.max_epoch)
 
-    monkeypatch.setattr(module, "PruneASRTask", Task)
+    monkeypatch.setattr(module, "task_in", lambda cmd: Task)
     with pytest.raises(SystemExit, match="2"):
         train(command(tiny, dense, tiny.root / "told", epochs=2))
     with pytest.raises(ProcessExitedException):
