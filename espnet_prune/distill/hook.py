@@ -66,7 +66,8 @@ class DistillHook(TrainHook):
                 if isinstance(conf.layers, int)
                 else list(conf.layers)
             )
-        self.teacher = Teacher(teacher, layers, conf.block_input)
+        normalize = getattr(student, "normalize", None)
+        self.teacher = Teacher(teacher, layers, conf.block_input, normalize)
         if layers and conf.matching == "fixed":
             left = self.existing or [True] * number
             if not self._match_fixed(left) and not conf.block_input:

@@ -56,14 +56,16 @@ class Teacher:
     It has no place in the student's state_dict, optimizer or DDP wrapper, is always
     in eval mode, never needs gradients, and follows the features to their device.
 
-    Features are the student's, after its SpecAugment and normalisation: the teacher has
-    none of its own.
+    Features are the student's, after its SpecAugment and normalisation. Where the front
+    end is learned, and may be cut, the teacher hears the speech by its own, without
+    SpecAugment.
 
     Args:
         model: A model of any of ESPnet's tasks.
         layers: Block indices whose outputs are wanted, 0-based; negative indices
             count from the end.
         block_input: Whether the input of the first block is wanted.
+        normalize: The student's normalisation, for a teacher with its own front end.
 
     Raises:
         UserError: A layer index is outside the teacher's blocks.
@@ -74,10 +76,15 @@ class Teacher:
         model: torch.nn.Module,
         layers: Sequence[int] = (),
         block_input: bool = False,
+        normalize: Optional[torch.nn.Module] = None,
     ):
         self.model = model.eval().requires_grad_(False)
-        self._given = model.frontend = _Given()
+        self._given, frontend = _Given(), getattr(model, "frontend", None)
         model.specaug = model.normalize = None
+        if frontend is not None and next(frontend.parameters(), None) is not None:
+            model.normalize = normalize
+        else:
+            model.frontend = self._given
         self.num_blocks = len(model.encoder.encoders)
         # numbers that the blocks had in a model that this one was cut from
         numbers = getattr(model.encoder, "kept_blocks", range(self.num_blocks))

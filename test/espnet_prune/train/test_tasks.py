@@ -27,10 +27,10 @@ AUGMENTED = {"specaug": "specaug", "specaug_conf": SPECAUG}
 TRAINING = dict(
     distill_conf={"layers": 2},
     optim="adam",
-    optim_conf={"lr": 0.005},
+    optim_conf={"lr": 0.01},
     batch_type="unsorted",
     batch_size=4,
-    max_epoch=4,
+    max_epoch=5,
     keep_nbest_models=2,
     best_model_criterion=[["valid", "loss", "min"]],
     num_workers=0,
@@ -139,17 +139,13 @@ def decode(name, folder, model, data, output):
     return (output / "1best_recog" / "token").read_text().splitlines()
 
 
-def losses(output):
-    epochs = load_checkpoint(output / "checkpoint.pth")["reporter"]["stats"]
-    return [epochs[n]["valid"]["loss"] for n in sorted(epochs)], epochs[1]["train"]
-
-
 def test_a_cut_model_is_trained_on_and_decodes(models, data, tmp_path):
     name, dense, small = models
     run = command(small, tmp_path / "exp", tmp_path / "train.yaml", dense)
     asr_train.main([*run, *options(data, name)])
-    fell, seen = losses(tmp_path / "exp")
-    assert fell[-1] < fell[0] and {"kd_layer", *HEADS[name]} <= seen.keys()
+    saved = load_checkpoint(tmp_path / "exp/checkpoint.pth")
+    seen = saved["reporter"]["stats"][1]["train"]
+    assert {"kd_layer", *HEADS[name]} <= seen.keys()
     config = read_yaml(tmp_path / "exp/config.yaml")
     before = read_yaml(small / "config.yaml")
     assert config["encoder"] == before["encoder"] and task_of(config).name == name
@@ -161,7 +157,10 @@ def test_a_cut_model_is_trained_on_and_decodes(models, data, tmp_path):
     own = load_model(small / "config.yaml", small / "model.pth")[0]
     shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (own, trained)]
     assert type(trained) is type(own) and shapes[0] == shapes[1]
-    assert not torch.equal(*(m.ctc.ctc_lo.weight for m in (own, trained)))
+    _, batch = batch_of(small / "config.yaml", options(data, name))
+    with torch.no_grad():
+        before, after = (float(m.eval()(**batch)[0]) for m in (own, trained))
+    assert after < before
     lines = decode(name, tmp_path / "exp", best, data, tmp_path / "decoded")
     assert len(lines) == 4
     # what was saved is not overwritten by a model of another structure
@@ -170,28 +169,25 @@ def test_a_cut_model_is_trained_on_and_decodes(models, data, tmp_path):
         asr_train.main([*run, *options(data, name)])
 
 
-def batch_of(name, folder, data):
-    """Return a model with a teacher that is its copy, and a batch of its task."""
-    config = read_model_config(folder / "config.yaml")
-    files = [f"{folder}/{n}" for n in ("config.yaml", "model.pth")]
-    student, teacher = (load_model(*files)[0] for _ in range(2))
-    words = options(data, name)
+def batch_of(config, words):
+    """Return utterances of the options of a training, as their own task reads them."""
     entries = [
         tuple(entry.split(","))
         for option, entry in zip(words, words[1:])
         if option == "--train_data_path_and_name_and_type"
     ]
-    table, collate = open_speech(entries, config, labels=True)
-    _, batch = collate([table[key] for key in list(table)[:4]])
-    student = with_hooks(student)
-    hook = distil(student, teacher, DistillConf.from_dict({"layers": 2}))
-    return student, hook, batch
+    table, collate = open_speech(entries, read_model_config(config), labels=True)
+    return collate([table[key] for key in list(table)[:4]])
 
 
 def test_a_copy_of_the_teacher_has_nothing_to_learn(models, data):
     """SpecAugment is on: what one model saw is what the other one was given."""
     name, dense, _ = models
-    student, hook, batch = batch_of(name, dense, data)
+    files = [dense / "config.yaml", dense / "model.pth"]
+    student, teacher = (load_model(*files)[0] for _ in range(2))
+    _, batch = batch_of(files[0], options(data, name))
+    student = with_hooks(student)
+    distil(student, teacher, DistillConf.from_dict({"layers": 2}))
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -206,7 +202,6 @@ def test_a_copy_of_the_teacher_has_nothing_to_learn(models, data):
         assert float(stats[loss]) == pytest.approx(0.0, abs=1e-6), loss
     assert set(stats) >= {"loss", "loss_total"}
     # in training mode, or with features of its own, a teacher says something else
-    teacher = hook.teacher.model
     assert not teacher.training and teacher.specaug is None
     # all that are named have a say
     for loss, heads in HEADS[name].items():
