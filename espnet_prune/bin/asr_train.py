@@ -2,15 +2,16 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""Train an ASR model: dense, with gates, or a pruned one, with or without a teacher.
+"""Train a model: dense, with gates, or a pruned one, with or without a teacher.
 
-The options are those of `espnet2.bin.asr_train`, plus
+The options are those of `espnet2.bin.asr_train`, or of st_train and so on, plus
 
     --base_config FILE     take the keys that define the model (tokens, frontend,
                            normalisation, encoder, decoder, ctc, model) from this
                            config.yaml; the YAML of --config and the command line
                            override them, a `*_conf` key by key as long as the class
                            stays the same
+    --task NAME            ESPnet's task, e.g. st; by default that of --base_config
     --l0_conf              train with gates
     --distill_conf, --teacher_config, --teacher_model
                            distil from a dense model

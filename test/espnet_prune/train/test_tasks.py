@@ -25,12 +25,12 @@ from test.espnet_prune.tones import make_data
 SPECAUG = {"apply_time_warp": False, "time_mask_width_range": [2, 8]}
 AUGMENTED = {"specaug": "specaug", "specaug_conf": SPECAUG}
 TRAINING = dict(
-    distill_conf={"layers": 2},
+    distill_conf={"layers": 2, "w_layer": 0.1, "w_ctc": 0.1, "w_att": 0.1},
     optim="adam",
-    optim_conf={"lr": 0.01},
+    optim_conf={"lr": 0.02},
     batch_type="unsorted",
     batch_size=4,
-    max_epoch=5,
+    max_epoch=6,
     keep_nbest_models=2,
     best_model_criterion=[["valid", "loss", "min"]],
     num_workers=0,
