@@ -283,8 +283,8 @@ def output(encoder, *batch):
     return out[0] if isinstance(out, tuple) else out
 
 
-def counted_macs(encoder, x, lengths):
+def counted_macs(encoder, *batch):
     """Return the MACs that torch counts while an encoder runs."""
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as count:
-        encoder(x, lengths)
+        encoder(*batch)
     return count.get_total_flops() // 2
