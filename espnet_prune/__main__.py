@@ -21,6 +21,7 @@ STAGES = {
     "14, measuring": "cost similarity latency",
     "15, selecting": "needs select evaluate_blocks",
     "16, cutting": "cut export verify",
+    "17, training on": "espnet3",
     "20, deploying": "deploy prove transcribe",
     "21-22, reporting and packing": "report pack",
     "around the stages": "compare sweep run",

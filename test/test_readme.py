@@ -136,6 +136,9 @@ def test_other_commands(tmp_path):
         "arecord -q -t raw -f S16_LE -c 1 -r 16000 | "
         "python out/transcribe.py --stream -",
         "python device/transcribe.py sample/audio",
+        # see train/test_lightning.py
+        "espnet-prune espnet3 --model small --teacher exp/training --output "
+        "conf/model/small.yaml",
     }
     assert set(LINES).difference(RECIPE, QUICK, SIZES, DEPLOY) == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)

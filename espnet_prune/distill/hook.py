@@ -271,6 +271,10 @@ class Distilled(Extension):
         asked = bool(given or getattr(args, "teacher_model", None))
         return asked and conf.needs_teacher
 
+    def needs_trainer(self, args: argparse.Namespace) -> str:
+        conf = DistillConf.from_dict(args.distill_conf)
+        return "projections of distill_conf" if conf.projections else ""
+
     def check(self, args: argparse.Namespace) -> None:
         DistillConf.from_dict(args.distill_conf)
 

@@ -35,6 +35,10 @@ class Extension:
         """Say whether the options ask for it."""
         return False
 
+    def needs_trainer(self, args: argparse.Namespace) -> str:
+        """Name what of it works with our trainer alone; "" where all works anywhere."""
+        return self.what
+
     def check(self, args: argparse.Namespace) -> None:
         """Refuse, before any long work, what the options say.
 

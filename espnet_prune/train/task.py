@@ -31,6 +31,7 @@ from espnet_prune.models import load_pretrained  # noqa: E402
 from espnet_prune.patches import replace  # noqa: E402
 from espnet_prune.strict import build_from_file  # noqa: E402
 from espnet_prune.tasks import ASR, TASKS  # noqa: E402
+from espnet_prune.train import lightning  # noqa: E402
 from espnet_prune.train.checkpoint import (  # noqa: E402
     CHECKPOINT,
     check_same_structure,
@@ -114,6 +115,18 @@ class PruneTask:
 
     @classmethod
     def build_model(cls, args: argparse.Namespace):
+        """Build the model, for espnet3 with its weights.
+
+        Raises:
+            UserError: See `lightning`.
+        """
+        if not lightning.is_used():
+            return cls._build(args)
+        lightning.check(args)
+        return lightning.prepare(args, cls._build(args))
+
+    @classmethod
+    def _build(cls, args: argparse.Namespace):
         """Build the model; extensions only when it is going to be trained.
 
         Raises:
