@@ -64,6 +64,11 @@ class Directory(NamedTuple):
     delimiter: Optional[str]
     normalize: bool
 
+    @property
+    def preset(self) -> str:
+        """The `model` of encoder_conf that has the sizes of an empty config.json."""
+        return f"{CLASSES[self.config['architectures'][0]]}_base"
+
 
 def is_saved(path: Path) -> bool:
     """Say whether a directory looks like one that transformers has saved."""

@@ -17,7 +17,7 @@ from espnet_prune.checkpoints import State, read_weights
 from espnet_prune.encoders.speech_models import speech_model
 from espnet_prune.encoders.wav2vec2 import Wav2Vec2Encoder
 from espnet_prune.encoders.weights import load_state, sizes_of
-from espnet_prune.hugging_face.directory import CLASSES, Directory, read_directory
+from espnet_prune.hugging_face.directory import Directory, read_directory
 from espnet_prune.utils import (
     UserError,
     atomic_torch_save,
@@ -63,18 +63,27 @@ def as_experiment(path: Path, folder: Path) -> Path:
         UserError: It is a model that is not taken over.
     """
     found = read_directory(path)
-    tokens, rows = token_list(found)
     files = [found.weights, *sorted(path.glob("*.json"))]
     name = "".join(sha256(file)[:4] for file in files)
     out = folder / f"{path.resolve().name}_{name}"
-    if (out / CONFIG).is_file():
-        return out
+    if not (out / CONFIG).is_file():
+        config, state = converted(found)
+        with whole_directory(out) as part:
+            atomic_torch_save(state, part / CHECKPOINT)
+            write_yaml(config, part / CONFIG)
+    return out
+
+
+def converted(found: Directory) -> Tuple[Dict[str, Any], State]:
+    """Return the content of config.yaml and of the checkpoint.
+
+    Raises:
+        UserError: Tokens or weights are not taken over.
+    """
+    tokens, rows = token_list(found)
     conf, state = encoder_conf(found), read_weights(found.weights)
     ours = {**_encoder(found, conf, state), **_head(found, rows, state)}
-    with whole_directory(out) as part:
-        atomic_torch_save(ours, part / CHECKPOINT)
-        write_yaml(_config(tokens, conf, found.config), part / CONFIG)
-    return out
+    return _config(tokens, conf), ours
 
 
 def token_list(found: Directory) -> Tuple[List[str], List[int]]:
@@ -111,8 +120,7 @@ def encoder_conf(found: Directory) -> Dict[str, Any]:
         UserError: Sizes do not fit together.
     """
     config = found.config
-    kind = CLASSES[config["architectures"][0]]
-    conf: Dict[str, Any] = {"model": f"{kind}_base"}
+    conf: Dict[str, Any] = {"model": found.preset}
     conf.update(sizes_of(config), normalize_waveform=found.normalize)
     if "conv_layers" in conf:
         conf["conv_layers"] = [list(layer) for layer in conf["conv_layers"]]
@@ -164,9 +172,7 @@ def _head(found: Directory, rows: List[int], state: State) -> State:
     return {f"ctc.ctc_lo.{key}": part[rows] for key, part in whole.items()}
 
 
-def _config(
-    tokens: List[str], conf: Dict[str, Any], config: Dict[str, Any]
-) -> Dict[str, Any]:
+def _config(tokens: List[str], conf: Dict[str, Any]) -> Dict[str, Any]:
     """Return the content of config.yaml, complete for ESPnet's own commands."""
     from espnet_prune.models import with_defaults
 
@@ -182,9 +188,7 @@ def _config(
         "encoder_conf": conf,
         "decoder": None,
         "model_conf": {"ctc_weight": 1.0},
-        "ctc_conf": {
-            "dropout_rate": config.get("final_dropout", 0.0),
-            "zero_infinity": True,
-        },
+        # ESPnet's CTC drops in evaluation, too, so final_dropout is not taken over
+        "ctc_conf": {"dropout_rate": 0.0, "zero_infinity": True},
     }
     return {**vars(with_defaults(ours)), **ours}

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 from espnet_prune.data.tables import Table
+from espnet_prune.hugging_face.directory import is_saved
+from espnet_prune.hugging_face.write import write_beside
 from espnet_prune.measure.latency_table import described
 from espnet_prune.models import load_model, read_model_config
 from espnet_prune.quick.path import path_of, write_size
@@ -68,6 +70,9 @@ def quick(args: argparse.Namespace) -> None:
         result = carry_out(setting, target.budget)
         done = time.perf_counter()
         result["seconds"].update(loading=loaded - began, all=done - began)
+        like = Path(args.model)
+        if is_saved(like):
+            result["about"]["Hugging Face"] = write_beside(folder, like)
         result = {"target": args.target, **result, "made_by": dict(environment())}
         with atomic_write(folder / PAGE) as stream:
             stream.write(page(result))

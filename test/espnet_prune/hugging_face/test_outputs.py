@@ -68,17 +68,21 @@ def test_log_probabilities_are_those_of_transformers(taken):
         assert_same(row[:length, rows], theirs[:length])
 
 
-def test_texts_are_those_of_transformers(taken):
+def best_text(log_probs, tokens):
+    """Return the text of the best tokens (T, V), as ESPnet spells it."""
     from espnet2.text.build_tokenizer import build_tokenizer
 
+    best = log_probs.argmax(-1)
+    steps = [k for k, before in zip(best, [None, *best]) if k != before and k]
+    return build_tokenizer("char").tokens2text([tokens[k] for k in steps])
+
+
+def test_texts_are_those_of_transformers(taken):
     folder, model, tokens = taken
-    spell = build_tokenizer("char").tokens2text
     expected = np.load(folder / "expected.npz")["texts"]
     assert len(set(expected)) == len(waves())
     for wave, text in zip(waves(), expected):
-        best = heard(model, [wave])[0][0].argmax(-1)
-        steps = [k for k, before in zip(best, [None, *best]) if k != before and k]
-        ours = spell([tokens[k] for k in steps]).strip()
+        ours = best_text(heard(model, [wave])[0][0], tokens).strip()
         assert ours == text.replace("[UNK]", "<unk>")
 
 
