@@ -18,6 +18,7 @@ from espnet_prune.distill.config import DistillConf
 from espnet_prune.distill.projections import Projections
 from espnet_prune.distill.teacher import Teacher, TeacherOutput, load_teacher
 from espnet_prune.structure import Structure, block_lists
+from espnet_prune.tasks import KEY
 from espnet_prune.train.extensions import Extension
 from espnet_prune.train.hooks import SideState, TrainHook
 from espnet_prune.train.loss_means import LossMix
@@ -294,7 +295,8 @@ class Distilled(Extension):
         conf = DistillConf.from_dict(getattr(args, "distill_conf", None))
         set_losses(model, conf)
         if self.wanted(args):
-            teacher = load_teacher(args.teacher_config, args.teacher_model, model)
+            files = args.teacher_config, args.teacher_model
+            teacher = load_teacher(*files, model, getattr(args, KEY, None))
             distil(model, teacher, conf, _widths(args))
 
 

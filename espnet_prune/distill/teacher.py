@@ -6,7 +6,7 @@
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Collection, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
@@ -48,6 +48,12 @@ class _Given(torch.nn.Module):
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return features (#batch, L0, F) and their lengths (#batch,)."""
         return self.feats
+
+
+def _own(value: Any) -> Any:
+    """Copy ids and lengths: ESPnet writes into them, and gradients still need them."""
+    ids = isinstance(value, torch.Tensor) and not value.is_floating_point()
+    return value.clone() if ids else value
 
 
 class Teacher:
@@ -128,7 +134,10 @@ class Teacher:
                 lambda module, args, output: ends.extend(output[:2])
             )
         )
-        embed, (args, named) = getattr(model.encoder, "embed", None), seen.asked
+        embed = getattr(model.encoder, "embed", None)
+        args, named = seen.asked
+        args = [_own(value) for value in args]
+        named = {key: _own(value) for key, value in named.items()}
         try:
             if seen.hidden is not None:
                 embed.to_hide = seen.hidden
@@ -165,6 +174,7 @@ def load_teacher(
     config: Union[str, Path, None],
     model_file: Union[str, Path, None],
     student: torch.nn.Module,
+    task: Optional[str] = None,
 ) -> torch.nn.Module:
     """Build the teacher and load it strictly.
 
@@ -172,6 +182,7 @@ def load_teacher(
         config: `--teacher_config`; None means config.yaml beside the model file.
         model_file: `--teacher_model`.
         student: Checked to have the same tokens, feature size and width.
+        task: ESPnet's task, or None for what the config looks like.
 
     Returns:
         torch.nn.Module: A model of the student's task without SpecAugment and
@@ -194,7 +205,7 @@ def load_teacher(
     ):
         if not path.is_file():
             raise UserError(f"{option} {path}: no such file")
-    args = read_model_config(config)
+    args = read_model_config(config, task)
     state = read_weights(model_file)
     args.update(specaug=None, normalize=None, init=None)
     with torch.random.fork_rng(devices=[]):  # the random state stays as it was

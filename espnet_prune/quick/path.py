@@ -3,7 +3,6 @@
 
 """The path to smaller sizes: calibrated once, kept, and a model for any size on it."""
 
-import copy
 import logging
 from pathlib import Path
 from typing import Any, Dict, Tuple
@@ -18,6 +17,7 @@ from espnet_prune.select.obs.run import make_path
 from espnet_prune.select.obs.stored import FILE, load_path, save_path
 from espnet_prune.select.plan import Plan
 from espnet_prune.select.run import TOLD, describe
+from espnet_prune.units import without_masks
 from espnet_prune.utils import UserError, write_json
 
 FOLDER = "path"
@@ -76,7 +76,7 @@ def write_size(
     selection = corrected(plan, path.at(plan.budget))
     describe(selection, plan)
     logging.info(f"{folder}: {plan.budget.conf()}")
-    model = copy.deepcopy(setting.model).cpu()
+    model = without_masks(setting.model).cpu()
     small, report = write_selection(
         selection, model, setting.config, folder, trials, seed=setting.args.seed
     )

@@ -114,7 +114,8 @@ def criterion(config: Dict[str, Any]) -> List[str]:
     """Return what the epochs of a model are judged by, as ESPnet writes it."""
     conf = config.get("model_conf") or {}
     decoder = config.get("decoder")
-    if decoder not in (None, "transducer") and conf.get("ctc_weight", 0.5) < 1.0:
+    alone = conf.get("ctc_weight", 0.5) == 1.0 or conf.get("st_mtlalpha", 0.0) == 1.0
+    if decoder not in (None, "transducer") and not alone:
         return ["valid", "acc", "max"]
     if decoder is None and conf.get("report_cer", True):
         return ["valid", "cer_ctc", "min"]
@@ -129,12 +130,13 @@ def check_recovery(config: Mapping[str, Any], minutes: float) -> None:
         minutes: How long it is to be trained.
 
     Raises:
-        UserError: It is of a task that we do not train, or there is no time.
+        UserError: It is of a task that decodes nothing, or there is no time.
     """
-    task = task_of(config).name
-    if task not in ("asr", "slu"):
+    task = task_of(config)
+    if not task.decoding:
         raise UserError(
-            f"--recover: a model of task {task} cannot be trained here; leave it out"
+            f"--recover: a model of task {task.name} says nothing that a training "
+            "could be judged by; leave it out"
         )
     if not minutes > 0:
         raise UserError(f"--recover {minutes:g}: must be more than 0 minutes")
@@ -158,7 +160,7 @@ def recover(setting: Setting, cut: Source, minutes: float) -> Tuple[Source, Dict
     data = {"train": setting.entries, "valid": setting.judging}
     if not setting.labelled:
         data = {k: _as_heard(setting, e, folder / k) for k, e in data.items()}
-    elif not setting.hearing.texts:
+    elif not any(name == "text" for _, name, _ in setting.judging):
         data["valid"] = _as_heard(setting, setting.judging, folder / "valid")
     config, words = setting.config, []
     lengths = {part: _lengths(setting, e, folder / part) for part, e in data.items()}
@@ -220,11 +222,15 @@ def _as_heard(setting: Setting, entries: Entries, folder: Path) -> Entries:
 def _lengths(setting: Setting, entries: Entries, folder: Path) -> Dict[str, float]:
     """Return seconds by utterance, and write the shapes that batches are made by."""
     data, _ = open_speech(entries[:1], setting.config, labels=False)
-    rate, found = rate_of(setting.config), {}
+    rate, found, known = rate_of(setting.config), {}, True
     for key in data:
         found[key] = setting.seconds.get(key) or 0.0
-        if not found[key]:
+        if not (found[key] and known):
             found[key] = len(load_utterance(data, key)[1]["speech"]) / rate
+        elif len(found) == 1:  # some tasks bring every utterance to one length
+            loaded = len(load_utterance(data, key)[1]["speech"]) / rate
+            known = abs(loaded - found[key]) < 0.01
+            found[key] = loaded
     shapes = {key: str(round(seconds * rate)) for key, seconds in found.items()}
     write_table(folder / "speech_shape", shapes)
     return found

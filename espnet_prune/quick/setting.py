@@ -5,20 +5,24 @@
 
 import argparse
 import dataclasses
+import functools
 import logging
 import random
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from torch import nn
 
-from espnet_prune.data.calibration import find_audio
+from espnet_prune.data.calibration import Audio, find_audio
 from espnet_prune.data.speech import Entries
+from espnet_prune.data.tables import Table
 from espnet_prune.models import load_model
 from espnet_prune.quick.hearing import Hearing
+from espnet_prune.quick.labels import check_heard, find_labels, write_labels
 from espnet_prune.select.obs.speech import MOST_HELD
 from espnet_prune.select.plan import Plan
 from espnet_prune.source import Source
+from espnet_prune.tasks import task_of
 from espnet_prune.utils import UserError
 
 METHOD = "obs"
@@ -105,11 +109,12 @@ def prepare(args: argparse.Namespace, folder: Path, source: Source) -> Setting:
     most = args.num_utts + MOST_HELD + (0 if args.dev else KEPT)
     if args.recover is not None:  # a training can use all of it
         most = None
-    audio = find_audio(args.audio, config, data, args.text, most)
-    used, aside, other = list(audio.speech), None, audio
+    find = functools.partial(_found, args, config, source)
+    audio, labels = find(args.audio, data, args.text, most, "--audio")
+    used, aside, other, theirs = list(audio.speech), None, audio, labels
     if args.dev:
         where = data / "dev"
-        other = find_audio(args.dev, config, where, args.dev_text, KEPT, "--dev")
+        other, theirs = find(args.dev, where, args.dev_text, KEPT, "--dev")
         judges = other.about
     else:
         used, aside = keep_aside(used, args.seed)
@@ -121,7 +126,10 @@ def prepare(args: argparse.Namespace, folder: Path, source: Source) -> Setting:
             + ", better some hundred; give more audio"
         )
     judging = other.write(data / "kept", aside)
+    judging += write_labels(theirs, aside or list(other.speech), data / "kept")
     texts = {key: other.text[key] for key in aside or other.text if other.labelled}
+    if not task_of(config).spells:  # what is heard is compared with the dense model
+        texts = {}
     device = "cuda" if args.ngpu else "cpu"
     about = {"audio": audio.about, "judged by": judges}
     for name, words in about.items():
@@ -132,13 +140,34 @@ def prepare(args: argparse.Namespace, folder: Path, source: Source) -> Setting:
         source=source,
         model=model,
         config=config,
-        entries=audio.write(data / "used", used),
+        entries=audio.write(data / "used", used)
+        + write_labels(labels, used, data / "used"),
         labelled=audio.labelled,
         judging=judging,
         seconds={**audio.seconds, **other.seconds},
         hearing=Hearing(judging, config, texts, device),
         about=about,
     )
+
+
+def _found(
+    args: argparse.Namespace,
+    config: Dict[str, Any],
+    source: Source,
+    what: str,
+    folder: Path,
+    text: Optional[str],
+    most: Optional[int],
+    option: str,
+) -> Tuple[Audio, Dict[str, Table]]:
+    """Find audio, and what a training wants beside speech and text if there is one."""
+    audio = find_audio(what, config, folder, text, most, option)
+    if args.recover is None:
+        return audio, {}
+    check_heard(audio, config, f"{option} {what}")
+    inside = Path(what) if Path(what).is_dir() else Path(what).parent
+    beside = [inside, *([Path(text).parent] if text else [])]
+    return audio, find_labels(audio, config, source, beside)
 
 
 def keep_aside(keys: List[str], seed: int) -> Tuple[List[str], List[str]]:

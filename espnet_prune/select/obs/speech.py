@@ -134,13 +134,16 @@ def own_tokens(model: nn.Module, utterance: Utterance) -> List[int]:
         UserError: It has nothing that says tokens.
     """
     hidden, lengths = hidden_of(model, utterance)
-    if getattr(model, "ctc", None) is not None:
+    translates = hasattr(model, "src_vocab_size")  # its CTC spells another language
+    if getattr(model, "ctc", None) is not None and not translates:
         tokens = torch.unique_consecutive(model.ctc.argmax(hidden)[0, : int(lengths)])
         return tokens[tokens != getattr(model, "blank_id", 0)].tolist()
     decoder = getattr(model, "decoder", None)
-    if getattr(model, "use_transducer_decoder", False):
+    kinds = ("use_transducer_decoder", "st_use_transducer_decoder")
+    if any(getattr(model, kind, False) for kind in kinds):
         return _transduced(model, hidden[0])
-    if not hasattr(decoder, "batch_score"):
+    reads_another = getattr(model, "use_multidecoder", False)
+    if reads_another or not hasattr(decoder, "batch_score"):
         raise UserError(
             f"{type(model).__name__} says no tokens by itself; give transcripts and "
             "labels: true in obs_conf"
@@ -153,7 +156,8 @@ def _transduced(model: nn.Module, hidden: torch.Tensor) -> List[int]:
     """Return the best path of a transducer for hidden (T, C)."""
     from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
 
-    search = BeamSearchTransducer(model.decoder, model.joint_network, beam_size=1)
+    joint = getattr(model, "joint_network", None) or model.st_joint_network
+    search = BeamSearchTransducer(model.decoder, joint, beam_size=1)
     return [token for token in search(hidden)[0].yseq[1:] if token]
 
 
@@ -171,7 +175,24 @@ def loss_of(
     if tokens is not None:
         batch["text"] = batch["speech"].new_tensor([tokens], dtype=torch.long)
         batch["text_lengths"] = batch["text"].new_tensor([len(tokens)])
-    return model(**prompted(model, batch))[0]
+    with _translation_alone(model, batch):
+        return model(**prompted(model, batch))[0]
+
+
+@contextlib.contextmanager
+def _translation_alone(
+    model: nn.Module, batch: Mapping[str, torch.Tensor]
+) -> Iterator[None]:
+    """Leave parts of a loss out that want a source text which nobody knows."""
+    names = ("asr_weight", "mt_weight") if hasattr(model, "src_vocab_size") else ()
+    kept = {name: getattr(model, name) for name in names if "src_text" not in batch}
+    try:
+        for name in kept:
+            setattr(model, name, 0.0)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(model, name, value)
 
 
 class Heard:
