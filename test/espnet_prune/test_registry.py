@@ -31,7 +31,7 @@ def test_with_registry_is_lazy_and_transparent(tmp_path):
 def test_the_hook_serves_every_task_and_keeps_stdout_clean():
     code = """
 import importlib, importlib.util
-names = "asr slu st mt s2t s2t_ctc ssl cls diar enh_s2t asr_transducer lm".split()
+names = "asr slu st mt s2t s2t_ctc ssl cls diar enh_s2t s2st asr_transducer lm".split()
 names = [f"espnet2.tasks.{name}" for name in names]
 if importlib.util.find_spec("espnet3"):
     names.append("espnet3.systems.esp2_asr.task")
@@ -42,6 +42,13 @@ for name in names:
     ours += [v.name for v in found if "pruned_transformer_decoder" in v.classes]
     ours += [v.name for v in found if "kaldi_fbank" in v.classes]
     print(name.split(".")[-1], *sorted(set(ours)))
+    # no registry of their kind is left out, whatever it is called
+    kinds = dict(AbsEncoder=9, AbsDecoder=1, AbsFrontend=1)
+    for choices in found:
+        base = choices.base_type
+        if base is not None and base.__module__.startswith("espnet2.asr."):
+            theirs = [k for k in choices.classes.values() if "espnet_prune" in str(k)]
+            assert len(theirs) >= kinds.get(base.__name__, 0), (name, choices.name)
 """
     status, out, err = run("-m", "espnet_prune.with_registry", "-c", code)
     assert status == 0, err
@@ -51,14 +58,18 @@ for name in names:
         assert "frontend" in served[name].split()
     for name in "asr slu st mt s2t".split():
         assert "decoder" in served[name].split()
-    assert {"extra_asr_decoder", "extra_mt_decoder"} <= set(served["st"].split())
+    extra = ["extra_asr_decoder", "extra_mt_decoder", "extra_mt_encoder"]
+    extra += ["hier_encoder", "md_encoder"]
+    assert {*extra} <= set(served["st"].split())
+    assert "promptencoder" in served["s2t_ctc"].split()
+    assert {"unit_encoder", "asr_decoder", "st_decoder"} <= set(served["s2st"].split())
     assert {"asr_encoder", "st_encoder", "diar_encoder"} <= set(
         served["enh_s2t"].split()
     )
     served.setdefault("task", "encoder frontend")  # of espnet3, where it is
     assert {"encoder", "frontend"} <= set(served["task"].split())
     assert served["asr_transducer"] == "frontend" and "lm" not in served
-    assert out.count("\n") in (12, 13)
+    assert out.count("\n") in (13, 14)
 
 
 def test_register_twice():
