@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from espnet_prune.checkpoints import part_name, read_weights, without_adapters
+from espnet_prune.encoders.adopted import adopted
 from espnet_prune.encoders.torchaudio_hubert import as_ours
 from espnet_prune.foreign import told
 from espnet_prune.model_files import own_files
@@ -40,6 +41,8 @@ _KINDS = {
 
 def read_model_config(config: PathLike, task: Optional[str] = None) -> Dict[str, Any]:
     """Read the config.yaml of an ESPnet experiment; it names files where they are.
+
+    A self-supervised front end of ESPnet is read as ours; see `adopted`.
 
     Args:
         config: The file.
@@ -67,7 +70,7 @@ def read_model_config(config: PathLike, task: Optional[str] = None) -> Dict[str,
             )
         # its matrices are in the weights already, see `without_adapters`
         args["use_adapter"] = False
-    return as_ours(own_files(args, config))
+    return adopted(as_ours(own_files(args, config)), config)[0]
 
 
 def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
@@ -176,21 +179,21 @@ def save_model(model: nn.Module, path: PathLike) -> None:
     atomic_torch_save(as_written(model, model.state_dict()), path)
 
 
-def _note_frontend(model: nn.Module) -> None:
-    """Say that a self-supervised frontend is not part of the encoder.
+def _note_frontend(model: nn.Module, args: Mapping[str, Any]) -> None:
+    """Say that a self-supervised frontend stays as it is, and why.
 
     Raises:
         UserError: There is no encoder but that frontend.
     """
-    from espnet_prune.families.base import SSL_FRONTENDS, refuse_frontend
+    from espnet_prune.families.base import refuse_frontend
 
     if getattr(model, "encoder", None) is None:
         refuse_frontend(model)
-    kind = type(getattr(model, "frontend", None)).__name__
-    if kind in SSL_FRONTENDS:
+    _, why = adopted(args)
+    if why:
         logging.warning(
-            f"{kind} is no part of the encoder: it is neither counted nor pruned; see "
-            "docs/self_supervised.md"
+            f"{why}; it stays whole, and is not counted. docs/self_supervised.md says "
+            "which front ends are pruned"
         )
 
 
@@ -218,7 +221,7 @@ def load_model(
     model = build_model(args, config)
     remedy = "give the config and the checkpoint of one experiment"
     load_strictly(model, state, str(model_file), f" under {Path(config)}; {remedy}")
-    _note_frontend(model)
+    _note_frontend(model, args)
     return model.eval(), args
 
 

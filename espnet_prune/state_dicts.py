@@ -82,10 +82,11 @@ def load_strictly(
 
 
 def used_by(model: nn.Module, state: Mapping[str, Any], source: str) -> Dict[str, Any]:
-    """Leave out weights that ESPnet ignores: of what its model goes without.
+    """Leave out weights that ESPnet ignores, and name those of front ends as here.
 
     With ctc_weight 1.0 ESPnet builds no decoder, with 0.0 no CTC, whatever the config
-    says; a checkpoint may be older than that choice.
+    says; a checkpoint may be older than that choice. A front end that stands for
+    another one says by `renamed` how the tensors of that one are called in it.
 
     Args:
         model: A model of ESPnet.

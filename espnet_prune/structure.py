@@ -20,6 +20,7 @@ REMAINING = {"attention_heads": "remaining_heads"}
 # lists of flat widths that are no lists over blocks
 FRONT_FIELDS = ("subsampling_channels", "wave_channels")
 OTHERS = "others"  # what is in a model and in none of its stacks
+FRONT_SSL = "front_ssl"  # a self-supervised model before the encoder
 
 Counts = Dict[str, List[int]]
 Names = Dict[str, List[List[int]]]
@@ -234,8 +235,8 @@ class Structure:
     """How much of every module of a model remains.
 
     Attributes:
-        stacks: Its stacks: "encoder", "decoder", "joint", and "others" for what is in
-            none of them, where the Structure is that of a whole model.
+        stacks: Its stacks: "front_ssl", "encoder", "decoder", "joint", and "others"
+            for what is in none of them, where the Structure is that of a whole model.
     """
 
     stacks: Dict[str, Stack]

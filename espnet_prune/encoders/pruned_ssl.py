@@ -167,6 +167,12 @@ class SSLFrontend(Wav2Vec2Encoder, AbsFrontend):
         inside = {k[len(prefix) :]: v for k, v in state.items() if k not in others}
         first = next((p for p in _PREFIXES if any(k.startswith(p) for k in inside)), "")
         if not first:
+            if _SUM in inside:
+                raise UserError(
+                    "the checkpoint has the weights of the front end's sum and not its "
+                    "model's, as with save_strategy: required_grad_only; give one that "
+                    "was saved as a whole"
+                )
             return dict(state)
         theirs = {k[len(first) :]: v for k, v in inside.items() if k.startswith(first)}
         own = self.state_dict()

@@ -15,7 +15,8 @@ from espnet_prune.units.narrow import moved_checkpoints
 from espnet_prune.units.pricing import Parts
 from espnet_prune.utils import UserError
 
-# frontends of ESPnet that are whole self-supervised models: no part of an encoder
+# frontends of ESPnet that are whole self-supervised models; those that are known are
+# built as ours
 SSL_FRONTENDS = ("S3prlFrontend", "HuggingFaceFrontend", "ESPnetSSLFrontend")
 
 
@@ -99,19 +100,23 @@ class Family(abc.ABC):
 
 
 def refuse_frontend(model: Any) -> None:
-    """Say how to prune a self-supervised model that ESPnet runs as frontend.
+    """Refuse self-supervised models in front ends whose units are not known.
 
     Args:
         model: An encoder, a frontend, or a model with a frontend.
 
     Raises:
-        UserError: The frontend is of that kind.
+        UserError: There is one, alone or joined with others.
     """
-    kind = type(getattr(model, "frontend", model)).__name__
-    if kind in SSL_FRONTENDS:
+    frontend = getattr(model, "frontend", model)
+    inside = frontend.modules() if isinstance(frontend, nn.Module) else ()
+    kind = next(
+        (n for n in (type(m).__name__ for m in inside) if n in SSL_FRONTENDS), None
+    )
+    if kind is not None:
         raise UserError(
-            f"{kind} cannot be pruned where it is; make its model the encoder: set "
-            "frontend: null, input_size: 1, encoder: pruned_wav2vec2 and in "
-            "encoder_conf model and weights, and train once more (README, "
-            "Self-supervised encoders)"
+            f"{type(frontend).__name__} cannot be pruned: of front ends s3prl and "
+            "huggingface with wav2vec 2.0, HuBERT or WavLM can; give a budget of the "
+            "encoder alone, or train once more with encoder: pruned_wav2vec2 "
+            "(docs/self_supervised.md)"
         )

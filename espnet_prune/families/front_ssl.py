@@ -13,6 +13,7 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from torch import nn
 
 from espnet_prune.families.wav2vec2 import Wav2Vec2
+from espnet_prune.structure import FRONT_SSL
 from espnet_prune.units.wave import WaveEmbed
 
 
@@ -20,7 +21,7 @@ class FrontSSL(Wav2Vec2):
     """Our `pruned_ssl`, which ESPnet's `s3prl` and `huggingface` are read as."""
 
     pruned = "pruned_ssl"
-    stack, attribute, key = "front_ssl", "frontend", "frontend"
+    stack, attribute, key = FRONT_SSL, "frontend", "frontend"
     frame_samples = 320
 
     def fits(self, module: nn.Module) -> bool:

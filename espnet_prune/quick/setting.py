@@ -16,6 +16,8 @@ from torch import nn
 from espnet_prune.data.calibration import Audio, find_audio
 from espnet_prune.data.speech import Entries
 from espnet_prune.data.tables import Table
+from espnet_prune.families import family_of
+from espnet_prune.measure.cost import MODEL
 from espnet_prune.models import load_model
 from espnet_prune.quick.hearing import Hearing
 from espnet_prune.quick.labels import check_heard, find_labels, write_labels
@@ -70,9 +72,20 @@ class Setting:
     def plan(self, budget: Any) -> Plan:
         """Return the plan of a selection.
 
+        A self-supervised front end is most of its model: then the budget is of that.
+
         Raises:
-            UserError: The budget is none, or out of reach.
+            UserError: The budget is none, or out of reach; or milliseconds are asked
+                for, which are those of the encoder behind such a front end.
         """
+        front = getattr(self.model, "frontend", None)
+        if isinstance(front, nn.Module) and family_of(front) is not None:
+            if budget["kind"] == "ms":
+                raise UserError(
+                    "--target: ms are those of the encoder, and most of this model is "
+                    "its self-supervised front end; give params or macs"
+                )
+            budget = {"of": MODEL, **budget}
         own = {"num_utts": self.args.num_utts, "labels": self.labelled}
         conf = {
             "method": METHOD,

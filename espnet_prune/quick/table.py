@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from espnet_prune.measure.recognition import BEAM, CTC
 from espnet_prune.report.tables import markdown, share
+from espnet_prune.structure import FRONT_SSL
 
 
 def before_and_after(result: Mapping[str, Any]) -> str:
@@ -38,6 +39,11 @@ def before_and_after(result: Mapping[str, Any]) -> str:
             found.append(value)
         return found
 
+    fronts = [models[name].get("parts", {}).get(FRONT_SSL) for name in names]
+    if all(fronts):
+        values = [[part[key] for part in fronts] for key in ("params", "macs")]
+        row("parameters, front end", values[0], lambda v: f"{v / 1e6:.3g} M")
+        row("GMACs of 10 s, front end", values[1], lambda v: f"{v / 1e9:.3g}")
     row("parameters, encoder", column("encoder_params"), lambda v: f"{v / 1e6:.3g} M")
     row("parameters, all", column("total_params"), lambda v: f"{v / 1e6:.3g} M")
     row("GMACs of 10 s, encoder", column("gmacs"), lambda v: f"{v:.3g}")

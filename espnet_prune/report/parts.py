@@ -10,10 +10,12 @@ from espnet_prune.data.speech import Entries
 from espnet_prune.measure.duration import SECONDS
 from espnet_prune.measure.recognition import BEAM, CTC, measure_recognition
 from espnet_prune.report.tables import markdown, share
+from espnet_prune.structure import FRONT_SSL
 from espnet_prune.utils import UserError
 
 # parts and whole recognitions, as a table calls them
 ROWS = {
+    FRONT_SSL: "front end (self-supervised)",
     "front": "front end (of the encoder)",
     "encoder": "encoder",
     "decoder": "decoder",

@@ -6,7 +6,7 @@
 A budget is a set of targets, each an upper bound on one cost:
 
     {kind: params, sparsity: 0.5}                    the whole encoder
-    {kind: params, of: model, sparsity: 0.5}         of: encoder, decoder, joint, model
+    {kind: params, of: model, sparsity: 0.5}         of: see `OF`
     {kind: params, front: 0.4, blocks: 0.6}          a target per part of the encoder
     {kind: ms, limit: 40}                            milliseconds that may stay
     [{kind: params, sparsity: 0.5}, {kind: macs, sparsity: 0.5}]    all at once

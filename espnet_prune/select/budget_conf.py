@@ -11,9 +11,10 @@ from espnet_prune.measure.cost import BEFORE, MODEL, PARTS, WHOLE, covers
 from espnet_prune.measure.duration import SECONDS
 from espnet_prune.measure.latency_table import RUNTIMES, TORCH
 from espnet_prune.measure.prices import Kind, kinds
+from espnet_prune.structure import FRONT_SSL
 from espnet_prune.utils import UserError, check_keys
 
-OF = (WHOLE, "decoder", "joint", MODEL)
+OF = (WHOLE, FRONT_SSL, "decoder", "joint", MODEL)
 DEVICE = ("runtime", "threads", "latency")  # keys of kinds that are measured
 
 
@@ -26,7 +27,7 @@ class Target:
         sparsity: Share of the dense cost that is removed, 0 to 1.
         frames: Length in input frames at which MACs are counted and milliseconds
             measured; see `with_frames`. Parameters do not depend on it.
-        part: "front", "blocks", "encoder" for both, "decoder", "joint" or "model".
+        part: "front", "blocks", "encoder" for both, another of `OF`.
         limit: What may stay, where it was given instead of a share; `Budget.resolved`
             makes it a sparsity.
         runtime: What runs the encoder, where milliseconds are bounded.

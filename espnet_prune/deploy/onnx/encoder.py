@@ -80,7 +80,7 @@ class Model(nn.Module):
     Args:
         encoder: Of the model.
         ctc: CTC module, or None.
-        frontend: ESPnet's DefaultFrontend, our KaldiFbank, or None.
+        frontend: ESPnet's DefaultFrontend, one of ours, or None.
         normalize: Normalisation of its features, or None.
         preencoder: ESPnet's LinearProjection before the encoder, or None.
         hidden: Whether the encoder's output is an output.

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from espnet_prune.deploy.onnx.fbank import Fbank
+from espnet_prune.deploy.onnx.front_ssl import SelfSupervised
 from espnet_prune.deploy.onnx.spectrum import MelPower, frames_of
 from espnet_prune.utils import UserError
 
@@ -142,7 +143,11 @@ def exported_front(frontend: Optional[nn.Module]) -> Optional[nn.Module]:
     Raises:
         UserError: See `LogMel`.
     """
-    kinds = {"DefaultFrontend": LogMel, "KaldiFbank": Fbank}
+    kinds = {
+        "DefaultFrontend": LogMel,
+        "KaldiFbank": Fbank,
+        "PrunedSSLFrontend": SelfSupervised,
+    }
     return None if frontend is None else kinds[type(frontend).__name__](frontend)
 
 

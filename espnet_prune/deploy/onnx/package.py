@@ -20,7 +20,7 @@ from espnet_prune.utils import PathLike, UserError, write_json
 
 # what may stand where, by its name in a configuration
 _PARTS = {
-    "frontend": ("default", "kaldi_fbank", None),
+    "frontend": ("default", "kaldi_fbank", "pruned_ssl", None),
     "normalize": ("global_mvn", "utterance_mvn", None),
     "preencoder": ("linear", None),
     "postencoder": (None,),

@@ -87,6 +87,8 @@ def why_not(model: Model) -> Optional[str]:
             "the encoder hears whole utterances; contextual_block_conformer and "
             "contextual_block_transformer hear speech as it comes"
         )
+    if model.front is not None and not hasattr(model.front, "bare"):
+        return "the front end is a self-supervised model, which hears whole utterances"
     if model.encoder.ctc_lo is None:
         return "the model has no CTC, by which a block says its tokens"
     if hasattr(model.norm, "means"):

@@ -345,12 +345,3 @@ def test_training_hides_spans_and_leaves_out_blocks():
     assert ours.embed.mask_embedding.grad.abs().max() > 0
     assert all(p.grad is None for p in ours.embed.extractor.parameters())
     assert ours.embed.projection.projection.weight.grad is not None
-
-
-@pytest.mark.parametrize("kind", ["S3prlFrontend", "HuggingFaceFrontend"])
-def test_a_frontend_is_not_pruned(kind):
-    frontend, model = type(kind, (nn.Module,), {})(), nn.Module()
-    model.frontend = frontend
-    for given in (frontend, model):
-        with pytest.raises(UserError, match="encoder: pruned_wav2vec2"):
-            unit_graph(given)
