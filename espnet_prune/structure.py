@@ -19,8 +19,7 @@ from espnet_prune.utils import PathLike, UserError, check_keys, read_json, write
 REMAINING = {"attention_heads": "remaining_heads"}
 # lists of flat widths that are no lists over blocks
 FRONT_FIELDS = ("subsampling_channels", "wave_channels")
-OTHERS = "others"  # what is in a model and in none of its stacks
-FRONT_SSL = "front_ssl"  # a self-supervised model before the encoder
+OTHERS, FRONT_SSL = "others", "front_ssl"  # what is in no stack; before the encoder
 
 Counts = Dict[str, List[int]]
 Names = Dict[str, List[List[int]]]
@@ -235,8 +234,8 @@ class Structure:
     """How much of every module of a model remains.
 
     Attributes:
-        stacks: Its stacks: "front_ssl", "encoder", "decoder", "joint", and "others"
-            for what is in none of them, where the Structure is that of a whole model.
+        stacks: Its stacks: "encoder", "decoder", "joint", `FRONT_SSL`, and "others" for
+            what is in none of them, where the Structure is that of a whole model.
     """
 
     stacks: Dict[str, Stack]

@@ -34,12 +34,13 @@ from espnet_prune.data.speech import (
     open_speech,
 )
 from espnet_prune.decoders.cached import cache_decoders
-from espnet_prune.families import stacks_of
+from espnet_prune.families import family_of, stacks_of
 from espnet_prune.foreign import told
 from espnet_prune.measure.duration import SECONDS, frames_of, rate_of
 from espnet_prune.measure.latency import in_turns
 from espnet_prune.models import encoded, read_model_config
 from espnet_prune.strict import strict_loading
+from espnet_prune.structure import FRONT_SSL
 from espnet_prune.tasks import task_of
 from espnet_prune.utils import PathLike, UserError
 
@@ -152,7 +153,7 @@ def clocked(model: nn.Module) -> Iterator[Dict[str, float]]:
         model: A model of ESPnet.
 
     Yields:
-        The times by part: front, encoder (with it), decoder, joint.
+        The times by part: front, encoder (with it), decoder, joint, front_ssl.
     """
     spent: Counter[str] = collections.Counter()
     running = set()
@@ -175,6 +176,9 @@ def clocked(model: nn.Module) -> Iterator[Dict[str, float]]:
     pieces = [("encoder", model.encoder)]
     pieces += [("decoder", getattr(model, "decoder", None))]
     pieces += [("joint", getattr(model, "joint_network", None))]
+    front = getattr(model, "frontend", None)
+    known = isinstance(front, nn.Module) and family_of(front) is not None
+    pieces += [(FRONT_SSL, front)] * known
     family = stacks_of(model.encoder)["encoder"][1]
     for path in family.parts(model.encoder).front_paths:
         pieces.append(("front", model.encoder.get_submodule(path)))
