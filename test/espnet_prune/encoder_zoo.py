@@ -193,7 +193,7 @@ FRONTS = {
     "front_lower": dict(SPEECH["large"], final_norm=False),
 }
 
-ALL = (*VARIANTS, *SPEECH, *FRONTS)
+ALL = (*VARIANTS, *SPEECH)  # encoders
 
 CLASSES = {
     "branchformer": "BranchformerEncoder",

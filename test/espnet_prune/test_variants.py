@@ -43,7 +43,7 @@ def number(module):
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("variant", ALL)
+@pytest.mark.parametrize("variant", [*ALL, *FRONTS])
 def test_masked_equals_cut_equals_rebuilt(variant):
     encoder = build(variant)
     graph, worst = unit_graph(encoder), 0.0
@@ -75,7 +75,7 @@ def test_masked_equals_cut_equals_rebuilt(variant):
         write_json(dict(sorted(record.items())), RESULT)
 
 
-@pytest.mark.parametrize("variant", ALL)
+@pytest.mark.parametrize("variant", [*ALL, *FRONTS])
 def test_the_price_is_what_is_there(variant):
     """Parameters against numel, MACs against those that torch counts."""
     encoder = build(variant)
@@ -102,7 +102,7 @@ def test_the_dense_structure_is_the_stock_encoder(variant):
         assert torch.equal(output(stock, *batch), output(pruned, *batch))
 
 
-@pytest.mark.parametrize("variant", ALL)
+@pytest.mark.parametrize("variant", [*ALL, *FRONTS])
 def test_masks_of_one_change_nothing_and_all_get_gradients(variant):
     freeze = {"freeze_cnn": True} if variant in (*SPEECH, *FRONTS) else {}
     encoder, batch = build(variant, **freeze), inputs(variant, 60, count=2)
