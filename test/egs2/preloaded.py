@@ -5,7 +5,8 @@
 
 A server imports it once; each call of `Preloaded.python` has the server fork a child,
 which takes over the caller's files, directory, environment and words, and whose exit
-code it gives back. When the caller dies, its child is killed at once.
+code it gives back. When the caller dies, its child is killed at once. Of our own nothing
+is imported before: a command has to make its encoders known as in any process.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ MODULES = (
     "espnet2.bin.asr_inference",
     "espnet2.bin.aggregate_stats_dirs",
     "matplotlib.pyplot",
-    "espnet_prune.bin.asr_train",
-    "espnet_prune.bin.select",
-    "espnet_prune.bin.cut",
+    "onnxscript",
+    "torch.onnx",
 )
 
 
@@ -91,11 +91,9 @@ def serve(path: str) -> None:
     """Import, then fork a child for every caller, until this process is killed."""
     import importlib
 
-    import espnet_prune
-
-    espnet_prune.register()
     for name in MODULES:
         importlib.import_module(name)
+    assert "espnet_prune" not in sys.modules
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path + ".new")
     listener.listen(64)

@@ -13,14 +13,22 @@ import pytest
 import soundfile
 import yaml
 
+from test.egs2.preloaded import Preloaded
 from test.egs2.tiny_recipe import REPO, TONES, make_recipe
 
 
-def prune_sh(folder, *options):
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """What runs the stages: ESPnet, which takes longest to import, is there already."""
+    with Preloaded(tmp_path_factory.mktemp("python")) as server:
+        yield server.python
+
+
+def prune_sh(folder, python, *options):
     """Call the recipe; returns the finished process, stdout and stderr together."""
     env = dict(os.environ, PYTHONPATH=str(REPO), OMP_NUM_THREADS="1")
     return subprocess.run(
-        ["./run.sh", "--python", sys.executable, *options],
+        ["./run.sh", "--python", python, *options],
         cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -31,10 +39,10 @@ def prune_sh(folder, *options):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, python):
     """Run every stage; returns the recipe directory and what was printed."""
     folder = make_recipe(tmp_path_factory.mktemp("pipeline"))
-    done = prune_sh(folder, "--skip_deploy", "false")
+    done = prune_sh(folder, python, "--skip_deploy", "false")
     assert done.returncode == 0, done.stdout[-4000:]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # ESPnet's configs hold paths relative to the recipe
@@ -101,8 +109,9 @@ def test_what_is_deployed_hears_what_espnet_hears(models):
     assert heard.read_text() == by_espnet.read_text() and score
 
 
-def test_finished_stages_are_skipped(finished):
-    done = prune_sh(finished[0], "--stop_stage", "20", "--skip_deploy", "false")
+def test_finished_stages_are_skipped(finished, python):
+    options = ("--stop_stage", "20", "--skip_deploy", "false")
+    done = prune_sh(finished[0], python, *options)
     assert done.returncode == 0
     assert "Stage 17: Recover by fine-tuning, skipped" in done.stdout or (
         done.stdout.count("skipped") >= 14
@@ -204,14 +213,17 @@ def test_verify_command(models, capsys):
 
 
 def test_layers_stages(finished, models):
-    """Depth on demand from the same model, the search in two jobs, no recovery."""
+    """Depth on demand from the same model, the search in two jobs, no recovery.
+
+    By Python itself: each process imports what it needs.
+    """
     folder = finished[0]
     layers = {"search": "iterative", "depth_table": True, "metric": "cer"}
     conf = dict(method="layers", num_remove=1, layers_conf=layers)
     (folder / "conf" / "layers.yaml").write_text(yaml.safe_dump(conf))
     options = ["--stage", "14", "--prune_config", "conf/layers.yaml"]
     options += ["--stop_stage", "17", "--recover_config", "none", "--search_nj", "2"]
-    done = prune_sh(folder, *options)
+    done = prune_sh(folder, sys.executable, *options)
     assert done.returncode == 0, done.stdout[-4000:]
     dense = models["dense"][0].parent
     pruned = dense.parent / f"{dense.name}_layers"
