@@ -5,8 +5,8 @@
 
 A server imports it once; each call of `Preloaded.python` has the server fork a child,
 which takes over the caller's files, directory, environment and words, and whose exit
-code it gives back. When the caller dies, its child is killed at once. Of our own nothing
-is imported before: a command has to make its encoders known as in any process.
+code it gives back. When the caller dies, its child is killed at once. Of our own
+nothing is imported before: a command makes its encoders known as in any process.
 """
 
 from __future__ import annotations
