@@ -58,6 +58,15 @@ ChunkTransformerLayer = _nets(f"transformer.{_chunks}").ContextualBlockEncoderLa
 DecoderLayer = _nets("transformer.decoder_layer").DecoderLayer
 TransformerDecoder = _espnet2("asr.decoder.transformer_decoder", "TransformerDecoder")
 JointNetwork = _espnet2("asr_transducer.joint_network", "JointNetwork")
+# what an encoder that is described by `body_conf` is made of
+BodyEncoder = _espnet2("asr_transducer.encoder.encoder", "Encoder")
+BodyAttention = _espnet2(
+    "asr_transducer.encoder.modules.attention", "RelPositionMultiHeadedAttention"
+)
+BodyConformer, BodyBranchformer, BodyEBranchformer, BodyConv1d = (
+    _espnet2(f"asr_transducer.encoder.blocks.{name.lower()}", name)
+    for name in ("Conformer", "Branchformer", "EBranchformer", "Conv1d")
+)
 BranchformerEncoderLayer = _espnet2(
     "asr.encoder.branchformer_encoder", "BranchformerEncoderLayer"
 )
@@ -103,6 +112,7 @@ CONV1D_SUBSAMPLINGS = tuple(
     getattr(_subsampling, f"Conv1dSubsampling{n}") for n in "123"
 )
 TooShortUttError = _subsampling.TooShortUttError
+TOO_SHORT = (TooShortUttError, _espnet2("asr_transducer.utils", "TooShortUttError"))
 CONV2D_SUBSAMPLINGS = (
     Conv2dSubsampling,
     Conv2dSubsampling1,

@@ -9,6 +9,7 @@ config decodes with random weights. Everything here checks every key and shape.
 
 import argparse
 import contextlib
+import copy
 import inspect
 import logging
 from pathlib import Path
@@ -111,11 +112,17 @@ def build_model(args: Mapping[str, Any], where: PathLike = "config.yaml") -> nn.
     args = dict(args)
     if (args.get("encoder_conf") or {}).get("weights") is not None:
         args["encoder_conf"] = {**args["encoder_conf"], "weights": None}
+    if "body_conf" in (args.get("encoder_conf") or {}):
+        # ESPnet writes into it, and into a default that all these encoders share
+        args["encoder_conf"] = copy.deepcopy({"input_conf": {}, **args["encoder_conf"]})
     remedy = "give the config.yaml of a training, as it was written"
     with told(f"{where}: ESPnet cannot build this model", remedy, args):
         model = task.build_model(with_defaults(args))
     if not hasattr(model, "ctc"):  # as in models that could have one
         model.ctc = None
+    if hasattr(getattr(model, "encoder", None), "dynamic_chunk_training"):
+        # as in ESPnet's decoding: what is seen is not drawn anew each time
+        model.encoder.dynamic_chunk_training = False
     return model
 
 
@@ -284,7 +291,7 @@ def encoded(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> Tuple[Any, A
 @contextlib.contextmanager
 def loss_only(model: nn.Module) -> Iterator[None]:
     """Keep a model in eval mode from decoding beside its loss."""
-    names = ("error_calculator", "error_calculator_trans")
+    names = ("error_calculator", "error_calculator_trans", "report_cer", "report_wer")
     kept = {name: getattr(model, name) for name in names if hasattr(model, name)}
     try:
         for name in kept:

@@ -28,7 +28,7 @@ def encoders() -> Dict[str, type]:
     from espnet_prune.families import FAMILIES
 
     found = {}
-    for name in [f.pruned for f in FAMILIES if f.stack == "encoder"]:
+    for name in [f.pruned for f in FAMILIES if f.stack == "encoder" and f.pruned]:
         module = importlib.import_module(f"espnet_prune.encoders.{name}")
         (found[name],) = [
             kind

@@ -145,10 +145,10 @@ class Stack:
             )
         least = self.least(field)
         for i, (n, size) in enumerate(zip(given, full)):
-            if not least <= n <= size:
+            if not min(least, size) <= n <= size:
                 raise UserError(
                     f"structure: {field}[{i}] is {n}, this encoder allows "
-                    f"{least} to {size}"
+                    f"{min(least, size)} to {size}"
                 )
         return given
 

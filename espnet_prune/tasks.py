@@ -134,6 +134,13 @@ TASKS: Dict[str, Task] = {
             labels=_text_and_source,
         ),
         Task("ssl", "SSLTask", ("util", "loss")),
+        Task(
+            "asr_transducer",
+            "ASRTransducerTask",
+            ("joint_network_conf",),
+            decoding="asr_transducer_inference",
+            prefix="asr",
+        ),
         Task("asr", "ASRTask", (), "asr_inference", prefix="asr", spells=True),
     )
 }
@@ -143,11 +150,6 @@ _AS_ASR = "; prune its recogniser as a model of task asr on its own"
 # tasks whose models have nothing that can be removed, by what only they write
 _OTHERS: Dict[str, Tuple[Tuple[Any, ...], str]] = {
     "enh_s2t": (("subtask_series",), _AS_ASR),
-    "asr_transducer": (
-        ("joint_network_conf",),
-        "; task asr trains transducers that can be: decoder: transducer and "
-        "joint_net_conf",
-    ),
     "cls": ((("decoder", "linear"),), ""),
     "diar": (("label_aggregator", "attractor"), ""),
     "enh": (("separator", "criterions"), ""),

@@ -30,14 +30,14 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
-    from espnet_prune import unit_graph
+    from espnet_prune.families import name_in, unit_graph
     from espnet_prune.models import load_model
 
     model, config = load_model(args.model_config, args.model_file, args.task)
     unit_graph(model.encoder)
     found = {
         "ok": True,
-        "encoder": config["encoder"],
+        "encoder": name_in(config),
         "tensors": len(model.state_dict()),
         "params": sum(p.numel() for p in model.parameters()),
     }

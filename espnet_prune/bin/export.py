@@ -52,10 +52,10 @@ def main(cmd: Optional[List[str]] = None) -> None:
     from espnet_prune.measure.cost import costs
     from espnet_prune.models import load_model
     from espnet_prune.select.selection import check_output
-    from espnet_prune.units.blocks import check_blocks, parse_blocks
+    from espnet_prune.units.blocks import blocks_of, check_blocks, parse_blocks
 
     model, config = load_model(args.model_config, args.model_file, args.task)
-    number = len(model.encoder.encoders)
+    number = len(blocks_of(model.encoder))
     if args.depth is not None:
         path = args.depth_table or DepthTable.beside(args.model_file)
         kept = DepthTable.load(path, args.model_file).at(args.depth).kept_blocks

@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterable, List, Mapping
 import torch
 from torch import nn
 
-from espnet_prune.compat import TooShortUttError
+from espnet_prune.compat import TOO_SHORT
 from espnet_prune.data.speech import Labelled, Utterances, entries_of, speech_entries
 from espnet_prune.models import encoded, loss_only
 from espnet_prune.units import Masks, UnitGraph
@@ -76,7 +76,7 @@ def refresh(model: nn.Module, batches: Iterable[Any]) -> int:
     states: List[State] = []
     count = 0
     for ids, batch in batches:
-        with contextlib.suppress(TooShortUttError):
+        with contextlib.suppress(*TOO_SHORT):
             states.append(runner.start(lambda: encoded(model, batch)))
             count += len(ids)
     if not states:
@@ -156,7 +156,7 @@ class DevLoss:
         with loss_only(model):
             for utterance in self.data:
                 _, batch = self.data.collate([utterance])
-                with contextlib.suppress(TooShortUttError):
+                with contextlib.suppress(*TOO_SHORT):
                     losses.append(float(model(**batch)[0]))
         return sum(losses) / len(losses) if losses else float("nan")
 

@@ -5,7 +5,7 @@
 
 from typing import Any, Dict, Mapping, Tuple
 
-from espnet_prune.families import FAMILIES, family_named
+from espnet_prune.families import family_named, name_in
 from espnet_prune.structure import Structure
 from espnet_prune.utils import UserError
 
@@ -60,12 +60,12 @@ def stack_configs(
         UserError: No family knows a class.
     """
     found: Dict[str, Any] = {}
-    for family in FAMILIES:
-        key, stack = family.key, family.stack
-        if stack not in kept.own or f"{key}_conf" in found:
-            continue
-        name, own = config.get(key, family.stock), config.get(f"{key}_conf") or {}
-        name, found[f"{key}_conf"] = stack_config(name, own, dense, kept, stack)
-        if key in config:
-            found[key] = name
+    for stack in kept.own:
+        name = name_in(config, stack)
+        family = family_named(name, stack)
+        key = family.conf_key(config)
+        own = config.get(key) or {}
+        name, found[key] = stack_config(name, own, dense, kept, stack)
+        if family.key in config:
+            found[family.key] = name
     return found

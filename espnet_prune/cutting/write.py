@@ -19,7 +19,7 @@ from espnet_prune.cutting.batch_norm import hand_back, refresh_if_better
 from espnet_prune.cutting.cutter import cut
 from espnet_prune.cutting.stock import stack_configs
 from espnet_prune.cutting.verify import compare, require_equal
-from espnet_prune.families import unit_graph
+from espnet_prune.families import name_in, unit_graph
 from espnet_prune.measure.cost import costs
 from espnet_prune.models import load_model, save_model
 from espnet_prune.select.plan import root_in
@@ -85,7 +85,7 @@ def write_cut(
             with contextlib.suppress(OSError):  # it may not be empty
                 output_dir.rmdir()
         raise
-    report["encoder"] = config["encoder"]
+    report["encoder"] = name_in(config)
     write_json(costs(structure, config, model), output_dir / "cost.json")
     structure.save(output_dir / "structure.json", **provenance)
     write_json(report, output_dir / "verify.json")

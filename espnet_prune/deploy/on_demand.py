@@ -11,7 +11,7 @@ from espnet_prune.deploy.depth_table import DepthTable
 from espnet_prune.measure.duration import frames_of
 from espnet_prune.strict import strict_loading
 from espnet_prune.tasks import ASR, Task
-from espnet_prune.units.blocks import check_blocks, set_blocks
+from espnet_prune.units.blocks import blocks_of, check_blocks, set_blocks
 from espnet_prune.utils import PathLike, UserError
 
 
@@ -51,7 +51,7 @@ class OnDemand:
         prefix = self.task.prefix_in(self)
         self._model = getattr(self, f"{prefix}_model")
         self._config = vars(getattr(self, f"{prefix}_train_args"))
-        self._blocks = list(self._model.encoder.encoders)
+        self._blocks = blocks_of(self._model.encoder)
         self._kept = list(range(len(self._blocks)))
         named = others.get(f"{self.task.prefix}_model_file")
         self._model_file = files[1] if len(files) > 1 else named

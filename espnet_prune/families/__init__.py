@@ -8,11 +8,12 @@ leaves behind; see `Family`. A new one is a file here and a line in `FAMILIES`.
 """
 
 import dataclasses
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from torch import nn
 
 from espnet_prune.families.base import Family, refuse_frontend
+from espnet_prune.families.body import Body
 from espnet_prune.families.branchformer import Branchformer, EBranchformer
 from espnet_prune.families.conformer import Conformer
 from espnet_prune.families.contextual_block import (
@@ -35,6 +36,7 @@ from espnet_prune.utils import UserError
 FAMILIES: Tuple[Family, ...] = (
     FrontSSL(),
     Wav2Vec2(),
+    Body(),
     MultiConvConformer(),
     Conformer(),
     Transformer(),
@@ -62,6 +64,24 @@ def family_named(name: str, stack: str = "encoder") -> Optional[Family]:
     """
     own = [family for family in FAMILIES if family.stack == stack]
     return next((f for f in own if name in (f.stock, f.pruned)), None)
+
+
+def name_in(config: Mapping[str, Any], stack: str = "encoder") -> str:
+    """Return what a configuration calls the class of a stack, or what stands for it.
+
+    Args:
+        config: Content of config.yaml.
+        stack: What it is.
+
+    Raises:
+        UserError: No family knows it.
+    """
+    own = [family for family in FAMILIES if family.stack == stack]
+    found = [name for name in (f.named_in(config) for f in own) if name]
+    if not found:
+        given = config.get(own[0].key)
+        raise UserError(f"{stack}: {given} has no pruning adapter")
+    return found[0]
 
 
 def stacks_of(root: nn.Module) -> Dict[str, Tuple[str, Family]]:

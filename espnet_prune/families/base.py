@@ -94,6 +94,15 @@ class Family(abc.ABC):
             found["gradient_checkpoint_layers"] = moved_checkpoints(layers, position)
         return found
 
+    def named_in(self, config: Mapping[str, Any]) -> Optional[str]:
+        """Return what a configuration calls the class, if it is of this family."""
+        name = config.get(self.key)
+        return name if name and name in (self.stock, self.pruned) else None
+
+    def conf_key(self, config: Mapping[str, Any]) -> str:
+        """Return the key under which a configuration has the arguments."""
+        return f"{self.key}_conf"
+
     def pruned_conf(self, conf: Mapping[str, Any], kept: Stack) -> Dict[str, Any]:
         """Return the arguments with which our class rebuilds a cut module."""
         return {**conf, "structure": kept.widths()}

@@ -340,10 +340,24 @@ def _input_size(encoder: nn.Module, convs: Sequence[Tuple[int, int]]) -> int:
     last = [m for m in encoder.embed.conv if isinstance(m, nn.Conv2d)][-1]
     out = encoder.embed.get_submodule(subsampling_out(encoder.embed))
     bins = out.in_features // last.out_channels
+    return input_size_of(bins, convs, type(encoder).__name__)
+
+
+def input_size_of(bins: int, convs: Sequence[Tuple[int, int]], name: str) -> int:
+    """Return the feature dimension of which convolutions leave some bins.
+
+    Args:
+        bins: What is left.
+        convs: (kernel, stride) of the convolutions.
+        name: Whose they are, for the error.
+
+    Raises:
+        UserError: There is none.
+    """
     for size in (80, 83, 40, *range(1, 4096)):
         left = size
         for kernel, stride in convs:
             left = (left - kernel) // stride + 1
         if left == bins:
             return size
-    raise UserError(f"{type(encoder).__name__}: no input size leads to {bins} bins")
+    raise UserError(f"{name}: no input size leads to {bins} bins")

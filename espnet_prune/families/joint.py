@@ -26,6 +26,15 @@ class Joint(Family):
     stock = attribute = "joint_network"  # configurations do not name it
     stack, key = "joint", "joint_net"
 
+    def named_in(self, config: Mapping[str, Any]) -> Optional[str]:
+        """Return what stands for the class, which configurations do not name."""
+        return self.stock
+
+    def conf_key(self, config: Mapping[str, Any]) -> str:
+        """Return the key of the arguments; ESPnet's task asr_transducer has its own."""
+        other = f"{self.stock}_conf"
+        return other if other in config else super().conf_key(config)
+
     def fits(self, module: nn.Module) -> bool:
         """Say whether this is ESPnet's joint network."""
         return type(module) is JointNetwork

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 import torch
 from torch import nn
 
-from espnet_prune.compat import TooShortUttError
+from espnet_prune.compat import TOO_SHORT
 from espnet_prune.data.cleaning import text_cleaner
 from espnet_prune.data.speech import Entries
 from espnet_prune.data.tables import Table
@@ -67,7 +67,7 @@ class Hearing:
         bar = progress(len(self), f"heard by the {what} model", "utterances")
         for utterance in self.speech:
             tokens: List[int] = []
-            with contextlib.suppress(TooShortUttError):
+            with contextlib.suppress(*TOO_SHORT):
                 tokens = own_tokens(model, utterance.to(self.device))
             heard[utterance.name] = self.to_text(tokens)
             bar.update()

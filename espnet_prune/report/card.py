@@ -113,7 +113,7 @@ def model_card(
     rate = (config.get("frontend_conf") or {}).get("fs", 16000)
     known = {
         "name": name,
-        "own": str(config["encoder"]).startswith("pruned_"),
+        "own": str(config.get("encoder")).startswith("pruned_"),
         "here": ", ".join(f"{package} {v}" for package, v in releases().items()),
         "repo": repo,
         "deployed": bool(proof),

@@ -87,7 +87,7 @@ class BlockRunner:
                 "searched with it, set it to false"
             )
         self.encoder, self.ctc = encoder, ctc
-        self.blocks: List[nn.Module] = list(encoder.encoders)
+        self.blocks = blocks_of(encoder)
         self.taps: List[int] = []
         if getattr(encoder, "interctc_use_conditioning", False):
             self.taps = sorted(encoder.interctc_layer_idx)
@@ -156,6 +156,22 @@ class BlockRunner:
                 hidden = hidden + self.encoder.conditioning_layer(posterior)
                 x = (hidden, *x[1:]) if isinstance(x, tuple) else hidden
         return x
+
+
+def blocks_of(encoder: nn.Module) -> List[nn.Module]:
+    """Return the blocks of an encoder that can be run one by one.
+
+    Raises:
+        UserError: It has none, or they hand on other things than ESPnet's usual ones.
+    """
+    blocks = getattr(encoder, "encoders", None)
+    if not isinstance(blocks, Iterable):
+        raise UserError(
+            f"{type(encoder).__module__}.{type(encoder).__name__} has no blocks that "
+            "run one by one; choose them by rule, with search: truncate, alternate or "
+            "random in layers_conf, and cut them out"
+        )
+    return list(blocks)
 
 
 def check_blocks(blocks: Iterable[int], number: int, where: str) -> List[int]:
@@ -227,13 +243,41 @@ def with_blocks(
     Args:
         stack: The encoder or decoder; it is left as it is.
         kept: Indices of the blocks that run, 0-based.
-        blocks: Its list of blocks.
+        blocks: Path of its list of blocks.
     """
-    view = copy.copy(stack)
-    view._modules = dict(stack._modules)
+    view = _shallow(stack)
     if blocks != "encoders":  # no intermediate CTC counts the blocks
-        chosen = [getattr(stack, blocks)[i] for i in kept]
-        setattr(view, blocks, MultiSequential(*chosen))
+        first, _, rest = blocks.partition(".")
+        if rest:  # what holds them is in between
+            setattr(view, first, _shallow(getattr(stack, first)))
+        replace_blocks(view, blocks, [stack.get_submodule(blocks)[i] for i in kept])
         return view
     set_blocks(view, list(stack.encoders), kept)
     return view
+
+
+def _shallow(module: nn.Module) -> nn.Module:
+    view = copy.copy(module)
+    view._modules = dict(module._modules)
+    return view
+
+
+def replace_blocks(stack: nn.Module, path: str, blocks: Sequence[nn.Module]) -> None:
+    """Give a stack other blocks, in place.
+
+    Args:
+        stack: An encoder or decoder.
+        path: Path of its list of blocks.
+        blocks: The new ones.
+    """
+    parent, _, name = path.rpartition(".")
+    holder = stack.get_submodule(parent)
+    before = getattr(holder, name)
+    if isinstance(before, nn.ModuleList):
+        setattr(holder, name, nn.ModuleList(blocks))
+        if hasattr(holder, "keep_probs"):  # by which training leaves out blocks
+            holder.blockdrop_decay = 1.0 / len(blocks)
+            holder.keep_probs = torch.ones(len(blocks))
+        return
+    rate = getattr(before, "layer_drop_rate", 0.0)
+    setattr(holder, name, MultiSequential(*blocks, layer_drop_rate=rate))

@@ -156,7 +156,7 @@ class Place:
     Attributes:
         family: Its family.
         path: Its path in the root of the graph; "" if it is the root.
-        blocks: Name, in the stack, of its blocks; "" without blocks.
+        blocks: Path, in the stack, of its blocks; "" without blocks.
         input_size: Width of its input.
     """
 

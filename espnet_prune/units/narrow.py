@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from espnet_prune.compat import (
+    BodyConv1d,
     EBranchformerCTCEncoder,
     MultiHeadedAttention,
-    MultiSequential,
 )
 from espnet_prune.structure import Structure
-from espnet_prune.units.blocks import kept_after
+from espnet_prune.units.blocks import kept_after, replace_blocks
 from espnet_prune.units.graph import Masks, Slice, UnitGraph
 from espnet_prune.units.modules import Removed
 from espnet_prune.utils import UserError
@@ -63,7 +63,7 @@ def narrow(
         _set_tensor(root, name, state[name])
     for name, place in graph.places.items():
         stack = root.get_submodule(place.path)
-        for block in getattr(stack, place.blocks, []):
+        for block in stack.get_submodule(place.blocks) if place.blocks else ():
             place.family.after_cut(block)
         for module in stack.modules():
             _rewrite_sizes(module)
@@ -153,7 +153,9 @@ def can_drop(
 
     Where they can, so can any part of them.
     """
-    positions = kept_after(removed, len(getattr(stack, blocks)))
+    positions = kept_after(removed, len(stack.get_submodule(blocks)))
+    if removed and _are_fixed(stack, blocks):
+        return False
     taps = getattr(stack, "interctc_layer_idx", [])
     try:
         moved_taps(taps, positions, taps_stay(stack))
@@ -164,10 +166,17 @@ def can_drop(
 
 def most_removable(stack: nn.Module, blocks: str = "encoders") -> int:
     """Return how many blocks can be cut out: one stays, or one beside every tap."""
-    number = len(getattr(stack, blocks))
+    number = len(stack.get_submodule(blocks))
+    if _are_fixed(stack, blocks):
+        return 0
     if taps_stay(stack):
         return number - 1 - len(set(getattr(stack, "interctc_layer_idx", [])))
     return number - 1
+
+
+def _are_fixed(stack: nn.Module, blocks: str) -> bool:
+    """Say whether blocks rely on each other: some change the frames or their width."""
+    return any(isinstance(block, BodyConv1d) for block in stack.get_submodule(blocks))
 
 
 def moved_checkpoints(layers: Iterable[int], positions: Sequence[int]) -> List[int]:
@@ -197,12 +206,13 @@ def _drop_blocks(
         )
     stack.kept_blocks = kept
     if len(kept) < len(present):
-        before = getattr(stack, blocks)
-        left = MultiSequential(
-            *[before[p] for p in positions],
-            layer_drop_rate=getattr(before, "layer_drop_rate", 0.0),
-        )
+        if _are_fixed(stack, blocks):
+            raise UserError(
+                "structure: kept_blocks drops a block beside conv1d blocks, which "
+                "change the frames or their width; keep all blocks"
+            )
+        left = [stack.get_submodule(blocks)[p] for p in positions]
         for block in left:
             if hasattr(block, "total_layer_num"):  # what it hands on is kept by number
                 block.total_layer_num = len(left)
-        setattr(stack, blocks, left)
+        replace_blocks(stack, blocks, left)

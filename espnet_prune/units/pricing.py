@@ -38,7 +38,7 @@ class Parts:
         blocks: Counts of every kind of unit, one per block; 0 for an absent module.
         front: Counts of what stands before the blocks.
         names: Of kinds whose units have names, those of every block.
-        blocks_path: Name of the list of blocks; "" for a stack without blocks.
+        blocks_path: Path of the list of blocks; "" for a stack without blocks.
         kept_blocks: Names of the blocks.
         input_size: Width of the input.
         clock: How often weights are used.
@@ -186,10 +186,10 @@ class _Entries:
 
     def block(self, path: str) -> Optional[int]:
         """Return the position of the block that something is in, if it is in one."""
-        first, _, rest = path.partition(".")
-        if not self.parts.blocks_path or first != self.parts.blocks_path:
+        start = f"{self.parts.blocks_path}."
+        if not self.parts.blocks_path or not path.startswith(start):
             return None
-        return int(rest.partition(".")[0])
+        return int(path[len(start) :].partition(".")[0])
 
 
 def extra(units: Sequence[str], params: int = 0, **macs: int) -> Term:

@@ -6,11 +6,15 @@
 What every variant must do is tested in `test_variants.py`.
 """
 
+import copy
 import importlib
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+from espnet_prune.compat import BodyEncoder
+from espnet_prune.families import family_named
 
 SMALL = dict(output_size=16, attention_heads=4, linear_units=24, num_blocks=2)
 CONFORMER = dict(SMALL, macaron_style=True, cnn_module_kernel=7)
@@ -193,7 +197,38 @@ FRONTS = {
     "front_lower": dict(SPEECH["large"], final_norm=False),
 }
 
+BLOCK = dict(hidden_size=16, heads=4, conv_mod_kernel_size=5)
+# of ESPnet's task asr_transducer: blocks of sizes of their own, no class but the stock
+BODIES = {
+    "body_conformer": dict(
+        body_conf=[
+            {**BLOCK, "block_type": "conformer", "linear_size": size}
+            for size in (24, 20)
+        ],
+        input_conf=dict(conv_size=6),
+    ),
+    "body_branches": dict(
+        body_conf=[
+            {**BLOCK, "block_type": "branchformer", "linear_size": 20},
+            {**BLOCK, "block_type": "ebranchformer", "linear_size": 24},
+        ],
+        input_conf=dict(vgg_like=True, conv_size=(4, 6), subsampling_factor=6),
+        main_conf=dict(
+            dynamic_chunk_training=True, simplified_att_score=True, norm_type="rms_norm"
+        ),
+    ),
+    "body_repeated": dict(
+        body_conf=[
+            {**BLOCK, "block_type": kind, "linear_size": 24, "num_blocks": 2}
+            for kind in ("ebranchformer", "conformer")
+        ],
+        main_conf=dict(dynamic_chunk_training=True, num_left_chunks=1),
+        input_conf=dict(subsampling_factor=2),
+    ),
+}
+
 ALL = (*VARIANTS, *SPEECH)  # encoders
+EVERY = (*ALL, *FRONTS, *BODIES)
 
 CLASSES = {
     "branchformer": "BranchformerEncoder",
@@ -210,6 +245,8 @@ CLASSES = {
 
 
 def stock_class(family):
+    if family == "body":
+        return BodyEncoder
     name = {"multiconv_conformer": "multiconvformer"}.get(family, family)
     module = importlib.import_module(f"espnet2.asr.encoder.{name}_encoder")
     return getattr(module, CLASSES[family])
@@ -241,6 +278,8 @@ def arguments(variant, **more):
         return "ssl", {**FRONTS[variant], **more}
     if variant in SPEECH:
         return "wav2vec2", {"input_size": 1, **SPEECH[variant], **more}
+    if variant in BODIES:
+        return "body", {"input_size": MEL, **copy.deepcopy(BODIES[variant]), **more}
     family, conf = VARIANTS[variant]
     return family, {"input_size": MEL, **conf, **more}
 
@@ -251,10 +290,26 @@ def build(variant, seed=0, pruned=False, **more):
     torch.manual_seed(seed)
     pruned = pruned or variant in (*SPEECH, *FRONTS)
     make = pruned_class(family) if pruned else stock_class(family)
-    return randomise(make(**conf), seed)
+    encoder = randomise(make(**conf), seed)
+    if variant in BODIES:  # as in ESPnet's decoding
+        encoder.dynamic_chunk_training = False
+    return encoder
 
 
 build_speech = build
+
+
+def rebuilt(variant, structure, dense):
+    """Make the encoder that a written config describes, of a Structure cut from one."""
+    family, conf = arguments(variant)
+    if variant not in BODIES:
+        return pruned_class(family)(structure=structure.widths(), **conf).eval()
+    own = family_named("body_conf").stock_conf(
+        conf, dense["encoder"], structure["encoder"]
+    )
+    encoder = stock_class(family)(**own).eval()
+    encoder.dynamic_chunk_training = False
+    return encoder
 
 
 def inputs(variant, frames, count=1, seed=0):

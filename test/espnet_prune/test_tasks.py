@@ -19,6 +19,7 @@ from espnet_prune.bin import asr_inference, check_model
 from espnet_prune.bin import cost as cost_command
 from espnet_prune.bin import cut, select, verify
 from espnet_prune.data.speech import load_utterance, open_speech
+from espnet_prune.families import name_in
 from espnet_prune.measure.recognition import measure_recognition
 from espnet_prune.models import load_model, read_model_config
 from espnet_prune.tasks import TASKS, task_of
@@ -67,6 +68,28 @@ MODELS = {
             decoder="transducer",
             decoder_conf={"rnn_type": "lstm", "hidden_size": 8},
             joint_net_conf={"joint_space_size": 8},
+        ),
+    ),
+    "asr_transducer": (
+        "asr_transducer",
+        dict(
+            encoder_conf=dict(
+                body_conf=[
+                    dict(
+                        block_type=kind,
+                        hidden_size=8,
+                        heads=2,
+                        linear_size=40,
+                        conv_mod_kernel_size=3,
+                        num_blocks=2,
+                    )
+                    for kind in ("conformer", "ebranchformer")
+                ],
+            ),
+            decoder="stateless",
+            decoder_conf={"embed_size": 8},
+            joint_network_conf={"joint_space_size": 8},
+            normalize="utterance_mvn",
         ),
     ),
     "slu": ("slu", dict(model_conf={"ctc_weight": 0.5})),
@@ -171,8 +194,10 @@ def test_its_encoder_is_cut_and_verified(exp, tmp_path):
     cut.main([*words, "--output_dir", str(tmp_path / "cut")])
     assert read_json(tmp_path / "cut/verify.json")["equal"]
     small, config = load_model(tmp_path / "cut/config.yaml", tmp_path / "cut/model.pth")
+    assert type(small) is kind
     family = MODELS[name][1].get("encoder", "transformer")
-    assert type(small) is kind and config["encoder"] == f"pruned_{family}"
+    stock = "body_conf" if name == "asr_transducer" else f"pruned_{family}"
+    assert name_in(config) == stock
     before = cost(load_model(folder / "config.yaml", folder / "model.pth")[0].encoder)
     assert 0.7 < cost(small.encoder).params / before.params <= 0.8
     left = {key for key in state if not key.startswith("encoder.")}

@@ -22,16 +22,15 @@ from espnet_prune.measure.prices import kinds
 from espnet_prune.units import MaskHooks
 from espnet_prune.utils import read_json, write_json
 from test.espnet_prune.encoder_zoo import (
-    ALL,
+    EVERY,
     FRONTS,
     SPEECH,
     VARIANTS,
-    arguments,
     build,
     counted_macs,
     inputs,
     output,
-    pruned_class,
+    rebuilt,
 )
 
 LONG = os.environ.get("ESPNET_PRUNE_LONG") == "1"
@@ -43,11 +42,10 @@ def number(module):
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("variant", [*ALL, *FRONTS])
+@pytest.mark.parametrize("variant", EVERY)
 def test_masked_equals_cut_equals_rebuilt(variant):
     encoder = build(variant)
     graph, worst = unit_graph(encoder), 0.0
-    family, conf = arguments(variant)
     for seed in range(DRAWN):
         keep = 0.2 + 0.7 * seed / DRAWN
         structure = Structure.random(encoder, seed, keep)
@@ -64,7 +62,7 @@ def test_masked_equals_cut_equals_rebuilt(variant):
         assert json.loads(json.dumps(found.to_dict())) == found.to_dict()
         assert Structure.from_dict(found.to_dict()) == found
         if seed % 4 == 0:
-            again = pruned_class(family)(structure=found.widths(), **conf).eval()
+            again = rebuilt(variant, found, graph.dense)
             again.load_state_dict(small.state_dict(), strict=True)
             batch = inputs(variant, 60, count=2)
             assert torch.equal(output(again, *batch), output(small, *batch))
@@ -75,7 +73,7 @@ def test_masked_equals_cut_equals_rebuilt(variant):
         write_json(dict(sorted(record.items())), RESULT)
 
 
-@pytest.mark.parametrize("variant", [*ALL, *FRONTS])
+@pytest.mark.parametrize("variant", EVERY)
 def test_the_price_is_what_is_there(variant):
     """Parameters against numel, MACs against those that torch counts."""
     encoder = build(variant)
@@ -102,7 +100,7 @@ def test_the_dense_structure_is_the_stock_encoder(variant):
         assert torch.equal(output(stock, *batch), output(pruned, *batch))
 
 
-@pytest.mark.parametrize("variant", [*ALL, *FRONTS])
+@pytest.mark.parametrize("variant", EVERY)
 def test_masks_of_one_change_nothing_and_all_get_gradients(variant):
     freeze = {"freeze_cnn": True} if variant in (*SPEECH, *FRONTS) else {}
     encoder, batch = build(variant, **freeze), inputs(variant, 60, count=2)
@@ -113,7 +111,7 @@ def test_masks_of_one_change_nothing_and_all_get_gradients(variant):
     assert torch.equal(output(encoder, *batch), before)
     values = {u.name: torch.full((u.size,), 0.5) for u in graph}
     hooks.values = {name: value.requires_grad_() for name, value in values.items()}
-    skips = any(getattr(b, "stochastic_depth_rate", 0) for b in encoder.encoders)
+    skips = any(getattr(m, "stochastic_depth_rate", 0) for m in encoder.modules())
     out = encoder.train(not skips)(*batch)[0]
     (out[0] if isinstance(out, tuple) else out).square().sum().backward()
     assert all(mask.grad.abs().max() > 0 for mask in values.values())

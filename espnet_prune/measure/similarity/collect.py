@@ -14,6 +14,7 @@ from torch import nn
 from espnet_prune.distill.capture import first
 from espnet_prune.models import encoded
 from espnet_prune.progress import progress
+from espnet_prune.units.blocks import blocks_of
 from espnet_prune.units.chunks import frames_of
 from espnet_prune.utils import UserError
 
@@ -169,8 +170,7 @@ def collect_states(
     if mode not in MODES:
         raise UserError(f"mode '{mode}' is not known; give {' or '.join(MODES)}")
     encoder = model.encoder
-    if not list(getattr(encoder, "encoders", ())):
-        raise UserError(f"{type(encoder).__name__} has no list of blocks to compare")
+    blocks_of(encoder)
     device = next(model.parameters()).device
     reservoir, means, count = _Reservoir(max_samples or 10_000, seed), [], 0
     offered = skipped = 0

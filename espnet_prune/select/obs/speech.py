@@ -27,7 +27,7 @@ from typing import (
 import torch
 from torch import nn
 
-from espnet_prune.compat import TooShortUttError
+from espnet_prune.compat import TOO_SHORT, BodyEncoder
 from espnet_prune.data.calibration import evenly
 from espnet_prune.data.speech import Entries, load_utterance, open_speech
 from espnet_prune.distill.capture import first
@@ -140,7 +140,7 @@ def own_tokens(model: nn.Module, utterance: Utterance) -> List[int]:
         return tokens[tokens != getattr(model, "blank_id", 0)].tolist()
     decoder = getattr(model, "decoder", None)
     kinds = ("use_transducer_decoder", "st_use_transducer_decoder")
-    if any(getattr(model, kind, False) for kind in kinds):
+    if any(getattr(model, kind, False) for kind in kinds) or _is_of_bodies(model):
         return _transduced(model, hidden[0])
     reads_another = getattr(model, "use_multidecoder", False)
     if reads_another or not hasattr(decoder, "batch_score"):
@@ -152,9 +152,17 @@ def own_tokens(model: nn.Module, utterance: Utterance) -> List[int]:
     return [t for t in greedy(decoder, hidden, model.sos, model.eos, most)[0] if t]
 
 
+def _is_of_bodies(model: nn.Module) -> bool:
+    """Say whether a model is of ESPnet's task asr_transducer, which has its search."""
+    return isinstance(model.encoder, BodyEncoder)
+
+
 def _transduced(model: nn.Module, hidden: torch.Tensor) -> List[int]:
     """Return the best path of a transducer for hidden (T, C)."""
-    from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
+    if _is_of_bodies(model):
+        from espnet2.asr_transducer.beam_search_transducer import BeamSearchTransducer
+    else:
+        from espnet2.asr.transducer.beam_search_transducer import BeamSearchTransducer
 
     joint = getattr(model, "joint_network", None) or model.st_joint_network
     search = BeamSearchTransducer(model.decoder, joint, beam_size=1)
@@ -214,7 +222,7 @@ class Heard:
         self.speech, self.tokens = speech, {}
         self.device = next(model.parameters()).device
         for utterance in speech:
-            with contextlib.suppress(TooShortUttError):
+            with contextlib.suppress(*TOO_SHORT):
                 if speech.labels:
                     hidden_of(model, utterance.to(self.device))  # is it long enough?
                     found = utterance.batch["text"][0].tolist()
