@@ -190,11 +190,8 @@ SPEECH = {
 FRONTS = {
     "front_base": dict(SPEECH["base"], multilayer_feature=True),
     "front_wavlm_large": dict(SPEECH["wavlm_large"], multilayer_feature=True),
-    "front_normal": dict(
-        SPEECH["large"], multilayer_feature=True, normalize_states=True
-    ),
     "front_last": dict(SPEECH["wavlm"], repeat_last=False),
-    "front_lower": dict(SPEECH["large"], final_norm=False),
+    "front_lower": dict(SPEECH["large"], final_norm=False, normalize_states=True),
 }
 
 BLOCK = dict(hidden_size=16, heads=4, conv_mod_kernel_size=5)

@@ -10,6 +10,9 @@ from typing import Any, Dict, List
 CONVS = "subsampling convolutions"
 # by the names that torch's modules gave to the nodes; the first that fits
 _PARTS = (
+    ("front end: projection", r"/front/embed/"),
+    ("front end: attention", r"/front/blocks.*attn"),
+    ("front end: feed-forward", r"/front/blocks.*feed_forward"),
     ("subsampling", r"/(embed|before)/"),
     ("attention", r"attn|/linear_(q|k|v|out|pos)"),
     ("feed-forward", r"feed_forward"),
@@ -17,8 +20,9 @@ _PARTS = (
     ("CTC head", r"ctc_lo"),
     ("output", r"output_layer|joint|lin_"),
 )
-# sines, cosines and the mel matrix span many powers of ten, which 8 bits do not
-FRONT = "/front/"
+# but in a self-supervised model: sines, cosines and the mel matrix span many powers of
+# ten, which 8 bits do not
+_FRONT = re.compile(r"/front/(?!embed/|blocks)")
 
 
 @dataclasses.dataclass
@@ -70,7 +74,7 @@ def _name_of(node: Any, sizes: Any) -> str:
         return ""
     if node.op_type == "Conv":
         return CONVS if len(sizes) == 4 and "/embed/" in node.name else ""
-    if node.op_type != "MatMul" or len(sizes) != 2 or FRONT in node.name:
+    if node.op_type != "MatMul" or len(sizes) != 2 or _FRONT.search(node.name):
         return ""
     for name, pattern in _PARTS:
         if re.search(pattern, node.name):
