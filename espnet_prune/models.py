@@ -57,7 +57,8 @@ def read_model_config(config: PathLike, task: Optional[str] = None) -> Dict[str,
     if isinstance(args, dict):
         args = with_task(args, task)
         args = with_task(args, task_of(args, config).name)
-    if not isinstance(args, dict) or "token_list" not in args:
+    says = isinstance(args, dict) and task_of(args, config).says_tokens
+    if not isinstance(args, dict) or says and "token_list" not in args:
         raise UserError(f"{config}: not the config.yaml of an ESPnet ASR experiment")
     kinds: Dict[str, Any] = dict(_KINDS, token_list=Union[str, List[str]])
     kinds.update({k: Optional[dict] for k in args if str(k).endswith("_conf")})
@@ -291,7 +292,8 @@ def encoded(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> Tuple[Any, A
 @contextlib.contextmanager
 def loss_only(model: nn.Module) -> Iterator[None]:
     """Keep a model in eval mode from decoding beside its loss."""
-    names = ("error_calculator", "error_calculator_trans", "report_cer", "report_wer")
+    names = [f"{kind}error_calculator" for kind in ("", "asr_", "mt_")]
+    names += ["error_calculator_trans", "report_cer", "report_wer"]
     kept = {name: getattr(model, name) for name in names if hasattr(model, name)}
     try:
         for name in kept:

@@ -51,7 +51,9 @@ class Task:
         decoder: The class in there.
         prefix: What its arguments for the model begin with, as in asr_train_config.
         spells: Whether the CTC of its models spells what the data calls text.
-        labels: What the data of a training has beside speech, by the config.yaml.
+        says_tokens: Whether its models have a list of tokens.
+        labels: What the data of a training has beside speech, by the config.yaml; None
+            where ESPnet's own command trains.
     """
 
     name: str
@@ -61,7 +63,8 @@ class Task:
     decoder: str = "Speech2Text"
     prefix: str = ""
     spells: bool = False
-    labels: Callable[[Mapping[str, Any]], Labels] = _text
+    says_tokens: bool = True
+    labels: Optional[Callable[[Mapping[str, Any]], Labels]] = _text
 
     def espnet_class(self) -> Any:
         """Return ESPnet's class: build_model, build_preprocess_fn, build_collate_fn,
@@ -133,7 +136,6 @@ TASKS: Dict[str, Task] = {
             prefix="st",
             labels=_text_and_source,
         ),
-        Task("ssl", "SSLTask", ("util", "loss")),
         Task(
             "asr_transducer",
             "ASRTransducerTask",
@@ -141,6 +143,17 @@ TASKS: Dict[str, Task] = {
             decoding="asr_transducer_inference",
             prefix="asr",
         ),
+        Task("ssl", "SSLTask", ("util", "loss"), labels=None),
+        # MT has no audio, the others decide about classes and speakers
+        Task("mt", "MTTask", (("frontend", "embed"),), labels=None),
+        Task(
+            "diar",
+            "DiarizationTask",
+            ("label_aggregator", "attractor"),
+            labels=None,
+            says_tokens=False,
+        ),
+        Task("cls", "CLSTask", (("decoder", "linear"),), labels=None),
         Task("asr", "ASRTask", (), "asr_inference", prefix="asr", spells=True),
     )
 }
@@ -150,15 +163,12 @@ _AS_ASR = "; prune its recogniser as a model of task asr on its own"
 # tasks whose models have nothing that can be removed, by what only they write
 _OTHERS: Dict[str, Tuple[Tuple[Any, ...], str]] = {
     "enh_s2t": (("subtask_series",), _AS_ASR),
-    "cls": ((("decoder", "linear"),), ""),
-    "diar": (("label_aggregator", "attractor"), ""),
     "enh": (("separator", "criterions"), ""),
     "hubert": (
         ("pred_masked_weight",),
         "; make it the encoder of task asr first: encoder: pruned_wav2vec2",
     ),
     "lm": (("lm", "lm_conf"), ""),
-    "mt": ((("frontend", "embed"),), ""),
     "s2st": (("s2st_type", "synthesizer"), _AS_ASR),
     "spk": (("pooling", "projector"), ""),
     "tts": (("tts", "tts_conf"), ""),

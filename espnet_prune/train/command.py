@@ -117,8 +117,17 @@ def task_in(cmd: List[str]) -> Any:
     name, base = args.task or own.get(KEY), args.base_config or own.get("base_config")
     if name is not None:
         where = "--task" if args.task else f"--config {args.config}"
-        return task_class(task_named(str(name), where).name)
-    return task_class((task_of(read_model_config(base)) if base else ASR).name)
+        task = task_named(str(name), where)
+    else:
+        where = f"--base_config {base}"
+        task = task_of(read_model_config(base)) if base else ASR
+    if task.labels is None:
+        raise UserError(
+            f"{where}: a model of task {task.name} cannot be trained here; select by "
+            "magnitude, and train what was cut with `python -m "
+            f"espnet_prune.with_registry -m espnet2.bin.{task.name}_train`"
+        )
+    return task_class(task.name)
 
 
 def get_parser(

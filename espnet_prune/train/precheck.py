@@ -4,6 +4,7 @@
 """Look at a training's inputs before the long work begins."""
 
 import argparse
+import importlib.util
 import inspect
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
@@ -180,3 +181,10 @@ def check_confs(args: argparse.Namespace, task: type) -> None:
             check_keys(given, known, f"{name}_conf of {getattr(args, name)}")
     for extension in extensions():
         extension.check(args)
+    translates = hasattr(args, "src_token_list")
+    scored = (getattr(args, "model_conf", None) or {}).get("report_bleu", True)
+    if translates and scored and importlib.util.find_spec("nltk") is None:
+        raise UserError(
+            "model_conf: BLEU needs the package nltk; pip install nltk, or set "
+            "report_bleu: false"
+        )

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from espnet_prune import UserError, cost
-from espnet_prune.bin import asr_inference, check_model
+from espnet_prune.bin import asr_inference, asr_train, check_model
 from espnet_prune.bin import cost as cost_command
 from espnet_prune.bin import cut, select, verify
 from espnet_prune.data.speech import load_utterance, open_speech
@@ -117,6 +117,26 @@ MODELS = {
             promptencoder_conf=SIZES,
         ),
     ),
+    "cls": ("cls", dict(decoder="linear", decoder_conf={})),
+    "mt": (
+        "mt",
+        dict(
+            frontend="embed",
+            frontend_conf={"embed_dim": 8},
+            src_token_list=TOKENS,
+            src_token_type="char",
+            encoder_conf={**SIZES, "input_layer": None},
+        ),
+    ),
+    "diar": (
+        "diar",
+        dict(
+            decoder="linear",
+            decoder_conf={},
+            encoder_conf={**SIZES, "input_layer": "linear"},
+            num_spk=2,
+        ),
+    ),
     "ssl": (
         "ssl",
         dict(
@@ -132,6 +152,8 @@ MODELS = {
 
 def make(folder, name, **more):
     """Write an experiment as ESPnet's task would; `more` is of its config.yaml."""
+    if name == "cls":
+        pytest.importorskip("torcheval", reason="pip install torcheval")
     task, own = MODELS[name]
     stock = TASKS[task].espnet_class()
     known = vars(stock.get_parser().parse_args([]))
@@ -285,7 +307,15 @@ def test_a_task_that_is_said_goes_before_what_it_looks_like(tmp_path, capsys):
         load_model(*files, task="sluu")
 
 
-@pytest.mark.parametrize("task", ["lm", "enh_s2t", "hubert", "cls", "mt"])
+@pytest.mark.parametrize("name", ["mt", "ssl"])
+def test_a_training_that_is_not_ours_is_named(name, tmp_path):
+    make(tmp_path, name)
+    words = ["--base_config", str(tmp_path / "config.yaml"), "--output_dir", "out"]
+    with pytest.raises(UserError, match=f"task {name} cannot be trained here; .*_tra"):
+        asr_train.main(words)
+
+
+@pytest.mark.parametrize("task", ["lm", "enh_s2t", "hubert"])
 def test_a_task_without_anything_to_prune_is_named(task, tmp_path):
     import importlib
 

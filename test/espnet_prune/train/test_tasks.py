@@ -96,7 +96,8 @@ def write_dense(folder, name):
     if name == "s2t":
         more["model_conf"] = {"ctc_weight": 0.3}
     if name == "st":
-        more["model_conf"] = {**own["model_conf"], "st_mtlalpha": 0.3}
+        conf = {"st_mtlalpha": 0.3, "report_bleu": False}
+        more["model_conf"] = {**own["model_conf"], **conf}
     make(folder, name, **more)
 
 
@@ -136,7 +137,7 @@ def decode(name, folder, model, data, output):
     words = [f"--{task.prefix}_train_config", str(folder / "config.yaml")]
     words += [f"--{task.prefix}_model_file", str(model), "--ngpu", "0"]
     words += ["--data_path_and_name_and_type", f"{data}/valid_wav.scp,speech,sound"]
-    words += ["--beam_size", "1"]
+    words += ["--beam_size", "2"]
     if name != "s2t_ctc":
         words += ["--maxlenratio", "-3"]
     if name.startswith("s2t"):
