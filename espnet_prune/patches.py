@@ -41,6 +41,8 @@ ADDED: Dict[str, str] = {
     "decode: they keep keys and values",
     "sys.meta_path (registry.py)": "encoders are added when a task is imported, and "
     "what ESPnet prints to stdout then goes to stderr",
+    "sys.meta_path (with_registry.py)": "in an environment where --install has put a "
+    "file for it: the same as soon as ESPnet is imported",
     "sys.meta_path (decoders/rnnt_loss.py)": "ESPnet's own transducer loss stands in "
     "where warprnnt_pytorch is missing",
 }

@@ -9,19 +9,80 @@ It stands in for `python3` in ESPnet's recipes:
 
     ./asr.sh --python "python3 -m espnet_prune.with_registry" ...
 
+So that ESPnet's commands, such as `espnet transcribe`, know them by themselves, a file
+in the site-packages of this environment can say so to every Python that starts there:
+
+    python -m espnet_prune.with_registry --install     (and --uninstall)
+
+It costs nothing before ESPnet is imported, and does nothing where this package is not.
+
 Training goes to `espnet_prune.bin.asr_train`, because the processes that multi-GPU
 training spawns import their task by name and would not find our encoders otherwise.
 """
 
 import os
 import runpy
+import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 from typing import List, Optional
 
 from espnet_prune.registry import install_hook
 
 _REPLACED = {"espnet2.bin.asr_train": "espnet_prune.bin.asr_train"}
-_USAGE = "usage: python -m espnet_prune.with_registry [-m MODULE | -c CODE | FILE] ..."
+_USAGE = (
+    "usage: python -m espnet_prune.with_registry [-m MODULE | -c CODE | FILE] ...\n"
+    "       python -m espnet_prune.with_registry --install | --uninstall"
+)
+# what every Python runs then; `site` wants it on one line
+_HOOK = """
+import sys
+
+class EspnetPrune:
+    def find_spec(self, name, path=None, target=None):
+        if name == "espnet2":
+            try:
+                from espnet_prune.registry import install_hook
+            except ImportError:
+                return None
+            install_hook()
+
+sys.meta_path.insert(0, EspnetPrune())
+"""
+
+
+def hook_file() -> Path:
+    """Return where the file is that an environment runs when Python starts."""
+    return Path(sysconfig.get_path("purelib")) / "espnet_prune_hook.pth"
+
+
+def _install(there: bool) -> None:
+    """Write that file, or remove it, and say what that means."""
+    path = hook_file()
+    try:
+        if there:
+            about = "# written by python -m espnet_prune.with_registry --install"
+            path.write_text(f"{about}\nimport sys; exec({_HOOK!r}, {{}})\n")
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        sys.exit(f"{path}: {error.strerror}; use an environment of your own (venv)")
+    if not there:
+        print(f"{path} is not there any more; ESPnet is as it was")
+        return
+    print(
+        f"{path} is written: ESPnet's commands of {sys.prefix} know pruned models from "
+        "now on; --uninstall takes it back"
+    )
+    # somewhere else, where this directory is not looked into
+    code = "from importlib.util import find_spec as f; exit(not f('espnet_prune'))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=path.parent, check=False)
+    if found.returncode:
+        print(
+            "But espnet_prune is not installed there: install it (pip install), or set "
+            "PYTHONPATH; without it the file does nothing"
+        )
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -32,6 +93,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(_USAGE + "\n\n" + str(__doc__).strip())
         sys.exit(0 if argv else 2)
+    if argv[0] in ("--install", "--uninstall"):
+        _install(argv[0] == "--install")
+        return
     install_hook()
     if argv[0] == "-m" and len(argv) > 1:
         name = _REPLACED.get(argv[1], argv[1])

@@ -124,6 +124,9 @@ def test_other_commands(tmp_path):
         "make -C tools test",
         f"cd {FOLDER}",
         command,
+        # see test_registry.py
+        "python -m espnet_prune.with_registry --install",
+        "python -m espnet_prune.with_registry --uninstall",
         coarse,
         SWEEP,
         # see test_standalone.py

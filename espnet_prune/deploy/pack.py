@@ -11,12 +11,13 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from espnet_prune.model_files import FILE_KEYS, find_checkpoint
 from espnet_prune.models import load_model, read_model_config, save_model
 from espnet_prune.report.card import model_card
 from espnet_prune.runtime.check import PROOF, check_files
+from espnet_prune.tasks import ASR, task_of
 from espnet_prune.tensor_names import as_written
 from espnet_prune.utils import UserError, load_tensors, read_json, sha256, write_yaml
 
@@ -28,6 +29,7 @@ EXTRAS = (
     "depth_table.json",
 )
 DEPLOYED = "deploy"  # directory of stage 20
+_PACKED = ("asr", "st", "s2t")  # kinds of models that ESPnet's packer knows
 
 
 def _copy_named_files(config: Dict[str, Any], stage: Path, folder: Path) -> List[str]:
@@ -161,22 +163,38 @@ def pack(exp_dir: Path, model: str, output: Path, repo: Optional[str] = None) ->
         names = lay_out(exp_dir, model, stage, repo)
         folder = f"exp/{exp_dir.resolve().name}"
         archive = Path(temporary).resolve() / output.name
-        command = [sys.executable, "-m", "espnet2.bin.pack", "asr"]
+        kind = packed_as(read_model_config(exp_dir / "config.yaml"))
+        command = [sys.executable, "-m", "espnet2.bin.pack", kind]
         command += ["--outpath", str(archive)]
-        command += ["--asr_train_config", f"{folder}/config.yaml"]
-        command += ["--asr_model_file", f"{folder}/{model}"]
+        command += [f"--{kind}_train_config", f"{folder}/config.yaml"]
+        command += [f"--{kind}_model_file", f"{folder}/{model}"]
         for name in names:
             command += ["--option", name]
         done = subprocess.run(command, cwd=stage, capture_output=True, text=True)
         if done.returncode != 0:
             raise UserError(f"ESPnet's packer failed: {done.stderr.strip()[-300:]}")
-        check(archive, Path(temporary) / "unpacked")
+        check(archive, Path(temporary) / "unpacked", kind)
         os.replace(archive, output)
     logging.info(f"{output}: {os.path.getsize(output) / 1e6:.1f} MB")
 
 
-def check(archive: Path, folder: Path) -> None:
+def packed_as(config: Mapping[str, Any]) -> str:
+    """Return what ESPnet's packer, and what decodes, call a model's files by.
+
+    Args:
+        config: Its config.yaml.
+    """
+    prefix = task_of(config).prefix
+    return prefix if prefix in _PACKED else ASR.prefix
+
+
+def check(archive: Path, folder: Path, kind: str = ASR.prefix) -> None:
     """Unpack an archive as the model zoo does, and load the model strictly.
+
+    Args:
+        archive: The archive.
+        folder: Where to.
+        kind: See `packed_as`.
 
     Raises:
         UserError: The model does not load.
@@ -184,7 +202,7 @@ def check(archive: Path, folder: Path) -> None:
     from espnet2.main_funcs.pack_funcs import unpack
 
     files = unpack(archive, folder)
-    load_model(files["asr_train_config"], files["asr_model_file"])
+    load_model(files[f"{kind}_train_config"], files[f"{kind}_model_file"])
 
 
 def upload(archive: Path, repo: str, private: bool = False) -> str:

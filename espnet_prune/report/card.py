@@ -10,6 +10,7 @@ from espnet_prune.report.decoding import releases
 from espnet_prune.report.results import compression_table
 from espnet_prune.report.runtimes import how_to_run
 from espnet_prune.report.tables import tables
+from espnet_prune.tasks import task_of
 
 CARD = """---
 tags:
@@ -50,12 +51,12 @@ import espnet_prune
 
 espnet_prune.register()
 {% endif %}
-from espnet2.bin.asr_inference import Speech2Text
+from espnet2.bin.{{ task.decoding }} import {{ task.decoder }}
 {% if not repo %}
 from espnet2.main_funcs.pack_funcs import unpack
 {% endif %}
 
-speech2text = Speech2Text
+speech2text = {{ task.decoder }}
 {%- if repo %}.from_pretrained("{{ repo }}"{% else %}(**unpack("model.zip", "model")
 {%- endif %}{% if ctc_only %}, ctc_weight=1.0{% endif %})
 text, *_ = speech2text(speech)[0]  # speech: float array (samples,), {{ rate }} Hz
@@ -116,6 +117,7 @@ def model_card(
         "own": str(config.get("encoder")).startswith("pruned_"),
         "here": ", ".join(f"{package} {v}" for package, v in releases().items()),
         "repo": repo,
+        "task": task_of(config),
         "deployed": bool(proof),
         "runtimes": how_to_run((proof or {}).get("targets", {}), f"exp/{name}/deploy/"),
         "ctc_only": (config.get("model_conf") or {}).get("ctc_weight") == 1.0,

@@ -6,6 +6,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from espnet_prune import with_registry
+
 
 def run(*args):
     done = subprocess.run(
@@ -86,3 +90,31 @@ def test_register_twice():
         f for f in sys.meta_path if type(f).__module__ == "espnet_prune.registry"
     ]
     assert len(finders) == 1
+
+
+def test_the_installed_hook_is_lazy_and_harmless(tmp_path, monkeypatch, capsys):
+    """What is written runs in every Python that starts in an environment."""
+    monkeypatch.setattr(with_registry.sysconfig, "get_path", lambda name: str(tmp_path))
+    with_registry.main(["--install"])
+    assert "know pruned models from now on" in capsys.readouterr().out
+    (file,) = tmp_path.iterdir()
+    assert file == with_registry.hook_file() and file.suffix == ".pth"
+    start = f"import site, sys; site.addsitedir({str(tmp_path)!r}); "
+    known = "'pruned_conformer' in espnet2.tasks.asr.encoder_choices.classes"
+    code = (
+        "print([m for m in ('espnet_prune.registry', 'torch') if m in sys.modules]); "
+        f"import espnet2.tasks.asr; print({known})"
+    )
+    status, out, err = run("-c", start + code)
+    assert (status, out) == (0, "[]\nTrue\n"), err
+    # a package that is not there any more
+    gone = "sys.modules['espnet_prune'] = None; import espnet2; print(espnet2.__name__)"
+    assert run("-c", start + gone)[:2] == (0, "espnet2\n")
+    with_registry.main(["--uninstall"])
+    assert not file.exists() and "ESPnet is as it was" in capsys.readouterr().out
+    with_registry.main(["--uninstall"])
+    monkeypatch.setattr(
+        with_registry.sysconfig, "get_path", lambda name: str(tmp_path / "none")
+    )
+    with pytest.raises(SystemExit, match="espnet_prune_hook.pth: No such file"):
+        with_registry.main(["--install"])

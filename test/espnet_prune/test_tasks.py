@@ -108,9 +108,10 @@ MODELS = {
     "s2t_ctc": (
         "s2t_ctc",
         dict(
-            token_list=[*TOKENS[:-1], *TAGS],
+            token_list=[*TOKENS[:-1], *TAGS, "<nolang>"],
             frontend_conf={**FRONTEND, "n_mels": 20},
             preprocessor="s2t_ctc",
+            preprocessor_conf=dict(fs=16000, speech_length=2),
             model="espnet_ctc",
             encoder="e_branchformer_ctc",
             encoder_conf=BRANCHES,

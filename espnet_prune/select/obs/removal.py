@@ -99,7 +99,7 @@ class Layer:
         Returns:
             What each costs after those before it, (n,).
         """
-        if self._count + len(units) * self.group > len(self._late):
+        while self._count + len(units) * self.group > len(self._late):
             self._late = torch.cat([self._late, torch.empty_like(self._late)])
         own = (units[:, None] * self.group + self._inner).flatten()
         late = self._late[: self._count]
@@ -135,7 +135,7 @@ class Layer:
 def removal_curve(layers: Sequence[Layer]) -> Curve:
     """Remove all units of a vector, one by one.
 
-    Of very many, those go together that cost least before any of them has gone; what
+    Of very many, those go together that cost least while all of them are there; what
     each then costs is counted as exactly.
 
     Args:
@@ -155,9 +155,9 @@ def removal_curve(layers: Sequence[Layer]) -> Curve:
         going = costs.argmin()[None]
         if at_once > 1:
             going = costs.argsort()[: min(at_once, int(alive.sum()))]
-        gone = [layer.remove(going) for layer in layers]
+        errors_of = [layer.remove(going) for layer in layers]
         # one alone is counted without what it is as an output
-        paid = torch.stack(gone).sum(0) if at_once > 1 else costs[going]
+        paid = torch.stack(errors_of).sum(0) if at_once > 1 else costs[going]
         order += units[going].tolist()
         for cost in paid.tolist():
             errors.append(errors[-1] + max(cost, 0.0))

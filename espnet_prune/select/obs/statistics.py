@@ -24,7 +24,7 @@ MOST_ROWS = 512
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
 # columns from which on moments are kept in float32: of a large model they take more
 # memory than its weights, and what they are damped by is much more than its rounding
-WIDE = 2048
+WIDE = 4096
 
 
 class Moments:

@@ -89,9 +89,6 @@ def write_dense(folder, name):
     own, more = MODELS[name][1], dict(AUGMENTED)
     if name.startswith("s2t"):  # of word tokens the first is left out
         conf = {**own.get("preprocessor_conf", {}), "text_prev_apply_prob": 1.0}
-        if name == "s2t_ctc":
-            conf.update(fs=16000, speech_length=2)
-            more["token_list"] = [*own["token_list"], "<nolang>"]
         more.update(token_type="word", preprocessor_conf=conf)
     if name == "s2t":
         more["model_conf"] = {"ctc_weight": 0.3}

@@ -98,7 +98,7 @@ def test_an_output_that_goes_along_does_not_count():
         assert torch.allclose(layer.errors(), before)
 
 
-@pytest.mark.parametrize("group, times", [(1, 9), (3, 9), (1, 4), (3, 2)])
+@pytest.mark.parametrize("group, times", [(1, 9), (3, 9), (1, 4), (3, 2), (1, 1)])
 def test_a_curve_is_exact_and_rises(group, times, monkeypatch):
     """Also over several readers, and where matrices have shrunk on the way.
 
