@@ -13,6 +13,7 @@ import argparse
 import json
 from typing import List, Optional
 
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import command_parser, run_main
 
@@ -20,8 +21,7 @@ from espnet_prune.utils import command_parser, run_main
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__)
-    parser.add_argument("--model_config", required=True, help="config.yaml")
-    parser.add_argument("--model_file", required=True, help="checkpoint (.pth)")
+    add_model(parser)
     add_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
@@ -29,7 +29,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
+    args = with_model(get_parser().parse_args(cmd))
     from espnet_prune.families import name_in, unit_graph
     from espnet_prune.models import load_model
 

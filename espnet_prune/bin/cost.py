@@ -15,6 +15,7 @@ import argparse
 import json
 from typing import Any, Callable, Dict, List, Optional
 
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import (
     UserError,
@@ -28,9 +29,8 @@ from espnet_prune.utils import (
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__)
-    parser.add_argument("--model_config", help="config.yaml of an ESPnet experiment")
+    add_model(parser, False, "its checkpoint: time a recognition, too")
     add_argument(parser)
-    parser.add_argument("--model_file", help="its checkpoint: time a recognition, too")
     parser.add_argument(
         "--inference_config", help="YAML of the beam search that is timed"
     )
@@ -53,7 +53,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
+    args = with_model(get_parser().parse_args(cmd), weights=False)
     if args.deployed is not None:
         compare(args)
         return

@@ -13,6 +13,7 @@ Both run in float64, with the same batch norm statistics.
 import argparse
 from typing import List, Optional
 
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import run_main, setup_logging
 
@@ -22,8 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model_config", required=True, help="dense config.yaml")
-    parser.add_argument("--model_file", required=True, help="dense checkpoint")
+    add_model(parser)
     add_argument(parser)
     parser.add_argument("--select_dir", required=True, help="result of select")
     parser.add_argument("--output_dir", required=True)
@@ -46,7 +46,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
+    args = with_model(get_parser().parse_args(cmd))
     setup_logging()
     from espnet_prune.cutting.write import run
 

@@ -13,14 +13,14 @@ import logging
 from pathlib import Path
 from typing import List, Optional
 
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.utils import command_parser, read_utf8, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__)
-    parser.add_argument("--model_config", required=True, help="config.yaml")
-    parser.add_argument("--model_file", required=True, help="checkpoint")
+    add_model(parser)
     parser.add_argument("--sets", required=True, help="list of blocks to leave out")
     parser.add_argument("--output", required=True, help="table (TSV)")
     parser.add_argument(
@@ -45,7 +45,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
+    args = with_model(get_parser().parse_args(cmd))
     setup_logging()
     import torch
 

@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import (
     UserError,
@@ -28,8 +29,7 @@ from espnet_prune.utils import (
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__)
-    parser.add_argument("--model_config", required=True, help="config.yaml")
-    parser.add_argument("--model_file", required=True, help="checkpoint")
+    add_model(parser)
     add_argument(parser)
     parser.add_argument("--output_dir", required=True)
     which = parser.add_mutually_exclusive_group(required=True)
@@ -43,7 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
+    args = with_model(get_parser().parse_args(cmd))
     setup_logging()
     from espnet_prune import Structure, cut, unit_graph
     from espnet_prune.cutting.verify import compare

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from espnet_prune.measure.latency_table import RUNTIMES, TORCH
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import UserError, command_parser, run_main, setup_logging
 
@@ -37,8 +38,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--model_config", required=True, help="config.yaml of the dense model")
-    add("--model_file", help="its checkpoint; times do not depend on the weights")
+    add_model(parser, what="its checkpoint; times do not depend on the weights")
     add_argument(parser)
     add("--output_dir", help="directory of latency.json")
     add("--latency", help="the file, instead")
@@ -80,7 +80,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     Raises:
         UserError: Bad input, or a table of something else is there.
     """
-    args = get_parser().parse_args(cmd)
+    args = with_model(get_parser().parse_args(cmd), weights=False)
     if args.export and args.runtime == TORCH:
         raise UserError("--export goes with --runtime onnx or onnx_int8")
     places = (args.output_dir, args.latency, args.export)

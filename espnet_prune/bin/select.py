@@ -53,6 +53,7 @@ With --coarse_only a stored matrix is searched, without any model:
 import argparse
 from typing import List, Optional
 
+from espnet_prune.model_args import with_model
 from espnet_prune.select.conf import add_options
 from espnet_prune.select.methods import methods
 from espnet_prune.select.run import run
@@ -75,7 +76,7 @@ def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
     args, extra = get_parser().parse_known_args(cmd)
     setup_logging()
-    run(args, extra)
+    run(with_model(args), extra)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import json
 from pathlib import Path
 from typing import List, Optional
 
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import UserError, command_parser, run_main, setup_logging
 
@@ -27,8 +28,7 @@ from espnet_prune.utils import UserError, command_parser, run_main, setup_loggin
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__, allow_abbrev=False)
-    parser.add_argument("--model_config", required=True, help="config.yaml")
-    parser.add_argument("--model_file", required=True, help="checkpoint")
+    add_model(parser)
     add_argument(parser)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument(
@@ -83,7 +83,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = vars(get_parser().parse_args(cmd))
+    args = vars(with_model(get_parser().parse_args(cmd)))
     for name in ("num_utts", "batch_size", "max_samples"):
         if args[name] is not None and args[name] < 1:
             raise UserError(f"--{name} must be at least 1")

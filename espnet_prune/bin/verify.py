@@ -13,6 +13,7 @@ float64; the difference is relative to the largest output.
 import argparse
 from typing import List, Optional
 
+from espnet_prune.model_args import add_model, with_model
 from espnet_prune.tasks import add_argument
 from espnet_prune.utils import run_main
 
@@ -22,8 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model_config", required=True, help="config.yaml")
-    parser.add_argument("--model_file", required=True, help="checkpoint (.pth)")
+    add_model(parser)
     add_argument(parser)
     parser.add_argument("--structures", type=int, default=10, help="how many to draw")
     parser.add_argument("--keep", type=float, default=0.5, help="mean share kept")
@@ -35,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: Optional[List[str]] = None) -> None:
     """Run the command."""
-    args = get_parser().parse_args(cmd)
+    args = with_model(get_parser().parse_args(cmd))
     from espnet_prune.cutting.trials import run
 
     run(args)

@@ -6,6 +6,7 @@
 import argparse
 from typing import Any, Dict, List
 
+from espnet_prune.model_args import add_model
 from espnet_prune.runtime.reader import check_types
 from espnet_prune.select.methods import get_method, methods
 from espnet_prune.tasks import add_argument
@@ -17,8 +18,7 @@ COMMON = ("method", "budget", "seed")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a selection, those of its methods included."""
     parser.add_argument("--config", help="YAML, see above")
-    parser.add_argument("--model_config", help="dense config.yaml")
-    parser.add_argument("--model_file", help="dense checkpoint")
+    add_model(parser, required=False)
     add_argument(parser)
     parser.add_argument("--output_dir")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs; layers uses one")

@@ -85,6 +85,7 @@ def zoo(monkeypatch, tmp_path):
         sys.modules, "espnet_model_zoo", types.ModuleType("espnet_model_zoo")
     )
     monkeypatch.setitem(sys.modules, "espnet_model_zoo.downloader", module)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     return folder
 
 
@@ -112,7 +113,8 @@ def test_tag(zoo, tmp_path, capsys):
     ],
 )
 def test_what_is_no_model_is_told(tmp_path, monkeypatch, make, said):
-    monkeypatch.setitem(sys.modules, "espnet_model_zoo", None)
+    for name in ("espnet_model_zoo", "espnet_model_zoo.downloader", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, name, None)
     (tmp_path / "notes.txt").write_text("no archive")
     (tmp_path / "lone").mkdir()
     (tmp_path / "lone" / "x.pth").write_text("")
