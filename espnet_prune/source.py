@@ -3,12 +3,13 @@
 
 """Where a model is: a directory of ESPnet or transformers, or of a model zoo."""
 
+import os
 from pathlib import Path
 
 from espnet_prune.hugging_face.directory import is_saved
 from espnet_prune.hugging_face.experiment import as_experiment
 from espnet_prune.model_files import find_checkpoint
-from espnet_prune.utils import UserError
+from espnet_prune.utils import UserError, atomic_link
 from espnet_prune.zoo import META, Source, downloaded, of_files, of_meta, unpacked
 
 _FORMS = (
@@ -53,6 +54,22 @@ def find_model(what: str, folder: Path) -> Source:
     ):
         raise UserError(f"--model {what}: no such file or directory; give {_FORMS}")
     return _of_tag(what, folder)
+
+
+def find_directory(what: str, folder: Path) -> Path:
+    """Find a model as `find_model` does; return a directory that has both files.
+
+    Args:
+        what: See `find_model`.
+        folder: See there; a config that was written there gets a link to the weights.
+
+    Raises:
+        UserError: See `find_model`.
+    """
+    config, model_file = find_model(what, folder)
+    if config.parent != model_file.parent:
+        atomic_link(os.path.abspath(model_file), config.parent / model_file.name)
+    return config.parent
 
 
 def _of_tag(tag: str, folder: Path) -> Source:

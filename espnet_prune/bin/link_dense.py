@@ -10,6 +10,9 @@ the training. What is missing here and exists there is linked, at the first fold
 is missing: dump, data, exp/asr_stats_x. Nothing that exists here is touched, and the
 folder of the experiments is not linked, results are written there.
 
+With --unpack, only the directory of a model is printed that comes in another form: what
+`quick` takes, unpacked below UNPACK.
+
 With --views, a model that is not ours gets a directory VIEWS/NAME here, for what is
 written about it: a config.yaml that names the model's own files where they are, and a
 link to the checkpoint that is taken. That is so if the model lies outside the current
@@ -29,7 +32,8 @@ from espnet_prune.utils import command_parser, read_mapping, run_main, setup_log
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line parser."""
     parser = command_parser(__doc__)
-    parser.add_argument("config", type=Path, help="config.yaml of an ASR model")
+    parser.add_argument("config", help="config.yaml of an ASR model")
+    parser.add_argument("--unpack", type=Path, help="see above")
     parser.add_argument("--views", type=Path, help="see above")
     parser.add_argument("--model", help="name of the checkpoint")
     group = parser.add_argument_group("Data of our own")
@@ -44,6 +48,12 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(cmd)
     setup_logging("WARNING")
+    if args.unpack is not None:
+        from espnet_prune.source import find_directory
+
+        print(find_directory(args.config, args.unpack))
+        return
+    args.config = Path(args.config)
     config = read_mapping(args.config)
     if args.train_dir is None:
         link_files(config, args.config, args.views.parents if args.views else ())

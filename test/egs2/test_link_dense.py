@@ -4,6 +4,7 @@
 """A model of another directory: what is linked, what stands for it, on which data."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,21 @@ def zoo(tmp_path, monkeypatch):
 def call(exp, capsys, options="--views exp/dense"):
     link_dense.main([str(exp / "config.yaml"), *options.split()])
     return capsys.readouterr().out.splitlines()
+
+
+def test_what_is_packed_is_unpacked(zoo, capsys):
+    folder = zoo.parents[1]
+    names = ("config.yaml", "valid.acc.ave_10best.pth")
+    meta = {"yaml_files": {"asr_train_config": f"exp/asr_x/{names[0]}"}}
+    meta["files"] = {"asr_model_file": f"exp/asr_x/{names[1]}"}
+    write_yaml(meta, folder / "meta.yaml")
+    with zipfile.ZipFile("a.zip", "w") as stream:
+        for path in (folder / "meta.yaml", *(zoo / name for name in names)):
+            stream.write(path, path.relative_to(folder))
+    link_dense.main(["a.zip", "--unpack", "exp/dense"])
+    (found,) = capsys.readouterr().out.splitlines()
+    assert Path(found).match("exp/dense/*/exp/asr_x")
+    assert sorted(os.listdir(found)) == sorted(names)
 
 
 def test_its_directory_here_has_links_and_its_own_is_left_alone(zoo, capsys):

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from espnet_prune.bin import check_model, cost
-from espnet_prune.source import find_model
+from espnet_prune.model_files import find_checkpoint
+from espnet_prune.source import find_directory, find_model
 from espnet_prune.utils import UserError, read_yaml, write_yaml
 
 EXP = Path(__file__).resolve().parent / "releases/espnet3/exp/training"
@@ -90,6 +91,8 @@ def test_statistics_that_espnet3_does_not_pack_are_those_of_the_weights(
     model, found = load_model(*source)
     assert torch.equal(model.normalize.mean.float(), mean)
     assert sorted(bundle.rglob("*")) == before
+    assert find_directory(str(bundle), tmp_path / "out") == source.config.parent
+    assert find_checkpoint(source.config.parent).resolve() == source.model_file
     # as ESPnet computes them from the file, which goes on with what is cut
     from espnet2.layers.global_mvn import GlobalMVN
 

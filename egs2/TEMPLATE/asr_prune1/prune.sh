@@ -11,7 +11,8 @@
 #   20 deploy       21 report                   22 pack
 # A finished stage is skipped unless its configuration or its input has changed, the audio
 # included (by size and time; by size what ESPnet's asr.sh has formatted). --stage 14
-# --dense_exp DIR starts from any directory in which ESPnet's asr.sh has trained a model.
+# --dense_exp DIR starts from any directory in which ESPnet's asr.sh has trained a model,
+# or from what else `quick --model` takes.
 
 set -euo pipefail
 
@@ -95,20 +96,21 @@ _tokens+=${speed_perturb_factors:+_sp}
 : "${token_list:=data/token_list/${_folder}/tokens.txt}"
 if [ "${token_type}" = bpe ]; then : "${bpemodel:=$(dirname "${token_list}")/bpe.model}"; fi
 : "${asr_tag:=$(basename "${asr_config}" .yaml)_raw_${_tokens}}"
+. scripts/data.sh
+. scripts/jobs.sh
+if [ -n "${dense_exp}" ]; then unpack_dense; fi
 : "${dense_exp:=${expdir}/asr_${asr_tag}}"
 : "${asr_stats_dir:=${expdir}/asr_stats_raw_${_tokens}}"
 : "${tag:=$(basename "${dense_exp}")_$(basename "${prune_config}" .yaml)}"
 : "${prune_exp:=${expdir}/${tag}}"
 read -ra _tests <<< "${test_sets}"
 _raw=${dumpdir}/raw _gpu=0 _nlsyms=""
-. scripts/data.sh
 if "${gpu_inference}"; then _gpu=1; fi
 if "${use_intent}"; then _nlsyms=data/intents.txt; fi
 if [ "${recover_config}" = none ]; then decode_cut=false; fi # it is the same model
 "${skip_upload_hf}" || [ -n "${hf_repo}" ] || _die "--skip_upload_hf false needs --hf_repo"
 if "${skip_upload_hf}"; then hf_repo=""; fi
 
-. scripts/jobs.sh
 if "${dry_run}"; then estimate; exit; fi
 
 _data=(--train_set "${train_set}" --valid_set "${valid_set}" --fs "${fs}" --dumpdir "${dumpdir}"

@@ -86,6 +86,22 @@ sets_are_here() { # have stages 1-5 been run here?
     [ -f "${_raw}/${_train}/wav.scp" ]
 }
 
+unpack_dense() { # find the directory of a model that is packed, or only has a tag
+    if [ -d "${dense_exp}" ]; then
+        [ -f "${dense_exp}/meta.yaml" ] || [ -f "${dense_exp}/config.json" ] || return 0
+        if [ -f "${dense_exp}/config.yaml" ]; then return; fi
+    elif [ ! -e "${dense_exp}" ]; then
+        # a directory of a training to come, or a tag?
+        case "${dense_exp}" in
+            "${expdir}"/* | /* | .* | */*/*) return ;;
+            */*) if [ -d "$(dirname "${dense_exp}")" ]; then return; fi ;;
+            *) return ;;
+        esac
+    fi
+    dense_exp=$("${_python[@]}" -m espnet_prune.bin.link_dense "${dense_exp}" \
+        --unpack "${expdir}/dense")
+}
+
 take_over() { # use a dense model that was trained elsewhere
     local told own=() model=()
     if [ -f "${dense_exp}/.begun_stage11" ]; then
