@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from espnet_prune.select.budget import Budget
-from espnet_prune.select.obs import stored
+from espnet_prune.select.obs import removal, statistics, stored
 from espnet_prune.select.obs.calibrate import flat_weight
 from espnet_prune.select.obs.path import left_of, rounds_to
 from espnet_prune.select.obs.readers import all_readers
@@ -159,6 +159,24 @@ def test_one_kind(kind):
     for selection in check_path(path, [0.08]):
         for unit in path.graph.of_kinds(("head", "ffn_unit", "conv_channel")):
             assert (unit.kind == kind) or selection.masks[unit.name].all()
+
+
+def test_wide_layers(monkeypatch):
+    """Moments in float32 and many units at once make a model that is cut as well."""
+    found = {}
+    for name in ("exact", "wide"):
+        path = variant_path("e_branchformer_linear", 0.5)
+        found[name], _ = check_path(path, [0.3, 0.5])
+        monkeypatch.setattr(statistics, "WIDE", 8)
+        monkeypatch.setattr(removal, "WIDE", 8)
+        monkeypatch.setattr(removal, "TIMES", 8)
+    seen = path.rounds[0].moments.values()
+    assert {moments.gram.dtype for moments in seen} == {torch.float32}
+    alike = [
+        torch.equal(mask, found["wide"].masks[name])
+        for name, mask in found["exact"].masks.items()
+    ]
+    assert sum(alike) > len(alike) / 2
 
 
 def test_multiples():
