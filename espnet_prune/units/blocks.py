@@ -232,7 +232,7 @@ def set_blocks(
         *[b if i in chosen else SkippedBlock() for i, b in enumerate(blocks)],
         layer_drop_rate=getattr(before, "layer_drop_rate", 0.0),
     )
-    encoder.encoders.training = before.training  # else it would drop in evaluation
+    encoder.encoders.training = before.training  # see `replace_blocks`
 
 
 def with_blocks(
@@ -280,4 +280,6 @@ def replace_blocks(stack: nn.Module, path: str, blocks: Sequence[nn.Module]) -> 
             holder.keep_probs = torch.ones(len(blocks))
         return
     rate = getattr(before, "layer_drop_rate", 0.0)
-    setattr(holder, name, MultiSequential(*blocks, layer_drop_rate=rate))
+    after = MultiSequential(*blocks, layer_drop_rate=rate)
+    after.training = before.training  # else it would drop in evaluation
+    setattr(holder, name, after)

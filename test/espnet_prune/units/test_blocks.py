@@ -6,6 +6,7 @@ import copy
 import pytest
 import torch
 
+from espnet_prune import Structure, cut
 from espnet_prune.units.blocks import (
     BlockRunner,
     check_blocks,
@@ -69,6 +70,12 @@ def test_views_share_weights(variant):
     assert torch.equal(output(encoder)[0], run(view_of(encoder, blocks), [1])[0])
     set_blocks(encoder, blocks, range(4))
     assert torch.equal(output(encoder)[0], whole)
+
+
+def test_a_cut_encoder_stays_in_its_mode():
+    encoder = build("branchformer", num_blocks=3)
+    fewer = Structure.dense(encoder).with_widths({"kept_blocks": [0, 2]})
+    assert not any(module.training for module in cut(encoder, fewer).modules())
 
 
 def view_of(encoder, blocks):
