@@ -141,3 +141,15 @@ def test_two_models_of_one_name(zoo, capsys, tmp_path):
     (tmp_path / "other/data").symlink_to(tmp_path / "zoo/data")
     (tmp_path / "asr_y").symlink_to(other)
     assert call(tmp_path / "asr_y", capsys)[0] == "exp/dense/asr_y"
+
+
+def test_what_is_no_experiment_becomes_one(tmp_path, monkeypatch, capsys):
+    given = Path(__file__).parents[1] / "espnet_prune/hugging_face/hubert"
+    monkeypatch.chdir(tmp_path)
+    link_dense.main([str(given), "--unpack", "exp/dense/from"])
+    made = Path(capsys.readouterr().out.splitlines()[-1])
+    assert made.parent == Path("exp/dense/from")
+    for _ in range(2):
+        view, kind = call(made, capsys)
+        assert view == f"exp/dense/{made.name}" and kind == "char"
+    assert (Path(view) / "valid.acc.ave.pth").samefile(made / "valid.cer_ctc.ave.pth")

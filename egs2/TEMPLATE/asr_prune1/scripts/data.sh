@@ -99,7 +99,7 @@ unpack_dense() { # find the directory of a model that is packed, or only has a t
         esac
     fi
     dense_exp=$("${_python[@]}" -m espnet_prune.bin.link_dense "${dense_exp}" \
-        --unpack "${expdir}/dense")
+        --unpack "${expdir}/dense/from")
 }
 
 take_over() { # use a dense model that was trained elsewhere
