@@ -92,8 +92,8 @@ def with_defaults(config: Mapping[str, Any]) -> argparse.Namespace:
 def build_model(args: Mapping[str, Any], where: PathLike = "config.yaml") -> nn.Module:
     """Build the ESPnet model that a config describes, with random weights.
 
-    Published weights that the encoder was once made of (`encoder_conf: weights`) are
-    not read.
+    Published weights that the encoder or the front end was once made of (`weights` of
+    `encoder_conf`, `frontend_conf`) are not read.
 
     Args:
         args: Content of config.yaml; pruned encoders are known.
@@ -111,8 +111,9 @@ def build_model(args: Mapping[str, Any], where: PathLike = "config.yaml") -> nn.
         )
     task = task_of(args, where).espnet_class()
     args = dict(args)
-    if (args.get("encoder_conf") or {}).get("weights") is not None:
-        args["encoder_conf"] = {**args["encoder_conf"], "weights": None}
+    for key in ("encoder_conf", "frontend_conf"):
+        if (args.get(key) or {}).get("weights") is not None:
+            args[key] = {**args[key], "weights": None}
     if "body_conf" in (args.get("encoder_conf") or {}):
         # ESPnet writes into it, and into a default that all these encoders share
         args["encoder_conf"] = copy.deepcopy({"input_conf": {}, **args["encoder_conf"]})

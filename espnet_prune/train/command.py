@@ -4,6 +4,7 @@
 """The command line of a training: ESPnet's, completed from the model's config.yaml."""
 
 import argparse
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -191,6 +192,13 @@ def read_command(parser: argparse.ArgumentParser, cmd: List[str]) -> argparse.Na
     parsed.config = args.config
     if base_config is not None:
         parsed.base_config = str(base_config)
+        weights = (parsed.frontend_conf or {}).get("weights") or parsed.init_param
+        if parsed.frontend == "pruned_ssl" and not weights and not parsed.resume:
+            logging.warning(
+                f"--base_config {base_config}: the self-supervised front end begins "
+                "with random weights; give --init_param with its checkpoint, or "
+                "weights in frontend_conf"
+            )
     for key, value in vars(parsed).items():
         if isinstance(value, dict):  # also of --optim_conf lr=1e-3
             setattr(parsed, key, as_number(value))

@@ -112,23 +112,26 @@ def check_files(args: argparse.Namespace) -> None:
 
 
 def check_raw_speech(args: argparse.Namespace) -> None:
-    """Check speech that an encoder reads without a front end.
+    """Check speech that an encoder reads without a front end, or a model before it.
 
     Raises:
         UserError: Speech that is not at 16 kHz, or an utterance, listed in a shape
             file, that is too short for one frame.
     """
-    if args.encoder != "pruned_wav2vec2":
+    name, conf = args.encoder, args.encoder_conf
+    if args.frontend == "pruned_ssl":
+        name, conf = args.frontend, args.frontend_conf
+    elif name != "pruned_wav2vec2":
         return
     from espnet_prune.encoders.speech_models import RATES, shortest_speech
 
     fs = (args.frontend_conf or {}).get("fs", 16000)
     if str(fs) not in RATES:
         raise UserError(
-            f"frontend_conf: fs {fs} is not 16000, and {args.encoder} reads raw speech "
+            f"frontend_conf: fs {fs} is not 16000, and {name} reads raw speech "
             "at 16 kHz; prepare the data with --fs 16000"
         )
-    shortest = shortest_speech(args.encoder_conf or {})
+    shortest = shortest_speech(conf or {})
     for split in ("train", "valid"):
         files = getattr(args, f"{split}_shape_file") or []
         table = read_table(files[0]) if files else {}

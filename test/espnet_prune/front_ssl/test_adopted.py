@@ -15,9 +15,11 @@ from espnet_prune.encoders.adopted import UPSTREAMS, adopted
 from espnet_prune.encoders.pruned_ssl import PrunedSSLFrontend
 from espnet_prune.encoders.speech_models import speech_model
 from espnet_prune.families import whole_graph
-from espnet_prune.models import load_model
+from espnet_prune.models import build_model, load_model
+from espnet_prune.train.command import get_parser, read_command
 from espnet_prune.utils import UserError, read_json, write_json
 from test.espnet_prune.deep import CONFIG, write_model
+from test.espnet_prune.encoder_zoo import FRONTS
 from test.espnet_prune.front_ssl.make import FOLDER, waves
 
 MODELS = ("wavlm", "hubert", "wav2vec2")
@@ -129,6 +131,24 @@ def test_a_checkpoint_without_its_model(tmp_path):
     torch.save(left, tmp_path / "exp" / "model.pth")
     with pytest.raises(UserError, match="saved as a whole"):
         loaded(tmp_path / "exp")
+
+
+def test_published_weights_are_read_by_a_training_alone():
+    conf = {"conv_layers": FRONTS["front_base"]["conv_layers"], "weights": "gone"}
+    config = {**CONFIG, "frontend": "pruned_ssl", "frontend_conf": conf}
+    conf.update(num_blocks=1, output_size=16, attention_heads=2, pos_conv_groups=4)
+    build_model(config)
+    with pytest.raises(UserError, match="gone is no file"):
+        PrunedSSLFrontend(**conf)
+
+
+def test_a_training_without_weights_says_so(tmp_path, caplog):
+    base = ["--base_config", str(FOLDER / "wavlm" / "config.yaml")]
+    base += ["--output_dir", str(tmp_path)]
+    for more, says in (([], True), (["--init_param", "model.pth"], False)):
+        caplog.clear()
+        assert read_command(get_parser(), [*base, *more]).frontend == "pruned_ssl"
+        assert ("begins with random weights" in caplog.text) == says
 
 
 def test_whole_front_ends_leave_the_encoder(tmp_path):
