@@ -57,6 +57,8 @@ def train(plan: Plan) -> Path:
     own = training_conf(plan)
     write_yaml(own, folder / "train.yaml")
     options = ["--base_config", given.model_config, "--init_param", given.model_file]
+    if getattr(given, "task", None):
+        options += ["--task", given.task]
     if "distill_conf" in own:
         options += ["--teacher_config", given.model_config]
         options += ["--teacher_model", given.model_file]

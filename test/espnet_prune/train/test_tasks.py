@@ -3,6 +3,7 @@
 
 """What was cut of a model of any task is trained on by its own task, with a teacher."""
 
+import os
 import pickle
 
 import pytest
@@ -22,6 +23,7 @@ from espnet_prune.utils import read_yaml, write_yaml
 from test.espnet_prune.test_tasks import MODELS, make, pair
 from test.espnet_prune.tones import make_data
 
+LONG = bool(os.environ.get("ESPNET_PRUNE_LONG"))
 SPECAUG = {"apply_time_warp": False, "time_mask_width_range": [2, 8]}
 AUGMENTED = {"specaug": "specaug", "specaug_conf": SPECAUG}
 TRAINING = dict(
@@ -241,3 +243,23 @@ def test_a_spawned_process_finds_the_class(models):
     said = pickle.dumps(kind.main_worker)
     vars(module).pop(kind.__name__)  # as where nobody has asked for it
     assert issubclass(pickle.loads(said).__self__, stock)
+
+
+@pytest.mark.parametrize("name", ["s2t_ctc", "st"] if LONG else ["st"])
+def test_gates_choose_in_a_training_of_the_task(name, data, tmp_path):
+    write_dense(tmp_path / "dense", name)
+    own = {key: value for key, value in TRAINING.items() if key != "distill_conf"}
+    conf = {"method": "l0", "budget": {"kind": "params", "sparsity": 0.2}}
+    conf["l0_conf"] = {"ramp_steps": 20, "extra_steps": 0, "gate_lr": 0.65}
+    conf.update(
+        train_conf={**own, "batch_size": 2, "max_epoch": 4}, distill_conf={"layers": 2}
+    )
+    write_yaml(conf, tmp_path / "l0.yaml")
+    words = ["--config", str(tmp_path / "l0.yaml"), *pair(tmp_path / "dense")]
+    words += ["--output_dir", str(tmp_path / "select"), *options(data, name)]
+    select.main([*words, "--task", name])
+    words = [*pair(tmp_path / "dense"), "--select_dir", str(tmp_path / "select")]
+    cut.main([*words, "--trials", "1", "--output_dir", str(tmp_path / "cut")])
+    config = read_yaml(tmp_path / "cut/config.yaml")
+    assert task_of(config).name == name and config["encoder"].startswith("pruned_")
+    load_model(tmp_path / "cut/config.yaml", tmp_path / "cut/model.pth")
