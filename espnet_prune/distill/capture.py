@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
+from espnet_prune.units.blocks import listed
 from espnet_prune.units.chunks import frames_of
 
 CTCS = ("ctc", "st_ctc")  # what models call the heads that say tokens by frame,
@@ -108,7 +109,7 @@ class Capture:
         add(encoder.register_forward_hook(self._encoder_output))
         if self.with_blocks:
             add(watch_block_input(encoder, self._begins))
-            for number, block in enumerate(encoder.encoders):
+            for number, block in enumerate(listed(encoder)):
                 hook = functools.partial(self._block_output, number)
                 add(block.register_forward_hook(hook))
         for name in CTCS:
@@ -163,7 +164,7 @@ class Capture:
         self.hidden = getattr(getattr(module, "embed", None), "hidden", None)
         if self.with_blocks:
             present = self.block_input
-            for number in range(len(module.encoders)):
+            for number in range(len(listed(module))):
                 present = self._ran.get(number, present)
                 total = first(output).size(1)
                 self.blocks.append(frames_of(present, module, total))

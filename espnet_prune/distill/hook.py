@@ -23,6 +23,7 @@ from espnet_prune.train.extensions import Extension
 from espnet_prune.train.hooks import SideState, TrainHook
 from espnet_prune.train.loss_means import LossMix
 from espnet_prune.train.ranks import Part, mean_over_ranks
+from espnet_prune.units.blocks import listed, width_of
 from espnet_prune.utils import UserError, load_tensors
 
 
@@ -55,7 +56,7 @@ class DistillHook(TrainHook):
         teacher: torch.nn.Module,
         widths: Optional[Mapping[str, Any]] = None,
     ):
-        self.conf, number = conf, len(student.encoder.encoders)
+        self.conf, number = conf, len(listed(student.encoder))
         self.kept_blocks = (widths or {}).get("kept_blocks")
         lists = block_lists(widths or {}).values()
         alive = [any(row) for row in zip(*lists)]
@@ -63,7 +64,7 @@ class DistillHook(TrainHook):
         layers: List[int] = []
         if conf.w_layer > 0:
             layers = (
-                losses.default_layers(len(teacher.encoder.encoders), conf.layers)
+                losses.default_layers(len(listed(teacher.encoder)), conf.layers)
                 if isinstance(conf.layers, int)
                 else list(conf.layers)
             )
@@ -79,7 +80,7 @@ class DistillHook(TrainHook):
                 )
         self.projections: Optional[Projections] = None
         if conf.projections:
-            self.projections = Projections(teacher.encoder.output_size())
+            self.projections = Projections(width_of(teacher.encoder))
             if isinstance(conf.projections, str):
                 self.projections.set_state(load_tensors(conf.projections))
         self._pass: Any = None

@@ -15,6 +15,7 @@ from espnet_prune.distill.capture import Capture, first, watch_block_input
 from espnet_prune.distill.losses import gather_valid, valid_mask
 from espnet_prune.models import build_model, read_model_config
 from espnet_prune.state_dicts import load_strictly
+from espnet_prune.units.blocks import listed, width_of
 from espnet_prune.units.chunks import frames_of
 from espnet_prune.utils import UserError
 
@@ -91,7 +92,7 @@ class Teacher:
             model.normalize = normalize
         else:
             model.frontend = self._given
-        self.num_blocks = len(model.encoder.encoders)
+        self.num_blocks = len(listed(model.encoder))
         # numbers that the blocks had in a model that this one was cut from
         numbers = getattr(model.encoder, "kept_blocks", range(self.num_blocks))
         self.blocks = list(numbers)
@@ -120,7 +121,7 @@ class Teacher:
         self._given.feats = seen.feats.detach(), seen.feats_lengths
         blocks: List[torch.Tensor] = []
         handles = [
-            model.encoder.encoders[i].register_forward_hook(
+            listed(model.encoder)[i].register_forward_hook(
                 lambda module, args, output: blocks.append(first(output))
             )
             for i in self.layers
@@ -228,7 +229,7 @@ def _check_fit(model, state, student, config) -> None:
             raise UserError(
                 f"--teacher_config {config}: its {name} differs from the student's"
             )
-    width, own = (m.encoder.output_size() for m in both)
+    width, own = (width_of(m.encoder) for m in both)
     rows = [(f"encoder width {width}", width, own, "")]
     for name in ("preencoder", "postencoder"):
         kinds = [type(getattr(m, name, None)).__name__ for m in both]

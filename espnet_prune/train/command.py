@@ -55,6 +55,7 @@ MODEL_KEYS = (
     "init",
     "ctc_conf",
     "joint_net_conf",
+    "joint_network_conf",
     "st_joint_net_conf",
     "two_pass",
     "pre_postencoder_norm",

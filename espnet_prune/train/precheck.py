@@ -118,7 +118,7 @@ def check_raw_speech(args: argparse.Namespace) -> None:
         UserError: Speech that is not at 16 kHz, or an utterance, listed in a shape
             file, that is too short for one frame.
     """
-    name, conf = args.encoder, args.encoder_conf
+    name, conf = getattr(args, "encoder", None), args.encoder_conf
     if args.frontend == "pruned_ssl":
         name, conf = args.frontend, args.frontend_conf
     elif name != "pruned_wav2vec2":

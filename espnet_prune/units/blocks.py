@@ -158,6 +158,18 @@ class BlockRunner:
         return x
 
 
+def listed(encoder: nn.Module) -> List[nn.Module]:
+    """Return the blocks of an encoder, whatever holds them and runs them."""
+    blocks = encoder.encoders
+    return list(getattr(blocks, "blocks", blocks))
+
+
+def width_of(encoder: nn.Module) -> int:
+    """Return the width of what an encoder makes."""
+    size = encoder.output_size
+    return size() if callable(size) else size
+
+
 def blocks_of(encoder: nn.Module) -> List[nn.Module]:
     """Return the blocks of an encoder that can be run one by one.
 
