@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_prune import Structure, UserError, cost, cut, unit_graph
+from espnet_prune.bin import asr_train
 from espnet_prune.bin import cut as cut_command
 from espnet_prune.bin import select, verify
 from espnet_prune.compat import BodyEncoder
@@ -19,16 +20,14 @@ from espnet_prune.cutting.trials import soft_masks
 from espnet_prune.cutting.verify import compare
 from espnet_prune.families import family_named
 from espnet_prune.families.body import expanded, streamed
-from espnet_prune.tasks import TASKS
+from espnet_prune.models import load_model
+from espnet_prune.tasks import TASKS, task_of
 from espnet_prune.units import masked
 from espnet_prune.units.narrow import can_drop, most_removable
 from espnet_prune.utils import read_yaml, write_yaml
 from test.espnet_prune.encoder_zoo import BLOCK, MEL, build, inputs, randomise
 from test.espnet_prune.tones import TOKENS, make_data
 
-# what a training that goes on takes from the config.yaml of a cut model
-MODEL = ("token_type", "frontend_conf", "encoder_conf", "decoder", "decoder_conf")
-MODEL += ("joint_network_conf", "normalize", "model_conf")
 CONV = dict(block_type="conv1d", output_size=20, kernel_size=3)
 AFTER = dict(BLOCK, hidden_size=20, block_type="conformer", linear_size=24)
 BEFORE = dict(BLOCK, block_type="branchformer", linear_size=24)
@@ -220,23 +219,27 @@ def test_blocks_go_by_rule_and_not_by_an_error_that_nobody_measures(exp, tmp_pat
 
 
 def test_a_cut_model_is_trained_on_by_its_own_task(exp, small, monkeypatch):
-    from espnet2.bin import asr_transducer_train
-
     monkeypatch.chdir(exp)
-    config = read_yaml(small / "cut/config.yaml")
-    write_yaml({k: config[k] for k in MODEL}, small / "train.yaml")
-    words = ["--config", str(small / "train.yaml")]
-    words += ["--init_param", str(small / "cut/model.pth")]
+    own = {"batch_type": "unsorted", "batch_size": 4, "max_epoch": 1, "num_workers": 0}
+    own["best_model_criterion"] = [["valid", "loss", "min"]]
+    write_yaml({**own, "distill_conf": {"layers": 2}}, small / "train.yaml")
+    words = ["--config", small / "train.yaml", "--output_dir", small / "trained"]
+    words += ["--base_config", small / "cut/config.yaml"]
+    words += ["--init_param", small / "cut/model.pth"]
+    words += ["--teacher_config", "config.yaml", "--teacher_model", "model.pth"]
     for part in ("train", "valid"):
         for kind in ("wav.scp,speech,sound", "text,text,text"):
             entry = f"data/{part}_{kind}"
             words += [f"--{part}_data_path_and_name_and_type", entry]
         words += [f"--{part}_shape_file", f"data/{part}_shape"]
-    words += ["--batch_type", "unsorted", "--batch_size", "4", "--max_epoch", "1"]
-    words += ["--token_list", "data/tokens.txt", "--ngpu", "0", "--num_workers", "0"]
-    asr_transducer_train.main([*words, "--output_dir", str(small / "trained")])
+    asr_train.main([str(word) for word in words])
     before = torch.load(small / "cut/model.pth", weights_only=True)
-    after = torch.load(small / "trained/latest.pth", weights_only=True)
-    assert before.keys() == after.keys()
+    trained, config = load_model(
+        small / "trained/config.yaml", small / "trained/latest.pth"
+    )
+    after = trained.state_dict()
+    assert before.keys() == after.keys() and task_of(config).name == "asr_transducer"
     assert all(before[key].shape == after[key].shape for key in before)
     assert any(not torch.equal(before[key], after[key]) for key in before)
+    stats = torch.load(small / "trained/checkpoint.pth", weights_only=False)
+    assert stats["reporter"]["stats"][1]["train"]["kd_layer"] > 0
