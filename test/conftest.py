@@ -27,6 +27,8 @@ HOW = {
     "onnx-asr": "make -C tools runtimes",
     "onnxruntime-web": "make -C tools runtimes web",
 }
+# those that take a minute or more on one thread come first, so that none is last
+LONG_FILES = ("test_pipeline.py", "test_readme.py", "test_recipe.py", "test_style.py")
 
 
 def version(name: str) -> Optional[str]:
@@ -103,6 +105,11 @@ def pytest_runtest_setup(item) -> None:
         if version(mark.args[0]) is None:
             told = f"{mark.args[0]} is not installed; call {HOW[mark.args[0]]}"
             pytest.skip(told)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Begin with what takes longest; workers get files in this order."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
 
 
 def pytest_collection_finish() -> None:

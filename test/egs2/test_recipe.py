@@ -6,10 +6,8 @@
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -379,19 +377,3 @@ def test_run_sh_is_short_and_passes_options_on(script):
 
 def test_prune_sh_is_below_300_lines():
     assert len((TEMPLATE / "prune.sh").read_text().splitlines()) < 300
-
-
-def test_shellcheck():
-    shellcheck = shutil.which("shellcheck") or (
-        Path(sys.executable).parent / "shellcheck"
-    )
-    if not Path(shellcheck).exists():
-        pytest.skip("shellcheck is not installed")
-    files = [TEMPLATE / n for n in ("prune.sh", "path.sh", "cmd.sh")]
-    files += sorted((TEMPLATE / "scripts").glob("*.sh"))
-    files += RUN
-    command = [shellcheck, "-s", "bash", "-x", "-e", "SC2001,SC1091,SC2086"]
-    done = subprocess.run(
-        [*command, *files], cwd=TEMPLATE, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout
