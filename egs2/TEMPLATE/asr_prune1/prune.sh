@@ -11,8 +11,7 @@
 #   20 deploy       21 report                   22 pack
 # A finished stage is skipped unless its configuration or its input has changed, the audio
 # included (by size and time; by size what ESPnet's asr.sh has formatted). --stage 14
-# --dense_exp DIR starts from any directory in which ESPnet's asr.sh has trained a model,
-# or from what else `quick --model` takes.
+# --dense_exp starts from what ESPnet's asr.sh has trained, or what else `quick --model` takes.
 
 set -euo pipefail
 
