@@ -164,7 +164,7 @@ def _with_statistics(source: Source, place: Path) -> Source:
     state = read_weights(source.model_file)
     if not {"normalize.mean", "normalize.std"} <= set(state):
         return source
-    mean, std = (state[f"normalize.{name}"] for name in ("mean", "std"))
+    mean, std = (state[f"normalize.{name}"].double() for name in ("mean", "std"))
     folder = place / sha256(source.model_file)[:12]
     found = own_files(config, source.config)
     path = os.path.abspath(folder / "feats_stats.npz")
