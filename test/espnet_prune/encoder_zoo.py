@@ -321,10 +321,14 @@ def inputs(variant, frames, count=1, seed=0):
     if count > 1:
         lengths[-1] = 2 * samples // 3
     x = torch.randn(count, samples, *width, generator=generator)
-    if not variant.startswith("owsm_ctc"):
-        return x, lengths
-    prefix, memory = torch.randn(2, count, 2, 16, generator=generator)
-    mask = torch.ones(count, 1, 1, dtype=torch.bool)
+    return prompted(x, lengths) if variant.startswith("owsm_ctc") else (x, lengths)
+
+
+def prompted(x, lengths):
+    """Return all that OWSM-CTC's encoder takes, with a prompt that is none."""
+    generator = torch.Generator().manual_seed(len(x))
+    prefix, memory = torch.randn(2, len(x), 2, 16, generator=generator)
+    mask = torch.ones(len(x), 1, 1, dtype=torch.bool)
     return x, lengths, None, None, None, prefix, memory[:, :1], mask
 
 

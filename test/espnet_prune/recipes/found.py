@@ -7,13 +7,14 @@ Two files are the same model if they differ in nothing but training: optimisers,
 dropout, weights of losses.
 """
 
+import functools
 import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 import yaml
 
-from espnet_prune.tasks import TASKS, task_of
+from espnet_prune.tasks import task_named, with_task
 from espnet_prune.utils import UserError
 
 VOCABULARY = 5000  # tokens; the recipes' shell says how many, their YAML does not
@@ -40,8 +41,8 @@ PARTS = (
 )
 _MORE = ("input_size", "use_adapter", "use_lora", "lora_conf")
 _TRAINING = re.compile(
-    r"drop|lsm_weight|length_normalized|report_|^sym_|download_dir|freeze|finetun"
-    r"|gradient_checkpoint|mask_(?!pad)|stochastic_depth|ignore_id|mtlalpha"
+    r"drop|lsm_weight|length_normalized|report_|^sym_|download_dir|freeze"
+    r"|gradient_checkpoint|mask_(?!pad)|stochastic_depth|ignore_id"
 )
 # the directory of a recipe -> ESPnet's task that trains it; the first that fits
 _FOLDERS = (
@@ -56,14 +57,19 @@ LISTS = ("token_list", "src_token_list", "transcript_token_list")
 
 def model_keys(conf: Mapping[str, Any]) -> Dict[str, Any]:
     """Return what of a training's YAML makes the model."""
-    found = {key: conf[key] for key in _MORE if key in conf}
+    found = {key: _said(conf[key]) for key in _MORE if key in conf}
     for part in PARTS:
         if part in conf:
-            found[part] = conf[part]
+            found[part] = _said(conf[part])
         own = conf.get(f"{part}_conf")
         if own:
             found[f"{part}_conf"] = _kept(own)
     return found
+
+
+def _said(value: Any) -> Any:
+    """Return what ESPnet's options take a word of a YAML for."""
+    return None if str(value).lower() in ("none", "null", "nil") else value
 
 
 def _kept(value: Any) -> Any:
@@ -71,7 +77,16 @@ def _kept(value: Any) -> Any:
         return [_kept(entry) for entry in value]
     if not isinstance(value, dict):
         return value
-    return {k: _kept(v) for k, v in value.items() if not _TRAINING.search(str(k))}
+    return {k: _kept(v) for k, v in value.items() if not _is_training(str(k), v)}
+
+
+def _is_training(key: str, value: Any) -> bool:
+    """Say whether an argument changes training alone.
+
+    With CTC and a decoder it does not matter how much of either there is.
+    """
+    both = key == "ctc_weight" and 0 < value < 1
+    return both or _TRAINING.search(key) is not None
 
 
 def task_name(folder: str, conf: Mapping[str, Any]) -> str:
@@ -133,13 +148,16 @@ def whole_config(
         tokens: Its vocabulary, and every other that it needs.
 
     Raises:
-        UserError: What is written looks like the config.yaml of another task.
+        UserError: Nothing of the task's models can be removed.
     """
-    known = vars(TASKS[task].espnet_class().get_parser().parse_args([]))
+    known = _options(task)
     lists = {key: tokens for key in LISTS if key in known}
     # feature statistics change no size, and are a file
-    whole = {**known, **lists, "normalize": None, **config}
-    seen = task_of(whole).name
-    if seen != task:
-        raise UserError(f"a model of task {task} looks like one of task {seen}")
-    return whole
+    return with_task({**known, **lists, "normalize": None, **config}, task)
+
+
+@functools.lru_cache(None)
+def _options(task: str) -> Dict[str, Any]:
+    """Return the options of a task as they are where nothing is said."""
+    stock = task_named(task, "egs2").espnet_class()
+    return vars(stock.get_parser().parse_args([]))

@@ -59,6 +59,9 @@ def page(record: Mapping[str, Any]) -> str:
         if some:
             said = shares(some) if verdict == PARTLY else reasons(some)
             parts += [f"\n## {title}\n", said]
+    mute = [{**e, "why": e["without obs"]} for e in found if "without obs" in e]
+    if mute:
+        parts += ["\n## Without obs\n", "Pruned otherwise.\n", reasons(mute)]
     return "\n".join(parts) + "\n"
 
 

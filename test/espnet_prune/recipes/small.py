@@ -7,6 +7,7 @@ import inspect
 from typing import Any, Dict, List, Mapping
 
 from espnet_prune.tasks import TASKS
+from test.espnet_prune.recipes.found import PARTS
 from test.espnet_prune.tones import TOKENS
 
 BLOCKS, WIDTH, HEADS = 2, 16, 4
@@ -20,7 +21,19 @@ SIZES = {
     "num_layers": 1,
     "joint_space_size": 20,
 }
+# of self-supervised front ends, 20 ms a frame
+FRONT = dict(
+    output_size=WIDTH,
+    attention_heads=HEADS,
+    linear_units=24,
+    num_blocks=BLOCKS,
+    conv_layers=[[12, 10, 5], [10, 8, 8], [14, 8, 8]],
+    pos_conv_kernel=8,
+    pos_conv_groups=4,
+)
+NARROWED = tuple(p for p in PARTS if p not in ("frontend", "preencoder", "model"))
 TAGS = ["<sos>", "<eos>", "<sop>", "<na>", "<nospeech>", "<notimestamps>"]
+TAGS += ["<nolang>", "<asr>"]
 VOCABULARY = [*TOKENS[:-1], *TAGS, "D", "E", TOKENS[-1]]
 
 
@@ -36,8 +49,15 @@ def shrunk(task: str, config: Mapping[str, Any]) -> Dict[str, Any]:
     for choices in stock.class_choices_list:
         name, key = choices.name, f"{choices.name}_conf"
         kind = choices.get_class(small.get(name, choices.default))
-        if kind is not None and name not in ("frontend", "preprocessor", "model"):
+        if kind is not None and name in NARROWED:
             small[key] = _narrow(kind, small.get(key) or {})
+            if name.endswith("decoder") and "num_blocks" in small[key]:
+                small[key]["num_blocks"] = 1
+    if small.get("frontend") == "pruned_ssl":
+        front = {**small["frontend_conf"], **FRONT}
+        small["frontend_conf"] = front
+        if small.get("preencoder") == "linear":
+            small["preencoder_conf"] = {"input_size": WIDTH, "output_size": 80}
     if "joint_net_conf" in small:
         small["joint_net_conf"] = {**small["joint_net_conf"], "joint_space_size": 20}
     return small
@@ -45,17 +65,22 @@ def shrunk(task: str, config: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _narrow(kind: Any, conf: Mapping[str, Any]) -> Dict[str, Any]:
     """Return arguments of a class with small sizes in place of its own."""
-    known, small = inspect.signature(kind).parameters, dict(conf)
+    known = inspect.signature(kind).parameters
+    # without what the class has anyway, so that like models are equal
+    default = {key: known[key].default if key in known else kind for key in conf}
+    small = {key: value for key, value in conf.items() if value != default[key]}
     before = {key: conf.get(key, known[key].default) for key in SIZES if key in known}
     for key, value in before.items():
         if isinstance(value, list):  # of every block
             small[key] = [SIZES[key]] * BLOCKS
         elif value is not None:
             small[key] = SIZES[key] if key != "attention_heads" else _heads(value)
+    if "use_flash_attn" in known:  # which computes twice where it is not installed
+        small["use_flash_attn"] = False
     blocks = before.get("num_blocks")
     for key, value in conf.items():
         if isinstance(value, list) and key not in SIZES and len(value) == blocks:
-            small[key] = value[:BLOCKS]
+            small[key] = value[: BLOCKS - 1] + [max(value)]
         elif key.startswith("interctc_layer_idx") and value:
             small[key] = [1]
     return small
