@@ -58,6 +58,8 @@ def shrunk(task: str, config: Mapping[str, Any]) -> Dict[str, Any]:
         small["frontend_conf"] = front
         if small.get("preencoder") == "linear":
             small["preencoder_conf"] = {"input_size": WIDTH, "output_size": 80}
+    if small.get("encoder") == "pruned_wav2vec2":
+        small["encoder_conf"] = {**small["encoder_conf"], **FRONT}
     if "joint_net_conf" in small:
         small["joint_net_conf"] = {**small["joint_net_conf"], "joint_space_size": 20}
     return small
