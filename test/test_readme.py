@@ -197,6 +197,7 @@ def test_configurations():
     import torch
 
     from espnet_prune.distill.config import DistillConf
+    from espnet_prune.encoders.adopted import adopted
     from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
     from espnet_prune.models import build_model
     from espnet_prune.select.budget import Budget
@@ -210,7 +211,16 @@ def test_configurations():
     for text in models:
         texts.remove(text)
         if text is not train:
-            build_model({**CONFIG, **yaml.safe_load(text)})
+            config, why = adopted({**CONFIG, **yaml.safe_load(text)})
+            with torch.device("meta"):
+                build_model(config)
+            assert not why
+    (espnet3,) = [text for text in texts if text.startswith("defaults:")]
+    texts.remove(espnet3)
+    training = yaml.safe_load(espnet3)
+    module, kind = training["task"].rsplit(".", 1)
+    assert hasattr(importlib.import_module(module), kind)
+    DistillConf.from_dict(training["model"]["distill_conf"])
     for line in "".join(texts).splitlines():
         conf = yaml.safe_load(line)
         assert set(conf) <= known
