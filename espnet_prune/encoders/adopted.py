@@ -13,13 +13,22 @@ import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Tuple
 
+from espnet_prune.encoders.saved import (
+    CONFIG,
+    EPS,
+    FEATURES,
+    FIXED,
+    RATE,
+    TYPES,
+    extractor_of,
+    read_if_there,
+    sizes_of,
+)
 from espnet_prune.encoders.speech_models import PRESETS
-from espnet_prune.encoders.weights import sizes_of
 from espnet_prune.model_files import home_of
-from espnet_prune.utils import PathLike, UserError, load_tensors, read_json
+from espnet_prune.utils import PathLike, UserError, load_tensors
 
 NAME = "pruned_ssl"
-HF_EPS = 1e-7  # what Hugging Face adds to the variance of a waveform
 _LARGE = "wav2vec2_large_lv60k"
 _XLS_R: Dict[str, Any] = {"output_size": 1280, "linear_units": 5120, "num_blocks": 48}
 # upstreams of s3prl by name: whose sizes they have, and what differs
@@ -45,9 +54,7 @@ UPSTREAMS: Mapping[str, Tuple[str, Mapping[str, Any]]] = {
 }
 # upstreams whose sizes stand in the checkpoint or directory that they are made of
 _OF_FILES = tuple(
-    f"{kind}_{form}"
-    for kind in ("wav2vec2", "hubert", "wavlm")
-    for form in ("local", "url", "custom")
+    f"{kind}_{form}" for kind in TYPES for form in ("local", "url", "custom")
 )
 _OF_DIRECTORIES = ("hf_wav2vec2_custom", "hf_hubert_custom")
 # keys of fairseq -> ours
@@ -71,16 +78,6 @@ _FIXED: Mapping[str, Any] = {
     "layer_type": "transformer",
     "pos_conv_depth": 1,
     "activation_fn": "gelu",
-}
-_FEATURES, _PROCESSOR = "preprocessor_config.json", "processor_config.json"
-_FIXED_HF: Mapping[str, Any] = {
-    "hidden_act": "gelu",
-    "feat_extract_activation": "gelu",
-    "layer_norm_eps": 1e-5,
-    "feat_proj_layer_norm": True,
-    "conv_pos_batch_norm": False,
-    "add_adapter": False,
-    "adapter_attn_dim": None,
 }
 
 
@@ -177,30 +174,24 @@ def _of_directory(path: Path) -> Dict[str, Any]:
     Raises:
         UserError: It is not there, or computes something else.
     """
-    config, features = (_read(path / n) for n in ("config.json", _FEATURES))
-    # where transformers writes it from release 5 on
-    features = features or _read(path / _PROCESSOR).get("feature_extractor")
+    config, features = read_if_there(path / CONFIG), extractor_of(path)[1]
     if not config or not features:
         raise UserError(
-            f"{path} is no directory with config.json and {_FEATURES}, which say the "
+            f"{path} is no directory with {CONFIG} and {FEATURES}, which say the "
             "sizes of the model; download it, and name the directory"
         )
     kind = config.get("model_type")
-    if kind not in ("wav2vec2", "hubert", "wavlm"):
+    if kind not in TYPES:
         raise UserError(f"{path} is a model of type {kind}, whose units are not known")
-    _check(config, _FIXED_HF, path)
-    rate = features.get("sampling_rate", 16000)
-    if rate != 16000:
-        raise UserError(f"{path} is for speech at {rate} Hz, and ours for 16000")
+    _check(config, FIXED, path)
+    rate = features.get("sampling_rate", RATE)
+    if rate != RATE:
+        raise UserError(f"{path} is for speech at {rate} Hz, and ours for {RATE}")
     own = sizes_of(config)
     own["conv_layers"] = [list(layer) for layer in own.get("conv_layers", ())]
     own["normalize_before"] = bool(config.get("do_stable_layer_norm", False))
     own["normalize_waveform"] = bool(features.get("do_normalize", True))
-    return {"model": f"{kind}_base", **own, "waveform_eps": HF_EPS}
-
-
-def _read(path: Path) -> Dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return {"model": f"{kind}_base", **own, "waveform_eps": EPS}
 
 
 def _of_file(path: Path) -> Dict[str, Any]:

@@ -13,12 +13,20 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Mapping, Tuple
 
 import torch
 from torch import nn
 
 from espnet_prune.checkpoints import State, read_weights
+from espnet_prune.encoders.saved import (
+    CONFIG,
+    RATE,
+    TYPES,
+    extractor_of,
+    sizes_of,
+    weights_file,
+)
 from espnet_prune.encoders.speech_models import SpeechModel
 from espnet_prune.state_dicts import load_strictly
 from espnet_prune.utils import UserError, read_json
@@ -76,21 +84,6 @@ _OURS: Renames = (
     (r"\.feed_forward\.output_dense\.", ".feed_forward.w_2."),
     (r"^(masked_spec_embed|mask_generator\.mask_embedding)$", "embed.mask_embedding"),
 )
-
-# key of a Hugging Face config.json -> key of encoder_conf
-_SIZES = {
-    "hidden_size": "output_size",
-    "num_attention_heads": "attention_heads",
-    "intermediate_size": "linear_units",
-    "num_hidden_layers": "num_blocks",
-    "do_stable_layer_norm": "normalize_before",
-    "conv_bias": "conv_bias",
-    "num_conv_pos_embeddings": "pos_conv_kernel",
-    "num_conv_pos_embedding_groups": "pos_conv_groups",
-    "num_buckets": "num_buckets",
-    "max_bucket_distance": "max_distance",
-}
-_TYPES = ("wav2vec2", "hubert", "wavlm")
 
 
 def load_weights(encoder: nn.Module, conf: SpeechModel, source: str) -> None:
@@ -226,12 +219,12 @@ def _check_directory(path: Path, conf: SpeechModel) -> None:
         UserError: Another architecture, size or sampling rate; the first that differs
             is named.
     """
-    config = read_json(path / "config.json")
+    config = read_json(path / CONFIG)
     kind = config.get("model_type")
-    if kind not in _TYPES:
+    if kind not in TYPES:
         raise UserError(
             f"weights: {path} is a Hugging Face model of type '{kind}'; only "
-            f"{', '.join(_TYPES)} can be read"
+            f"{', '.join(TYPES)} can be read"
         )
     if (kind == "wavlm") != conf.gated:
         family = "wavlm" if kind == "wavlm" else "wav2vec2 or hubert"
@@ -247,35 +240,6 @@ def _check_directory(path: Path, conf: SpeechModel) -> None:
                 f"weights: {path} has {key} {shown}, the encoder {wanted[key]}; set "
                 f"{key}: {json.dumps(shown)} in encoder_conf"
             )
-    features = path / "preprocessor_config.json"
-    rate = read_json(features).get("sampling_rate") if features.is_file() else None
-    if rate not in (None, 16000):
-        raise UserError(f"weights: {path} is for speech at {rate} Hz; only 16000 fits")
-
-
-def sizes_of(config: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the sizes that a Hugging Face config.json says, as in `encoder_conf`."""
-    sizes = {ours: config[key] for key, ours in _SIZES.items() if key in config}
-    if "feat_extract_norm" in config:
-        sizes["extractor_mode"] = f"{config['feat_extract_norm']}_norm"
-    lists = [config.get(key) for key in ("conv_dim", "conv_kernel", "conv_stride")]
-    if all(lists):
-        sizes["conv_layers"] = tuple(zip(*lists))
-    if config.get("model_type") != "wavlm":
-        sizes.pop("num_buckets", None), sizes.pop("max_distance", None)
-    return sizes
-
-
-def weights_file(path: Path) -> Path:
-    """Return the file of weights in a Hugging Face directory.
-
-    Raises:
-        UserError: There is none, or the weights are in several files.
-    """
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (path / name).is_file():
-            return path / name
-    raise UserError(
-        f"weights: {path} holds neither model.safetensors nor pytorch_model.bin; "
-        "download the whole model, in one file"
-    )
+    rate = extractor_of(path)[1].get("sampling_rate")
+    if rate not in (None, RATE):
+        raise UserError(f"weights: {path} is for speech at {rate} Hz; only {RATE} fits")

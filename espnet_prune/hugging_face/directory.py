@@ -3,15 +3,22 @@
 
 """A directory that transformers has saved: what it says of a model, and its checks.
 
-Only its files are read; transformers is not needed. Files of all its versions are
-known: from 5 on the feature extractor stands in processor_config.json.
+Only its files are read; transformers is not needed.
 """
 
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
-from espnet_prune.encoders.weights import weights_file
-from espnet_prune.utils import UserError, read_json
+from espnet_prune.encoders.saved import (
+    CONFIG,
+    FEATURES,
+    FIXED,
+    RATE,
+    extractor_of,
+    read_if_there,
+    weights_file,
+)
+from espnet_prune.utils import UserError
 
 # architecture -> its model_type
 CLASSES = {
@@ -19,22 +26,9 @@ CLASSES = {
     "HubertForCTC": "hubert",
     "WavLMForCTC": "wavlm",
 }
-RATE = 16000
-CONFIG, VOCABULARY = "config.json", "vocab.json"
-_PROCESSOR, _FEATURES = "processor_config.json", "preprocessor_config.json"
+VOCABULARY = "vocab.json"
 _EXTRACTOR = "Wav2Vec2FeatureExtractor"
-# keys of config.json that change what is computed, and what our encoder computes
-_FIXED: Mapping[str, Any] = {
-    "hidden_act": "gelu",
-    "feat_extract_activation": "gelu",
-    "layer_norm_eps": 1e-5,
-    "feat_proj_layer_norm": True,
-    "conv_pos_batch_norm": False,
-    # adapters, as of models for many languages
-    "add_adapter": False,
-    "adapter_attn_dim": None,
-}
-# the same of tokenizer_config.json
+# keys of tokenizer_config.json that change what is meant, and what is taken over
 _FIXED_TEXT: Mapping[str, Any] = {
     "tokenizer_class": "Wav2Vec2CTCTokenizer",
     "replace_word_delimiter_char": " ",
@@ -72,7 +66,7 @@ class Directory(NamedTuple):
 
 def is_saved(path: Path) -> bool:
     """Say whether a directory looks like one that transformers has saved."""
-    return "model_type" in _read(path / CONFIG)
+    return "model_type" in read_if_there(path / CONFIG)
 
 
 def read_directory(path: Path) -> Directory:
@@ -81,13 +75,13 @@ def read_directory(path: Path) -> Directory:
     Raises:
         UserError: A file is missing, or it is a model that is not taken over.
     """
-    config = _read(path / CONFIG)
+    config = read_if_there(path / CONFIG)
     _check_model(path / CONFIG, config)
     normalize = _normalizes(path)
     weights = weights_file(path)
-    text = _read(path / "tokenizer_config.json")
+    text = read_if_there(path / "tokenizer_config.json")
     _check_fixed(path / "tokenizer_config.json", text, _FIXED_TEXT)
-    named = {**_read(path / "special_tokens_map.json"), **text}
+    named = {**read_if_there(path / "special_tokens_map.json"), **text}
     blank, unknown, delimiter = (
         _token(named.get(key, usual))
         for key, usual in (
@@ -115,18 +109,6 @@ def read_directory(path: Path) -> Directory:
     return Directory(path, config, weights, tokens, *more)
 
 
-def _read(path: Path) -> Dict[str, Any]:
-    """Return the content of a JSON file, which may be missing.
-
-    Raises:
-        UserError: It is no mapping.
-    """
-    found = read_json(path) if path.is_file() else {}
-    if not isinstance(found, dict):
-        raise UserError(f"--model {path.parent}: {path.name} is no mapping of keys")
-    return found
-
-
 def _token(value: Any) -> Optional[str]:
     """Return a token, which may stand in a mapping that says more of it."""
     return value.get("content") if isinstance(value, dict) else value
@@ -145,7 +127,7 @@ def _check_model(path: Path, config: Mapping[str, Any]) -> None:
             f"{', '.join(map(str, found)) or 'none'}; give a model of "
             f"{', '.join(CLASSES)}"
         )
-    _check_fixed(path, config, _FIXED)
+    _check_fixed(path, config, FIXED)
 
 
 def _check_fixed(
@@ -165,13 +147,11 @@ def _normalizes(path: Path) -> bool:
     Raises:
         UserError: It is not there, is of another kind, or is for another rate.
     """
-    name, features = _FEATURES, _read(path / _FEATURES)
-    if not features:
-        name, features = _PROCESSOR, _read(path / _PROCESSOR).get("feature_extractor")
+    name, features = extractor_of(path)
     keys = ("do_normalize", "sampling_rate")
     if not features or any(features.get(key) is None for key in keys):
         raise UserError(
-            f"--model {path}: no {_FEATURES} with {' and '.join(keys)} is there, so "
+            f"--model {path}: no {FEATURES} with {' and '.join(keys)} is there, so "
             "what the model hears is unknown; save its processor there"
         )
     kind, rate = features.get("feature_extractor_type", _EXTRACTOR), features[keys[1]]
@@ -199,15 +179,17 @@ def _tokens(path: Path, size: int) -> Tuple[str, ...]:
             f"--model {path}: no {VOCABULARY} is there, so what the rows of the head "
             "mean is unknown; save the processor of the model there"
         )
-    rows = _read(file)
+    rows = read_if_there(file)
     if any(not isinstance(row, int) for row in rows.values()):
         raise UserError(
             f"--model {path}: {VOCABULARY} has more than tokens and their rows, as for "
             "several languages; give a model with one vocabulary"
         )
     # what was added later may have no row
-    added = _read(path / "added_tokens.json")
-    decoder = _read(path / "tokenizer_config.json").get("added_tokens_decoder") or {}
+    added = read_if_there(path / "added_tokens.json")
+    decoder = (
+        read_if_there(path / "tokenizer_config.json").get("added_tokens_decoder") or {}
+    )
     added.update((_token(value), int(row)) for row, value in decoder.items())
     rows = {**{t: r for t, r in added.items() if r < size}, **rows}
     if sorted(rows.values()) != list(range(size)):

@@ -14,9 +14,10 @@ from typing import Any, Dict, List, Tuple
 import torch
 
 from espnet_prune.checkpoints import State, read_weights
+from espnet_prune.encoders.saved import EPS, sizes_of
 from espnet_prune.encoders.speech_models import speech_model
 from espnet_prune.encoders.wav2vec2 import Wav2Vec2Encoder
-from espnet_prune.encoders.weights import load_state, sizes_of
+from espnet_prune.encoders.weights import load_state
 from espnet_prune.hugging_face.directory import Directory, read_directory
 from espnet_prune.utils import (
     UserError,
@@ -31,7 +32,6 @@ CONFIG, CHECKPOINT = "config.yaml", "valid.cer_ctc.ave.pth"
 # by how much such a row is below the mean of the others: its probability is at most
 # 2e-9 of the best one's, and its size does not widen bars that are relative
 BELOW = 20.0
-EPS = 1e-7  # which the feature extractor adds to the variance
 HEAD = "lm_head"
 # key of config.json -> key of encoder_conf, for further training
 _TRAINING = {

@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from espnet_prune.checkpoints import State, read_weights
+from espnet_prune.encoders.saved import CONFIG, sizes_of
 from espnet_prune.encoders.speech_models import speech_model
-from espnet_prune.encoders.weights import sizes_of, to_ours
+from espnet_prune.encoders.weights import to_ours
 from espnet_prune.families import unit_graph
-from espnet_prune.hugging_face.directory import CONFIG, Directory, read_directory
+from espnet_prune.hugging_face.directory import Directory, read_directory
 from espnet_prune.hugging_face.experiment import (
     HEAD,
     converted,

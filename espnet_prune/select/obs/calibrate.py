@@ -47,6 +47,10 @@ def _gradients(model: nn.Module, root: nn.Module) -> Iterator[None]:
         for parameter, given in asked.items():
             parameter.requires_grad_(given)
             parameter.grad = None
+        for module in model.modules():
+            # ESPnet's attention keeps its last weights, and with them all of a graph
+            if isinstance(getattr(module, "attn", None), torch.Tensor):
+                module.attn = module.attn.detach()
 
 
 def gather(
@@ -160,8 +164,9 @@ def flat_weight(layer: nn.Module) -> torch.Tensor:
 
 def _layer(layer: nn.Module, moments: Moments, reader: Reader, damping: float) -> Layer:
     weight = flat_weight(layer) * moments.fisher.sqrt()[:, None]
-    second = moments.second(centred=layer.bias is not None)
-    return Layer(weight, damped(second, damping), reader.group, reader.own)
+    bias = layer.bias is not None
+    second = damped(moments.second(centred=bias), damping)
+    return Layer(weight, second, reader.group, reader.own)
 
 
 def energy(layer: nn.Module, moments: Moments) -> float:

@@ -52,7 +52,8 @@ class Layer:
 
     Args:
         weight: (out, C), float64, scaled by the square root of f.
-        second: Second moments of its input (C, C), invertible.
+        second: Second moments of its input (C, C), invertible; used up, for of wide
+            layers it takes gigabytes.
         group: Columns of a unit.
         own: Whether a unit, of one column, is an output, too, which goes with it.
     """
@@ -65,7 +66,8 @@ class Layer:
         own: bool = False,
     ) -> None:
         self.weight = weight.clone()
-        self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(second))
+        factor = torch.linalg.cholesky(second, out=second)
+        self.inverse = torch.cholesky_inverse(factor, out=factor)
         self.group, self.own = group, own
         self._inner = torch.arange(group, device=weight.device)
         self._begin()

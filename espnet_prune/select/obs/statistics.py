@@ -24,7 +24,7 @@ MOST_ROWS = 512
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
 # columns from which on moments are kept in float32: of a large model they take more
 # memory than its weights, and what they are damped by is much more than its rounding
-WIDE = 4096
+WIDE = 2048
 
 
 class Moments:
@@ -71,7 +71,7 @@ class Moments:
         Args:
             centred: Take the mean off, where a bias can make up for it.
         """
-        found = self.gram.double() / max(self.count, 1)
+        found = self.gram.to(torch.float64, copy=True).div_(max(self.count, 1))
         if not centred:
             return found
         rounding = ROUNDING[self.gram.dtype] * found.diagonal()

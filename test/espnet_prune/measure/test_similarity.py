@@ -149,8 +149,8 @@ class Speech(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def encode(self, speech, lengths):
-        return self.encoder(speech, lengths)[:2]
+    def encode(self, speech, speech_lengths):
+        return self.encoder(speech, speech_lengths)[:2]
 
 
 def speech(lengths, seed=0):
@@ -209,7 +209,11 @@ def test_self_conditioning_belongs_to_the_block_before_it():
     encoder, ctc = model.encoder, nn.Linear(16, 5)
     encoder.conditioning_layer = nn.Linear(5, 16)
     ctc.softmax = lambda x: ctc(x).softmax(-1)
-    model.encode = lambda speech, lengths: encoder(speech, lengths, ctc=ctc)[:2]
+
+    def encode(speech, speech_lengths):
+        return encoder(speech, speech_lengths, ctc=ctc)[:2]
+
+    model.encode = encode
     for i in range(2):
         encoder.encoders[i] = SkippedBlock()
     entered, one, two = collect_states(model, [batch(*speech([40]))])

@@ -57,7 +57,7 @@ def test_errors_are_those_of_least_squares_for_every_subset(bias, group):
     second, scaled = moments(x, b), weight * fisher.sqrt()[:, None]
     for number in range(1, units + 1):
         for removed in itertools.permutations(range(units), number):
-            layer, error = Layer(scaled, second, group), 0.0
+            layer, error = Layer(scaled, second.clone(), group), 0.0
             for unit in removed:
                 error += float(layer.errors()[unit])
                 layer.remove(torch.tensor([unit]))
@@ -79,7 +79,7 @@ def test_an_output_that_goes_along_does_not_count():
     x, weight, b, fisher = problem(7, units, out=units)
     scaled, second = weight * fisher.sqrt()[:, None], moments(x, b)
     for order in itertools.permutations(range(units), 3):
-        layer = Layer(scaled, second, 1, own=True)
+        layer = Layer(scaled, second.clone(), 1, own=True)
         for position, unit in enumerate(order):
             gone = order[: position + 1]
             stay = torch.tensor([o for o in range(units) if o not in gone])
@@ -132,7 +132,7 @@ def test_what_is_there_twice_costs_nothing():
     twice = torch.cat([x, x], 1)
     weight = torch.cat([weight, weight.flip(0)], 1)
     second = damped(moments(twice, bias), 1e-10)
-    curve = removal_curve([Layer(weight * fisher.sqrt()[:, None], second, 1)])
+    curve = removal_curve([Layer(weight * fisher.sqrt()[:, None], second.clone(), 1)])
     assert curve.errors[6] <= 1e-6 * curve.errors[-1]
     assert {unit % 6 for unit in curve.order[:6]} == set(range(6))
     assert curve.errors[7] > 1e4 * curve.errors[6]

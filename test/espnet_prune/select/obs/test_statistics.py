@@ -110,7 +110,7 @@ def test_inputs_that_never_change_cost_nothing():
     for rows in (7, 11, 13):
         found.add(layer, x.expand(1, rows, 8))
     second = damped(found.second(centred=True))
-    curve = removal_curve([Layer(layer.weight.detach(), second, 1)])
+    curve = removal_curve([Layer(layer.weight.detach(), second.clone(), 1)])
     assert curve.errors[-1] < 1e-6
 
 
