@@ -48,9 +48,10 @@ def _gradients(model: nn.Module, root: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(given)
             parameter.grad = None
         for module in model.modules():
-            # ESPnet's attention keeps its last weights, and with them all of a graph
-            if isinstance(getattr(module, "attn", None), torch.Tensor):
-                module.attn = module.attn.detach()
+            # some of ESPnet keep a tensor of their last run, and a graph with it
+            for name, value in list(vars(module).items()):
+                if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                    setattr(module, name, value.detach())
 
 
 def gather(

@@ -60,6 +60,13 @@ def shrunk(task: str, config: Mapping[str, Any]) -> Dict[str, Any]:
             small["preencoder_conf"] = {"input_size": WIDTH, "output_size": 80}
     if small.get("encoder") == "pruned_wav2vec2":
         small["encoder_conf"] = {**small["encoder_conf"], **FRONT}
+    conf = small.get("model_conf") or {}
+    if (
+        "ctc_asr_only" in conf
+    ):  # of every intermediate CTC that is left, and of the last
+        told = conf["ctc_asr_only"]
+        left = len(small["encoder_conf"].get("interctc_layer_idx") or [])
+        small["model_conf"] = {**conf, "ctc_asr_only": [*told[:left], told[-1]]}
     if "joint_net_conf" in small:
         small["joint_net_conf"] = {**small["joint_net_conf"], "joint_space_size": 20}
     return small

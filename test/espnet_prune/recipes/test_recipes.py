@@ -48,6 +48,7 @@ def test_it_comes_out_as_the_page_says(entry):
 def test_the_page_is_what_was_found():
     written = (ROOT / "docs" / "espnet_recipes.md").read_text(encoding="utf-8")
     assert written == page(RECORD)
+    assert not [entry for entry in FOUND if entry["verdict"] == cycle.FAULT]
 
 
 def test_a_wrong_price_is_a_fault(monkeypatch):
