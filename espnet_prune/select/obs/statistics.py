@@ -71,7 +71,7 @@ class Moments:
         Args:
             centred: Take the mean off, where a bias can make up for it.
         """
-        found = self.gram.to(torch.float64, copy=True).div_(max(self.count, 1))
+        found = self.gram.clone().double().div_(max(self.count, 1))
         if not centred:
             return found
         rounding = ROUNDING[self.gram.dtype] * found.diagonal()
