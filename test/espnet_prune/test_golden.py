@@ -53,7 +53,8 @@ def test_the_model_loads_prices_and_decodes(name):
     assert sum(p.numel() for p in model.encoder.parameters()) == then["params"]
     check_prices(model.encoder, name)
     output, tokens = hears(model)
-    np.testing.assert_allclose(output, np.load(HERE / name / "output.npy"), atol=1e-5)
+    # sums in another order, as with two threads, move a frame of branchformer by 2e-5
+    np.testing.assert_allclose(output, np.load(HERE / name / "output.npy"), atol=5e-5)
     assert tokens == then["tokens"] and len(tokens) > 1
 
 
