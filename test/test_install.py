@@ -118,7 +118,7 @@ def test_setup_metadata(metadata):
     onnx = set(metadata["extras_require"]["onnx"])
     assert onnx > {"onnx>=1.16", *metadata["extras_require"]["runtime"]}
     tests = [
-        canonical(re.split(r"[<>=!~]", r)[0])
+        canonical(re.split(r"[<>=!~;]", r)[0])
         for r in metadata["extras_require"]["test"]
     ]
     pins = [

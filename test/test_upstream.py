@@ -54,7 +54,9 @@ def laid_out(tmp_path_factory):
     """The folder with the new files, and what was said of it."""
     folder = tmp_path_factory.mktemp("upstream")
     words = (f"OUT={folder}", f"PYTHON={sys.executable}")
-    return folder, run(ROOT, "make", "-s", "-C", "tools", "upstream", *words)
+    # which says the directory where make runs the tests, too
+    make = ("make", "-s", "--no-print-directory", "-C", "tools")
+    return folder, run(ROOT, *make, "upstream", *words)
 
 
 @pytest.fixture
