@@ -171,6 +171,48 @@ def test_trained_anew_with_the_structure_that_was_found():
     assert read_yaml("exp/conf/dense_one_0.yaml")["max_epoch"] == 40
 
 
+def test_a_cut_that_several_rows_recover():
+    """It is made once, and every row of it has its own recovery."""
+    own = {"low": {"cut": "untrained", "recover": "low.yaml"}, "whole": {}}
+    short = {**BASE, "seeds": [1], "sizes": [50], "select": "m.yaml"}
+    short["rows"] = {"untrained": {"recover": "none"}, **own}
+    write_yaml(short, "compare.yaml")
+    write_yaml({**read_yaml("recover.yaml"), "optim": "sgd"}, "low.yaml")
+    for part in ("select", "cut"):
+        made = Path("to_copy/untrained_50_s1") / part
+        made.mkdir(parents=True)
+        (made / ".done_stage").write_text(part)
+    plan = make_plan(conf.read("compare.yaml", {}, []))
+    failed, names = run("--max_jobs", "1")
+    assert failed is None
+    assert names.index("untrained_50_s1") < names.index("low_50_s1")
+    for part in ("select", "cut"):
+        assert Path("exp/low_50_s1", part, ".done_stage").read_text() == part
+        assert not Path("exp/whole_50_s1", part).exists()
+    low, untrained = (
+        plan.jobs[f"{name}_50_s1"].options for name in ("low", "untrained")
+    )
+    at = low.index("--prune_config") + 1
+    assert low[at] == untrained[at] == "exp/conf/untrained_50.yaml"
+    assert written(plan.jobs["low_50_s1"])[-1]["optim"] == "sgd"
+    # another recovery is another row; another cut, too
+    before = plan.digest("low_50_s1")
+    write_yaml({"method": "magnitude", "budget": {"kind": "macs"}}, "m.yaml")
+    assert make_plan(conf.read("compare.yaml", {}, [])).digest("low_50_s1") != before
+    # what the cut took belongs to every row of it
+    log = Path("exp/log")
+    (log / "low_50_s1.minutes").write_text("2.0")
+    (log / "untrained_50_s1.minutes").write_text("1.5")
+    c = conf.read("compare.yaml", {}, [])
+    point = next(p for p in make_plan(c).points if p.name == "low_50_s1")
+    assert rows.core_minutes(c, point) == 3.5
+    with pytest.raises(UserError, match="cut: only a row that is pruned has one"):
+        kind = {"kind": "dense_long", "cut": "whole"}
+        conf.make({**short, "rows": {**short["rows"], "x": kind}}, "it", "it")
+    with pytest.raises(UserError, match="cut: unknown key 'whol'.*mean 'whole'"):
+        conf.make({**short, "rows": {"x": {"cut": "whol"}, "whole": {}}}, "it", "it")
+
+
 def test_a_failure_stops_only_what_depends_on_it():
     Path("fail_dense_s1").touch()
     failed, names = run("--rows", "l0_kd")

@@ -32,6 +32,7 @@ class Row:
     of: Optional[str] = None
     select: Optional[str] = None
     recover: Optional[str] = None  # or none: the row is what was cut
+    cut: Optional[str] = None  # the row whose cut is recovered, instead of one's own
     budget: Optional[dict] = None
     units: Optional[List[str]] = None
     distill: bool = True
@@ -123,6 +124,10 @@ def make(data: Mapping[str, Any], where: str, name: str) -> Comparison:
             check_keys([row.blocks], ("table", "first", "random"), f"{at}: blocks")
         if row.kind == "prune" and not row.select:
             raise UserError(f"{at}: key 'select' is missing, a YAML of the selection")
+        if row.cut:
+            check_keys([row.cut], data["rows"], f"{at}: cut")
+            if row.kind != "prune":
+                raise UserError(f"{at}: cut: only a row that is pruned has one")
     data["rows"] = rows
     data.setdefault("expdir", f"exp/{name}")
     data.setdefault("results", f"results/{Path(data['expdir']).name}")

@@ -3,8 +3,10 @@
 
 """From rows to jobs, each one call of the recipe, and to what they are measured at."""
 
+import functools
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -22,7 +24,8 @@ class Job(NamedTuple):
     exp: Path
     options: List[str]
     needs: Tuple[str, ...] = ()
-    late: Optional[Callable[[], Any]] = None  # writes what others have to end before
+    late: Optional[Callable[[], Any]] = None  # makes what others have to end before
+    written: str = ""  # the YAML that it writes
 
 
 class Point(NamedTuple):
@@ -58,7 +61,7 @@ class Plan(NamedTuple):
         parts += [
             read_mapping(word)
             for word in job.options
-            if word.endswith(".yaml") and not job.late and Path(word).is_file()
+            if word.endswith(".yaml") and word != job.written and Path(word).is_file()
         ]
         # a model that is there already does not depend on what is done with it
         parts += [self.digest(other) for other in job.needs if other != "dense"]
@@ -128,17 +131,22 @@ def dense_jobs(c: Comparison, plan: Plan) -> None:
 
 
 def pruning(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
-    """The job of a row that is pruned."""
+    """The job of a row that is pruned, by itself or by the row `cut`."""
     key, confs = named(row, size, seed), c.exp / "conf"
-    dense, more = "dense" if c.dense_exp else f"{row.of}_s{seed}", ""
+    dense, more, late = "dense" if c.dense_exp else f"{row.of}_s{seed}", "", None
+    needs: Tuple[str, ...] = (dense,)
+    by = c.rows[row.cut] if row.cut else row
+    if row.cut:
+        needs = (dense, named(by, size, seed))
+        late = functools.partial(take_cut, c.exp / needs[1], c.exp / key)
     own: Dict[str, Any] = {"dense_exp": c.dense_exp or c.exp / dense}
     own["prune_exp"] = c.exp / key
     first, last = (14, 17) if c.table else (15, 21 if c.dense_exp else 19)
     if c.dense_exp:
-        own["prune_config"] = row.select
+        own["prune_config"] = by.select
         more = f"--sparsity {size / 100:g}" if size else ""
     else:
-        conf, path = configs.select_conf(c, row, size), named(row, size, None)
+        conf, path = configs.select_conf(c, by, size), named(by, size, None)
         own["prune_config"] = write_changed(conf, confs / f"{path}.yaml")
         own["decode_cut"] = "false"
     if row.recover == "none":
@@ -147,7 +155,15 @@ def pruning(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
         path = confs / f"recover_{row.name}.yaml"
         own["recover_config"] = write_changed(configs.recover_conf(c, row), path)
     own["prune_args"], own["recover_args"] = seed_args(seed, more), seed_args(seed)
-    return Job(key, c.exp / key, stages(first, last, **own), (dense,))
+    return Job(key, c.exp / key, stages(first, last, **own), needs, late)
+
+
+def take_cut(source: Path, exp: Path) -> None:
+    """Copy what a row has selected and cut, and that these stages are finished."""
+    for part in ("select", "cut"):
+        target = exp / part
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source / part, target, ignore=shutil.ignore_patterns(".lock"))
 
 
 def training(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
@@ -169,7 +185,8 @@ def training(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
         write()
     own = {"asr_config": path, "asr_args": seed_args(seed, more)}
     options = stages(11, 11 if c.table else 13, dense_exp=c.exp / key, **own)
-    return Job(key, c.exp / key, options, needs, write if late else None)
+    job = Job(key, c.exp / key, options, needs)
+    return job._replace(late=write, written=str(path)) if late else job
 
 
 def make_plan(c: Comparison) -> Plan:

@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 from espnet_prune.jobs.side_by_side import minutes_of
 from espnet_prune.report import decoding
 from espnet_prune.report.compare.conf import Comparison
-from espnet_prune.report.compare.plan import Point
+from espnet_prune.report.compare.plan import Point, named
 from espnet_prune.report.compare.scores import read_scores
 from espnet_prune.report.results import Entry, git, measure
 from espnet_prune.utils import load_tensors, read_json, read_mapping
@@ -59,6 +59,15 @@ def updates_of(exp: Path) -> Optional[int]:
         return None
     count = stats[max(stats)]["train"]["total_count"]
     return count // int(read_mapping(config).get("accum_grad") or 1)
+
+
+def core_minutes(c: Comparison, point: Point) -> Optional[float]:
+    """Core minutes of a point's jobs; of a row that another one has cut, of both."""
+    names = [point.name]
+    if point.row.cut:
+        names.append(named(c.rows[point.row.cut], point.size, point.seed))
+    found = [minutes_of(c.exp / "log", name) for name in names]
+    return None if None in found else round(sum(filter(None, found)), 2)
 
 
 def where_decoded(c: Comparison, point: Point) -> Path:
@@ -117,7 +126,7 @@ def describe(
         "budget": read_json(kept)["provenance"]["budget"] if kept.is_file() else None,
         **priced,
         "updates": updates,
-        "core_minutes": minutes_of(c.exp / "log", point.name) if trained else None,
+        "core_minutes": core_minutes(c, point) if trained else None,
         "scores": scores,
         "decoding": read_json(note) if note.is_file() else {},
         "command": command,
