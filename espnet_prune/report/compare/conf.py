@@ -39,6 +39,7 @@ class Row:
     blocks: Optional[str] = None
     sizes: List[float] = dataclasses.field(default_factory=lambda: [0])
     seeds: List[Optional[int]] = dataclasses.field(default_factory=lambda: [0])
+    label: Optional[str] = None  # what tables call it, by default its name
     name: str = ""
     place: int = 0
 

@@ -118,6 +118,7 @@ def describe(
         priced = sizes(measure([own], c.frames, runs=0)[0])
     return {
         "name": point.row.name,
+        **({"label": point.row.label} if point.row.label else {}),
         "kind": point.row.kind,
         "depth" if c.table else "size": point.size,
         "seed": point.seed,
