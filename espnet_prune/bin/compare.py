@@ -111,6 +111,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, help="timed runs per encoder, default 15")
     parser.add_argument("--dry_run", action="store_true", help="only list the jobs")
     parser.add_argument("--only_table", action="store_true", help="train nothing")
+    parser.add_argument(
+        "--times",
+        action="store_true",
+        help="train nothing; measure finished rows in turns, on an idle machine: the "
+        "encoder in torch and onnxruntime, whole recognitions by CTC and beam search",
+    )
     parser.add_argument("--update_readme", nargs="*", help="default README.md")
     parser.add_argument("common", nargs="*", help="options of every call, after --")
     return parser
@@ -148,7 +154,12 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     if args.dry_run:
         print(runner.told())
         return
-    failed = [] if args.only_table else runner.run(args.max_jobs)
+    if args.times:
+        from espnet_prune.report.compare.times import write_times
+
+        print(f"measured: {', '.join(write_times(c, plan.points))}")
+    quiet = args.only_table or args.times
+    failed = [] if quiet else runner.run(args.max_jobs)
     if args.only_table:
         runner.write_rows(runner.pending())
     left = runner.pending()

@@ -37,6 +37,17 @@ def drawing(width: float, height: float, *grid: int, **form: Any) -> Tuple[Any, 
     return figure, figure.subplots(*grid, **form)
 
 
+def plain_log(axis: Any) -> None:
+    """Make both axes logarithmic, with ticks that are read as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    for scale, own in ((axis.set_xscale, axis.xaxis), (axis.set_yscale, axis.yaxis)):
+        scale("log")
+        own.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        own.set_major_formatter("{x:g}")
+        own.set_minor_formatter(NullFormatter())
+
+
 def layer_counts(
     field: str, dense: Mapping[str, Any], kept: Mapping[str, Any]
 ) -> List[int]:

@@ -12,7 +12,15 @@ from espnet_prune.report import results
 from espnet_prune.report.compare import conf, configs, rows, scores
 from espnet_prune.report.compare.plan import make_plan
 from espnet_prune.utils import UserError, read_json, read_yaml, write_json, write_yaml
-from test.egs2.compared import FAKE, SIZES, WIDTHS, calls, write_results
+from test.egs2.compared import (
+    BASE,
+    calls,
+    measured,
+    run,
+    write_recipe,
+    write_results,
+    written,
+)
 
 RECIPE = Path(__file__).parents[2] / "egs2" / "an4" / "asr_prune1"
 MACS = {
@@ -27,35 +35,15 @@ ROWS = {
     "dense_long": {"kind": "dense_long", "seeds": [1]},
     **MACS,
 }
-BASE = {
-    **{"dense": "train.yaml", "select": "prune.yaml", "recover": "recover.yaml"},
-    **{"sizes": [50, 70], "seeds": [1, 2], "test_sets": ["dev", "test"]},
-    **{"expdir": "exp", "options": {"token_type": "char"}},
-}
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
     """A recipe's directory with a comparison, and a stand-in for prune.sh."""
     monkeypatch.chdir(tmp_path)
-    budget = {"kind": "params", "sparsity": 0.1, "frames": 1000}
-    prune = {"method": "l0", "budget": budget, "distill_conf": {"w_ctc": 1.0}}
-    write_yaml({**prune, "train_conf": {"max_epoch": 6}}, "prune.yaml")
-    write_yaml({"method": "magnitude", "budget": budget}, "m.yaml")
-    recover = {"max_epoch": 4, "scheduler_conf": {"first_cycle_steps": 100}}
-    write_yaml({**recover, "distill_conf": {"w_ctc": 1.0}}, "recover.yaml")
-    dense = {"encoder": "conformer", "max_epoch": 30, "optim": "adam"}
-    write_yaml(dense, "train.yaml")
-    Path("prune.sh").write_text(FAKE)
-    Path("prune.sh").chmod(0o755)
+    write_recipe()
     write_yaml({**BASE, "rows": ROWS}, "compare.yaml")
     return tmp_path
-
-
-def written(job):
-    """The YAML that a job's options name last."""
-    names = [word for word in job.options if word.endswith(".yaml")]
-    return [read_yaml(name) for name in names]
 
 
 def test_the_configurations_differ_only_where_they_should():
@@ -120,16 +108,6 @@ def test_equal_updates(monkeypatch):
         configs.recover_conf(c, c.rows["x"])
 
 
-def run(*words):
-    """Run the comparison; returns its failed jobs, and who was called."""
-    failed = None
-    try:
-        compare.main(["compare.yaml", *words])
-    except UserError as error:
-        failed = str(error)
-    return failed, [line.split(":")[0] for line in calls()]
-
-
 def test_jobs_wait_for_their_dense_model_and_run_side_by_side():
     failed, names = run("--rows", "l0_kd", "--sizes", "50", "--data_dir", "/x/an4")
     assert failed is None and len(names) == 5
@@ -169,48 +147,6 @@ def test_trained_anew_with_the_structure_that_was_found():
     own = read_yaml("exp/conf/scratch_structure_50_s1.yaml")
     assert own == {**kept, "max_epoch": 40, "optim": "adam"}
     assert read_yaml("exp/conf/dense_one_0.yaml")["max_epoch"] == 40
-
-
-def test_a_cut_that_several_rows_recover():
-    """It is made once, and every row of it has its own recovery."""
-    own = {"low": {"cut": "untrained", "recover": "low.yaml"}, "whole": {}}
-    short = {**BASE, "seeds": [1], "sizes": [50], "select": "m.yaml"}
-    short["rows"] = {"untrained": {"recover": "none"}, **own}
-    write_yaml(short, "compare.yaml")
-    write_yaml({**read_yaml("recover.yaml"), "optim": "sgd"}, "low.yaml")
-    for part in ("select", "cut"):
-        made = Path("to_copy/untrained_50_s1") / part
-        made.mkdir(parents=True)
-        (made / ".done_stage").write_text(part)
-    plan = make_plan(conf.read("compare.yaml", {}, []))
-    failed, names = run("--max_jobs", "1")
-    assert failed is None
-    assert names.index("untrained_50_s1") < names.index("low_50_s1")
-    for part in ("select", "cut"):
-        assert Path("exp/low_50_s1", part, ".done_stage").read_text() == part
-        assert not Path("exp/whole_50_s1", part).exists()
-    low, untrained = (
-        plan.jobs[f"{name}_50_s1"].options for name in ("low", "untrained")
-    )
-    at = low.index("--prune_config") + 1
-    assert low[at] == untrained[at] == "exp/conf/untrained_50.yaml"
-    assert written(plan.jobs["low_50_s1"])[-1]["optim"] == "sgd"
-    # another recovery is another row; another cut, too
-    before = plan.digest("low_50_s1")
-    write_yaml({"method": "magnitude", "budget": {"kind": "macs"}}, "m.yaml")
-    assert make_plan(conf.read("compare.yaml", {}, [])).digest("low_50_s1") != before
-    # what the cut took belongs to every row of it
-    log = Path("exp/log")
-    (log / "low_50_s1.minutes").write_text("2.0")
-    (log / "untrained_50_s1.minutes").write_text("1.5")
-    c = conf.read("compare.yaml", {}, [])
-    point = next(p for p in make_plan(c).points if p.name == "low_50_s1")
-    assert rows.core_minutes(c, point) == 3.5
-    with pytest.raises(UserError, match="cut: only a row that is pruned has one"):
-        kind = {"kind": "dense_long", "cut": "whole"}
-        conf.make({**short, "rows": {**short["rows"], "x": kind}}, "it", "it")
-    with pytest.raises(UserError, match="cut: unknown key 'whol'.*mean 'whole'"):
-        conf.make({**short, "rows": {"x": {"cut": "whol"}, "whole": {}}}, "it", "it")
 
 
 def test_a_failure_stops_only_what_depends_on_it():
@@ -264,19 +200,6 @@ def test_recipes(path, tmp_path, monkeypatch):
     plan = make_plan(c)
     assert len(plan.points) > 2
     assert all(job.late or written(job) for job in plan.jobs.values())
-
-
-def measured(entries, frames, runs):
-    """Instead of building models: dense, and half of it."""
-    half = {**WIDTHS, "wave_channels": [3, 2], "linear_units": [0, 5]}
-    found = []
-    for entry in entries:
-        n = 1 + ("dense" not in entry.name)
-        sizes = dict(encoder_params=2_000_000 // n, gmacs=1.0 / n)
-        latency = {"min_ms": 60.0 / n} if runs else 0
-        own = {**SIZES, "structure": half if n > 1 else WIDTHS}
-        found.append({**own, **sizes, "name": entry.name, "latency": latency})
-    return found
 
 
 def test_the_table(monkeypatch, capsys):
@@ -335,31 +258,6 @@ def test_the_table(monkeypatch, capsys):
     assert rows.public(words) == "espnet-prune compare --data_dir /path/to/an4"
     names = [p.name for p in Path("results/exp").iterdir()]
     assert sorted(names) == sorted(f"{name}.json" for name in errors)
-
-
-def test_rows_as_they_were_cut_and_a_table_of_ones_own(monkeypatch, capsys):
-    monkeypatch.setattr(results, "measure", measured)
-    monkeypatch.setattr(rows, "measure", measured)
-    own = {"untrained": {"recover": "none"}, "recovered": {}}
-    columns = ["model", "removed", "ms", "wer:test"]
-    data = {**BASE, "seeds": [1], "rows": own, "columns": columns}
-    c = conf.make({**data, "sizes": [50]}, "x.yaml", "x")
-    jobs = make_plan(c).jobs
-    untrained, recovered = (jobs[f"{name}_50_s1"].options for name in own)
-    assert untrained[untrained.index("--recover_config") + 1] == "none"
-    assert recovered[recovered.index("--recover_config") + 1].endswith(".yaml")
-    assert configs.total(c) == {"epochs": 10}  # of those that are recovered
-    for name in ("dense_s1", "untrained_50_s1"):
-        write_results(Path("exp") / name, [1, 2])
-    write_yaml(data, "compare.yaml")
-    compare.main(["compare.yaml", "--only_table"])
-    head, _, dense, cut, *rest = capsys.readouterr().out.splitlines()
-    cells = [
-        [cell.strip() for cell in line.strip("| ").split("|")] for line in (head, cut)
-    ]
-    assert cells[0] == ["model", "removed", "encoder ms", "WER test"]
-    assert cells[1][:3] == ["untrained", "50 %", "30.0 (50%)"]
-    assert dense.startswith("| dense") and not any(line[:1] == "|" for line in rest)
 
 
 def test_intervals_are_drawn_by_speaker(tmp_path):

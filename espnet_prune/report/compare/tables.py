@@ -118,6 +118,7 @@ NUMBERS = {
     "gmacs": ("GMACs, 10 s", "gmacs", 1, "{:.3g}", True),
     "mb": ("MB", "bytes", 1e-6, "{:.1f}", False),
     "ms": ("encoder ms", "ms", 1, "{:.1f}", True),
+    "onnx_ms": ("ONNX encoder ms", "onnx_ms", 1, "{:.1f}", True),
     "ctc_ms": ("CTC greedy ms", "ctc_ms", 1, "{:.1f}", True),
     "beam_ms": ("beam search ms", "beam_ms", 1, "{:.0f}", True),
     "minutes": ("core minutes", "core_minutes", 1, "{:.3g}", False),

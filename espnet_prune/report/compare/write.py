@@ -13,6 +13,7 @@ from espnet_prune.report.compare import tables
 from espnet_prune.report.compare.conf import Comparison
 from espnet_prune.report.compare.plan import Point
 from espnet_prune.report.compare.scores import MEASURES, rate_text
+from espnet_prune.report.compare.times import ONNX
 from espnet_prune.utils import atomic_write, read_json, write_json
 
 Line = tables.Line
@@ -45,35 +46,56 @@ def pair_table(lines: Sequence[Line]) -> str:
     return results.markdown(found) if len(found) > 1 else ""
 
 
-def figure(lines: Sequence[Line], depth: bool) -> Any:
-    """WER of the first set over MACs or depth, a line per method, effort beside it."""
+# axes of pictures: key of a row, unit, name, and what the file is called by
+AXES = {
+    "depth": (1, "blocks that run", "by_depth"),
+    "gmacs": (1, "GMACs of the encoder, 10 s", "over_macs"),
+    "encoder_params": (1e-6, "million parameters in the encoder", "over_size"),
+    "onnx_ms": (1, "milliseconds of the encoder in onnxruntime, 10 s", "over_ms"),
+}
+
+
+def figure(lines: Sequence[Line], key: str) -> Any:
+    """WER over an axis, a line per method, effort in core minutes beside its points.
+
+    Sizes and error rates span more than a decade each: both axes are logarithmic but
+    for depth.
+    """
     s = next(iter(lines[0]["scores"]["wer"]))
-    drawn, axis = plots.drawing(6.0, 4.0)
-    key = "depth" if depth else "gmacs"
+    drawn, axis = plots.drawing(7.0, 4.6)
+    unit, label, _ = AXES[key]
     lines = [line for line in lines if line.get(key) is not None]
     names = list(dict.fromkeys(line["name"] for line in lines))
     for i, name in enumerate(names):
         own = sorted((r for r in lines if r["name"] == name), key=lambda r: r[key])
         values = [line["scores"]["wer"][s] for line in own]
         rates = [v["rate"] for v in values]
-        if own[0]["kind"] == "dense":
-            axis.axhline(rates[0], color="0.5", linestyle="--", label=name)
+        title = own[0].get("label", name)
+        if own[0]["kind"].startswith("dense"):
+            style = ("--", ":", "-.")[i % 3]
+            axis.axhline(rates[0], color="0.5", linestyle=style, label=title)
             continue
         low = [max(r - v["interval"][0], 0) for r, v in zip(rates, values)]
         high = [max(v["interval"][1] - r, 0) for r, v in zip(rates, values)]
         # side by side, so that the bars do not hide each other
-        aside = 0.004 * max(line[key] for line in lines) * (i - len(names) / 2)
-        at = [line[key] + aside for line in own]
-        bars = axis.errorbar(at, rates, [low, high], marker="o", capsize=3, label=name)
+        aside = 1 + 0.008 * (i - len(names) / 2)
+        at = [unit * line[key] * aside for line in own]
+        bars = axis.errorbar(
+            *(at, rates, [low, high]),
+            **{"marker": "o^sDv"[i % 5], "markersize": 4, "linewidth": 1},
+            **{"capsize": 2, "elinewidth": 0.5, "label": title},
+        )
         for x, y, line in zip(at, rates, own):
             colour = bars.lines[0].get_color()
             minutes = line.get("core_minutes")
-            text = "" if minutes is None else f"{minutes:.3g} core minutes"
+            text = "" if minutes is None else f"{minutes:.0f} min"
             place = {"xytext": (3, 3), "textcoords": "offset points"}
             axis.annotate(text, (x, y), fontsize=5, color=colour, **place)
-    axis.set_xlabel("blocks that run" if depth else "GMACs of the encoder, 10 s")
-    axis.set_ylabel(f"WER {s}")
-    axis.legend(fontsize=8)
+    if key != "depth":
+        plots.plain_log(axis)
+    axis.set_xlabel(label)
+    axis.set_ylabel(f"WER {s}, %")
+    axis.legend(fontsize=6)
     return drawn
 
 
@@ -95,7 +117,10 @@ def times(c: Comparison, points: Sequence[Point]) -> List[str]:
     results.add_scores(found, entries)
     for point, values in zip(chosen.values(), found):
         path = row_files.path_of(c, point)
-        write_json({**read_json(path), **row_files.sizes(values)}, path)
+        row, own = read_json(path), row_files.sizes(values)
+        if ONNX in row:  # all its times were measured together, see `write_times`
+            own.pop("ms")
+        write_json({**row, **own}, path)
     images = c.exp / "images"
     full, *others = found
     kept = [(row["name"], row["structure"]) for row in others]
@@ -151,11 +176,12 @@ def write(c: Comparison, points: Sequence[Point], command: str) -> str:
     text = ["# Comparison", "", *(f"- {k}: `{v}`" for k, v in results.environment())]
     text += [f"- command: `{command}`", "", how(lines, c.against), ""]
     text += ["\n\n".join(parts), "", *measured]
-    drawn = "wer_by_depth" if c.table else "wer_over_macs"
-    if c.table or any(line.get("gmacs") for line in lines):
-        path = c.exp / "images" / f"{drawn}.png"
-        plots.save_png(figure(lines, bool(c.table)), path)
-        text += [f"![WER of every method](images/{drawn}.png)", ""]
+    axes = ["depth"] if c.table else [key for key in AXES if key != "depth"]
+    for key in axes:
+        if any(line.get(key) for line in lines):
+            path = c.exp / "images" / f"wer_{AXES[key][2]}.png"
+            plots.save_png(figure(lines, key), path)
+            text += [f"![WER of every method](images/{path.name})", ""]
     with atomic_write(c.exp / "RESULTS.md") as stream:
         stream.write("\n".join(text))
     return "\n\n".join(parts if c.columns else [*parts, *measured[2:5:2]])

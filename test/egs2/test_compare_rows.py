@@ -1,0 +1,122 @@
+# Copyright 2026 espnet_prune contributors
+#  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
+
+"""Rows of a comparison that share a cut, or are what was cut; and their times."""
+
+from pathlib import Path
+
+import pytest
+
+from espnet_prune.bin import compare
+from espnet_prune.report import results
+from espnet_prune.report.compare import conf, configs, rows, times
+from espnet_prune.report.compare.plan import make_plan
+from espnet_prune.utils import UserError, read_json, read_yaml, write_yaml
+from test.egs2.compared import BASE, measured, run, write_recipe, write_results, written
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """A recipe's directory."""
+    monkeypatch.chdir(tmp_path)
+    write_recipe()
+
+
+def test_a_cut_that_several_rows_recover():
+    """It is made once, and every row of it has its own recovery."""
+    own = {"low": {"cut": "untrained", "recover": "low.yaml"}, "whole": {}}
+    short = {**BASE, "seeds": [1], "sizes": [50], "select": "m.yaml"}
+    short["rows"] = {"untrained": {"recover": "none"}, **own}
+    write_yaml(short, "compare.yaml")
+    write_yaml({**read_yaml("recover.yaml"), "optim": "sgd"}, "low.yaml")
+    for part in ("select", "cut"):
+        made = Path("to_copy/untrained_50_s1") / part
+        made.mkdir(parents=True)
+        (made / ".done_stage").write_text(part)
+    plan = make_plan(conf.read("compare.yaml", {}, []))
+    failed, names = run("--max_jobs", "1")
+    assert failed is None
+    assert names.index("untrained_50_s1") < names.index("low_50_s1")
+    for part in ("select", "cut"):
+        assert Path("exp/low_50_s1", part, ".done_stage").read_text() == part
+        assert not Path("exp/whole_50_s1", part).exists()
+    low, untrained = (
+        plan.jobs[f"{name}_50_s1"].options for name in ("low", "untrained")
+    )
+    at = low.index("--prune_config") + 1
+    assert low[at] == untrained[at] == "exp/conf/untrained_50.yaml"
+    assert written(plan.jobs["low_50_s1"])[-1]["optim"] == "sgd"
+    # another recovery is another row; another cut, too
+    before = plan.digest("low_50_s1")
+    write_yaml({"method": "magnitude", "budget": {"kind": "macs"}}, "m.yaml")
+    assert make_plan(conf.read("compare.yaml", {}, [])).digest("low_50_s1") != before
+    # what the cut took belongs to every row of it
+    log = Path("exp/log")
+    (log / "low_50_s1.minutes").write_text("2.0")
+    (log / "untrained_50_s1.minutes").write_text("1.5")
+    c = conf.read("compare.yaml", {}, [])
+    point = next(p for p in make_plan(c).points if p.name == "low_50_s1")
+    assert rows.core_minutes(c, point) == 3.5
+    with pytest.raises(UserError, match="cut: only a row that is pruned has one"):
+        kind = {"kind": "dense_long", "cut": "whole"}
+        conf.make({**short, "rows": {**short["rows"], "x": kind}}, "it", "it")
+    with pytest.raises(UserError, match="cut: unknown key 'whol'.*mean 'whole'"):
+        conf.make({**short, "rows": {"x": {"cut": "whol"}, "whole": {}}}, "it", "it")
+
+
+def test_rows_as_they_were_cut_and_a_table_of_ones_own(monkeypatch, capsys):
+    monkeypatch.setattr(results, "measure", measured)
+    monkeypatch.setattr(rows, "measure", measured)
+    own = {"untrained": {"recover": "none"}, "recovered": {}}
+    columns = ["model", "removed", "ms", "wer:test"]
+    data = {**BASE, "seeds": [1], "rows": own, "columns": columns}
+    c = conf.make({**data, "sizes": [50]}, "x.yaml", "x")
+    jobs = make_plan(c).jobs
+    untrained, recovered = (jobs[f"{name}_50_s1"].options for name in own)
+    assert untrained[untrained.index("--recover_config") + 1] == "none"
+    assert recovered[recovered.index("--recover_config") + 1].endswith(".yaml")
+    assert configs.total(c) == {"epochs": 10}  # of those that are recovered
+    for name in ("dense_s1", "untrained_50_s1"):
+        write_results(Path("exp") / name, [1, 2])
+    write_yaml(data, "compare.yaml")
+    compare.main(["compare.yaml", "--only_table"])
+    head, _, dense, cut, *rest = capsys.readouterr().out.splitlines()
+    cells = [
+        [cell.strip() for cell in line.strip("| ").split("|")] for line in (head, cut)
+    ]
+    assert cells[0] == ["model", "removed", "encoder ms", "WER test"]
+    assert cells[1][:3] == ["untrained", "50 %", "30.0 (50%)"]
+    assert dense.startswith("| dense") and not any(line[:1] == "|" for line in rest)
+
+
+def test_times_are_those_of_structures(monkeypatch, capsys):
+    """Rows of one structure have one time, and a busy machine's does not replace it."""
+    monkeypatch.setattr(results, "measure", measured)
+    monkeypatch.setattr(rows, "measure", measured)
+    own = {"untrained": {"recover": "none"}, "recovered": {}, "other": {}}
+    write_yaml({**BASE, "seeds": [1], "sizes": [50], "rows": own}, "compare.yaml")
+    for n, name in enumerate(("dense", *own)):
+        exp = Path("exp") / (f"{name}_s1" if name == "dense" else f"{name}_50_s1")
+        write_results(exp, [1, 2])
+        write_yaml({"encoder_conf": {"units": max(n, 1) // 2}}, exp / "config.yaml")
+    Path("conf").mkdir()
+    write_yaml({"beam_size": 2}, "conf/decode_asr.yaml")
+    told = []
+
+    def timed(entries, options, runs):
+        told.append([entry.config.parent.name for entry in entries.values()])
+        assert options == {"beam_size": 2} and runs == 15
+        return {n: {"ms": 7.0 + i, "onnx_ms": 5.0 + i} for i, n in enumerate(entries)}
+
+    monkeypatch.setattr(times, "measure_times", timed)
+    with pytest.raises(UserError, match="--times: no row is finished"):
+        compare.main(["compare.yaml", "--times"])
+    compare.main(["compare.yaml", "--only_table"])
+    compare.main(["compare.yaml", "--times"])
+    assert told == [["dense_s1", "recovered_50_s1"]]  # the others are like one of them
+    compare.main(["compare.yaml", "--only_table"])
+    found = {p.stem: read_json(p) for p in Path("results/exp").iterdir()}
+    ms = {name: (row["ms"], row["onnx_ms"]) for name, row in found.items()}
+    assert ms["dense_s1"] == ms["untrained_50_s1"] == (7.0, 5.0)
+    assert ms["recovered_50_s1"] == ms["other_50_s1"] == (8.0, 6.0)
+    assert Path("exp/images/wer_over_ms.png").stat().st_size > 1000
