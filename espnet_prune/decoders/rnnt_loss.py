@@ -21,11 +21,17 @@ NAME = "warprnnt_pytorch"
 
 
 def _loss() -> type:
+    import torch
     from espnet2.asr.transducer.rnnt_multi_blank.rnnt_multi_blank import RNNTLossNumba
 
     def forward(self: Any, acts: Any, *others: Any) -> Any:
-        # half precision is too coarse for sums over all alignments
-        return RNNTLossNumba.forward(self, acts.float(), *others)
+        threads = torch.get_num_threads()
+        try:
+            # half precision is too coarse for sums over all alignments
+            return RNNTLossNumba.forward(self, acts.float(), *others)
+        finally:
+            # numba and torch share the OpenMP library, and its number of threads
+            torch.set_num_threads(threads)
 
     # as a part of that module its objects can be pickled
     return type("RNNTLoss", (RNNTLossNumba,), {"forward": forward, "__module__": NAME})

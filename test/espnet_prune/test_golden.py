@@ -52,7 +52,7 @@ def test_the_model_loads_prices_and_decodes(name):
     assert sum(p.numel() for p in model.parameters()) == then["total_params"]
     assert sum(p.numel() for p in model.encoder.parameters()) == then["params"]
     check_prices(model.encoder, name)
-    torch.set_num_threads(1)  # as then; a transducer's loss leaves another number
+    torch.set_num_threads(1)  # as then
     output, tokens = hears(model)
     np.testing.assert_allclose(output, np.load(HERE / name / "output.npy"), atol=1e-5)
     assert tokens == then["tokens"] and len(tokens) > 1
