@@ -9,7 +9,7 @@ import functools
 import logging
 import time
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, Sequence
 
 import humanfriendly
 import torch
@@ -112,6 +112,7 @@ class PruneTrainer(Trainer):
             "cuda" if distributed_option.ngpu > 0 else "cpu",
         )
         run.planned = _planned_steps(data["train_iter_factory"], trainer_options)
+        _tell_restart(schedulers, run.planned)
         handle = optimizers[0].register_step_post_hook(_count_step)
         PruneTrainer.began = True
         PruneTrainer._run, PruneTrainer._started = run, time.perf_counter()
@@ -231,6 +232,22 @@ def _planned_steps(train_iter_factory: Any, options: Any) -> Optional[int]:
     except TypeError:  # e.g. an iterator over chunks
         return None
     return batches // options.accum_grad * options.max_epoch
+
+
+def _tell_restart(schedulers: Sequence[Any], planned: Optional[int]) -> None:
+    """Warn of a cycle of the learning rate that is over before the training is.
+
+    ESPnet begins another one there, at the top rate: a model that was all but ready is
+    torn up in the last epochs, which looks like a bad method.
+    """
+    for scheduler in schedulers:
+        steps = getattr(scheduler, "first_cycle_steps", None)
+        if steps and planned and steps < planned:
+            logging.warning(
+                f"scheduler_conf: first_cycle_steps is {steps}, and this training takes "
+                f"{planned} steps: the learning rate climbs again before its end. Set "
+                f"it to {planned}, unless several cycles are wanted"
+            )
 
 
 def _goes_on(run: Run) -> bool:

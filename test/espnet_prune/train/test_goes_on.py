@@ -155,3 +155,21 @@ def test_multipliers_hurry_when_the_training_goes_on():
         lagrangian.after_step(torch.tensor([0.45], dtype=torch.float64), **haste)
     assert float(usual.multiplier) == pytest.approx(-0.05 * usual.dual_rate)
     assert float(hurried.multiplier) == pytest.approx(3 * float(usual.multiplier))
+
+
+@pytest.mark.parametrize("steps, told", [(3, True), (4, False), (9, False)])
+def test_a_cycle_that_is_over_too_early_is_told(tiny, train, caplog, steps, told):
+    """Two epochs of two steps: the rate must not climb again in the last of them."""
+    cycle = {"first_cycle_steps": steps, "warmup_steps": 1, "max_lr": 0.01}
+    config = tiny.write_config(
+        tiny.root / f"cycle{steps}.yaml",
+        max_epoch=2,
+        num_iters_per_epoch=2,
+        scheduler="cosineannealingwarmuprestarts",
+        scheduler_conf={**cycle, "min_lr": 0.001},
+    )
+    options = [*tiny.options, "--config", str(config)]
+    train([*options, "--output_dir", str(tiny.root / f"cycle{steps}")])
+    found = [m for m in caplog.messages if "the learning rate climbs again" in m]
+    assert bool(found) == told
+    assert not told or "Set it to 4" in found[0]
