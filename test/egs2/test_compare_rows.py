@@ -64,6 +64,18 @@ def test_a_cut_that_several_rows_recover():
         conf.make({**short, "rows": {"x": {"cut": "whol"}, "whole": {}}}, "it", "it")
 
 
+def test_rows_do_not_depend_on_where_their_models_lie():
+    """Another comparison can take a row that one has made, if it is the same."""
+    own = {"untrained": {"recover": "none"}, "low": {"cut": "untrained"}}
+    data = {**BASE, "seeds": [1], "sizes": [50], "rows": own}
+    plan = make_plan(conf.make(data, "x.yaml", "x"))
+    other = make_plan(conf.make({**data, "expdir": "exp/other"}, "y.yaml", "y"))
+    assert plan.jobs.keys() == other.jobs.keys()
+    assert all(plan.digest(name) == other.digest(name) for name in plan.jobs)
+    plan = make_plan(conf.make({**data, "rows": {**own, "low": {}}}, "z.yaml", "z"))
+    assert plan.digest("low_50_s1") != other.digest("low_50_s1")
+
+
 def test_rows_as_they_were_cut_and_a_table_of_ones_own(monkeypatch, capsys):
     monkeypatch.setattr(results, "measure", measured)
     monkeypatch.setattr(rows, "measure", measured)

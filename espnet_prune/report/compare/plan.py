@@ -45,6 +45,7 @@ class Plan(NamedTuple):
 
     jobs: Dict[str, Job]
     points: List[Point]
+    exp: Path  # where all jobs have their directories
 
     def needed(self, points: Sequence[Point]) -> List[Job]:
         """Jobs of these points, and what they start from."""
@@ -55,9 +56,12 @@ class Plan(NamedTuple):
         return [job for name, job in self.jobs.items() if name in names]
 
     def digest(self, name: str) -> str:
-        """A hash of the options and configurations of a job and of what it needs."""
+        """A hash of the options and configurations of a job and of what it needs.
+
+        Where the models lie is not in it, so that comparisons can have rows in common.
+        """
         job = self.jobs[name]
-        parts: List[Any] = [job.options]
+        parts: List[Any] = [[w.replace(f"{self.exp}/", "") for w in job.options]]
         parts += [
             read_mapping(word)
             for word in job.options
@@ -200,7 +204,7 @@ def make_plan(c: Comparison) -> Plan:
     """
     if not Path(c.run).is_file():
         raise UserError(f"{c.run} is not there; call it in a recipe's directory")
-    plan = Plan({}, [])
+    plan = Plan({}, [], c.exp)
     dense_jobs(c, plan)
     for row in c.rows.values():
         for seed, size in ((seed, size) for seed in row.seeds for size in row.sizes):
