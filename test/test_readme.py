@@ -197,6 +197,7 @@ def test_configurations():
     import torch
 
     from espnet_prune.distill.config import DistillConf
+    from espnet_prune.distill.depth.conf import DepthConf
     from espnet_prune.encoders.adopted import adopted
     from espnet_prune.encoders.pruned_wav2vec2 import PrunedWav2Vec2Encoder
     from espnet_prune.models import build_model
@@ -221,6 +222,9 @@ def test_configurations():
     module, kind = training["task"].rsplit(".", 1)
     assert hasattr(importlib.import_module(module), kind)
     DistillConf.from_dict(training["model"]["distill_conf"])
+    (depth,) = [text for text in texts if text.startswith("depth_conf:")]
+    texts.remove(depth)
+    DepthConf.from_dict(yaml.safe_load(depth)["depth_conf"])
     for line in "".join(texts).splitlines():
         conf = yaml.safe_load(line)
         assert set(conf) <= known

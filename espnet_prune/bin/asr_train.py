@@ -15,6 +15,7 @@ The options are those of `espnet2.bin.asr_train`, or of st_train and so on, plus
     --l0_conf              train with gates
     --distill_conf, --teacher_config, --teacher_model
                            distil from a dense model
+    --depth_conf           train every depth, with the whole as teacher of the others
 
 With `--resume true`, a killed run is continued by the same command and ends with the
 same weights as a run that was never interrupted.

@@ -73,20 +73,23 @@ class BlockRunner:
     With all blocks it gives what the encoder's own forward gives.
 
     Args:
-        encoder: The encoder, in eval mode.
+        encoder: The encoder; in eval mode, unless it learns.
         ctc: Its CTC module; self-conditioned intermediate CTC needs it.
+        learns: Keep the graph of what runs, for a training.
 
     Raises:
         UserError: The encoder trims frames by CTC (`ctc_trim`).
     """
 
-    def __init__(self, encoder: nn.Module, ctc: Any = None) -> None:
+    def __init__(
+        self, encoder: nn.Module, ctc: Any = None, learns: bool = False
+    ) -> None:
         if getattr(encoder, "ctc_trim", False):
             raise UserError(
                 "encoder_conf: ctc_trim drops frames between blocks; blocks cannot be "
                 "searched with it, set it to false"
             )
-        self.encoder, self.ctc = encoder, ctc
+        self.encoder, self.ctc, self.learns = encoder, ctc, learns
         self.blocks = blocks_of(encoder)
         self.taps: List[int] = []
         if getattr(encoder, "interctc_use_conditioning", False):
@@ -125,22 +128,22 @@ class BlockRunner:
         given = tuple(recorder.given.items())
         return State(*recorder.seen, -1, lengths[-1], recorder.more, given)
 
-    @torch.no_grad()
     def advance(self, state: State, block: int) -> State:
         """Run one block, after the self-conditioning that sits before it."""
-        x = self._condition(state, block)
-        own = state._replace(x=x).copied()
-        x, mask, *more = self.blocks[block](*own, **dict(state.given))
+        with torch.set_grad_enabled(self.learns):
+            x = self._condition(state, block)
+            own = state._replace(x=x).copied()
+            x, mask, *more = self.blocks[block](*own, **dict(state.given))
         return state._replace(x=x, mask=mask, last=block, more=tuple(more))
 
-    @torch.no_grad()
     def finish(self, state: State) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return the encoder output (N, T, C) and its lengths (N,)."""
-        x = self._condition(state, len(self.blocks))
-        x, total = x[0] if isinstance(x, tuple) else x, int(state.lengths.max())
-        x = frames_of(x, self.encoder, total)
-        if self.norm_end:
-            x = self.encoder.after_norm(x)
+        with torch.set_grad_enabled(self.learns):
+            x = self._condition(state, len(self.blocks))
+            x, total = x[0] if isinstance(x, tuple) else x, int(state.lengths.max())
+            x = frames_of(x, self.encoder, total)
+            if self.norm_end:
+                x = self.encoder.after_norm(x)
         return x, state.lengths
 
     def _condition(self, state: State, block: int) -> Any:

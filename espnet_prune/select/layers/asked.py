@@ -4,10 +4,11 @@
 """What a selection of blocks is asked for: which stack, how many, which search."""
 
 import functools
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 from torch import nn
 
+from espnet_prune.distill.depth.conf import trained_order
 from espnet_prune.measure.cost import PARTS, WHOLE, cost
 from espnet_prune.select.budget import Budget
 from espnet_prune.select.layers.coarse import Removed, check_number
@@ -31,6 +32,7 @@ class Asked(NamedTuple):
         num_remove: How many are to go.
         allowed: Whether the cut would take a removal set.
         conf: Which search.
+        order: For search nested, the blocks in the order in which they go, 1-based.
     """
 
     of: str
@@ -39,6 +41,7 @@ class Asked(NamedTuple):
     num_remove: int
     allowed: Callable[[Removed], bool]
     conf: LayersConf
+    order: Optional[List[int]] = None
 
 
 def asked(plan: Plan) -> Asked:
@@ -46,7 +49,7 @@ def asked(plan: Plan) -> Asked:
 
     Raises:
         UserError: `layers_conf` says what it cannot, the model has no such stack of
-            blocks, or see `number_to_remove`.
+            blocks, or see `number_to_remove` and `trained_order`.
     """
     given, count = plan.conf["budget"], plan.conf.get("num_remove")
     of = plan.budget.targets[0].part
@@ -63,13 +66,19 @@ def asked(plan: Plan) -> Asked:
     counted = count is not None and list(given) == ["of"]
     budget = None if counted or not given else plan.budget
     dense = plan.graph.dense
+    number = len(dense[of].kept_blocks)
+    num_remove = number_to_remove(dense, count, budget, most, of)
+    order = None
+    if conf.search == "nested":
+        order = trained_order(plan.config, number, num_remove)
     return Asked(
         of=of,
-        number=len(dense[of].kept_blocks),
+        number=number,
         most=most,
-        num_remove=number_to_remove(dense, count, budget, most, of),
+        num_remove=num_remove,
         allowed=functools.partial(can_drop, stack, blocks=place.blocks),
         conf=conf,
+        order=order,
     )
 
 
@@ -83,9 +92,9 @@ def _conf_for(of: str, plan: Plan) -> LayersConf:
     if of != DECODER:
         return LayersConf.from_dict(own)
     conf = LayersConf.from_dict({"search": "iterative", **own})
-    if conf.search == "comflp":
+    if conf.search in ("comflp", "nested"):
         raise UserError(
-            "layers_conf: search comflp compares the hidden states of encoders; for a "
+            f"layers_conf: search {conf.search} knows the blocks of encoders; for a "
             "decoder take search: iterative, sensitivity or exhaustive"
         )
     if conf.depth_table:

@@ -10,7 +10,8 @@ from espnet_prune.runtime.reader import read_as
 from espnet_prune.utils import UserError, check_keys
 
 # by error rate; greedy is the name that backward elimination has in CoMFLP's code
-BY_ERROR = ("comflp", "iterative", "greedy", "sensitivity", "exhaustive")
+BY_ERROR = ("comflp", "iterative", "greedy", "nested", "sensitivity", "exhaustive")
+OF_DEPTHS = ("iterative", "greedy", "nested")  # which go through all depths
 BY_RULE = ("truncate", "alternate", "random")
 COARSE = ("exact", "beam", "exhaustive", "random")
 CHOICES = {
@@ -81,7 +82,7 @@ class LayersConf:
             raise UserError(
                 f"layers_conf: cache_gb is {conf.cache_gb}, must be 0 or more"
             )
-        if conf.depth_table and conf.search not in ("iterative", "greedy"):
+        if conf.depth_table and conf.search not in OF_DEPTHS:
             raise UserError(
                 f"layers_conf: search {conf.search} gives no depth_table; use iterative"
             )

@@ -192,7 +192,8 @@ def run_layers(plan: Plan, wanted: Asked) -> Tuple[Found, Dict[str, Any]]:
     if conf.search == "comflp":
         matrix = get_matrix(model, config, args.model_file, conf, output_dir, seed)
     count = wanted.num_remove
-    found = search(conf, count, number, evaluator, matrix, seed, wanted.allowed)
+    rules = wanted.allowed, wanted.order or ()
+    found = search(conf, count, number, evaluator, matrix, seed, *rules)
     most = expected_evaluations(conf, number, count)
     record: Dict[str, Any] = {
         **({"of": DECODER} if wanted.of == DECODER else {}),

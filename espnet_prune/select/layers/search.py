@@ -1,7 +1,7 @@
 # Copyright 2026 espnet_prune contributors
 #  Apache 2.0  (http://www.apache.org/licenses/LICENSE-2.0)
 
-"""The searches: by error rate, by the similarity matrix, by both, and by rule.
+"""The searches: by error rate, by the similarity matrix, by both, and by rule or order.
 
 Block numbers are 1-based everywhere here. A set that the cut would refuse (`allowed`
 says no) is never a candidate; what contains a refused set is refused, too.
@@ -60,6 +60,8 @@ def expected_evaluations(conf: LayersConf, number: int, num_remove: int) -> int:
     """
     if conf.search in ("iterative", "greedy"):
         return sum(number - i for i in range(num_remove))
+    if conf.search == "nested":
+        return num_remove
     if conf.search == "sensitivity":
         return number
     if conf.search == "exhaustive":
@@ -101,6 +103,22 @@ def iterative(
             f"error {100 * found[0].error:.2f} %"
         )
     return Found(removed, rows, evaluator.evaluations, path)
+
+
+def nested(evaluator: Evaluator, num_remove: int, order: Sequence[int]) -> Found:
+    """Let blocks go in the order of a training for depth; only their error is asked.
+
+    Args:
+        evaluator: Evaluates every depth.
+        num_remove: How many go.
+        order: The blocks in the order in which they go, 1-based.
+    """
+    evaluator.restart()
+    sets = [tuple(sorted(order[:n])) for n in range(1, num_remove + 1)]
+    results = zip(sets, evaluator.evaluate(sets))
+    path = {len(r): Row(r, None, found.error, found.loss) for r, found in results}
+    last = path[num_remove]
+    return Found(last.removed, [last], evaluator.evaluations, path)
 
 
 def sensitivity(
@@ -238,6 +256,7 @@ def search(
     matrix: Optional[np.ndarray] = None,
     seed: int = 0,
     allowed: Allowed = everything,
+    order: Sequence[int] = (),
 ) -> Found:
     """Run the search that `conf` names.
 
@@ -249,16 +268,18 @@ def search(
         matrix: (N+1, N+1), for comflp.
         seed: For the random search.
         allowed: Whether the cut would take a set.
+        order: In which blocks go, for nested.
 
     Raises:
         UserError: `num_remove` is not between 1 and number - 1, or the cut would refuse
-            the only set that a rule gives.
+            the only set that a rule or the order gives.
     """
     check_number(number, num_remove)
     by_rule: Dict[str, Any] = {
         "truncate": lambda: truncate(number, num_remove),
         "alternate": lambda: alternate(number, num_remove),
         "random": lambda: coarse.random_sets(number, num_remove, 1, seed, allowed)[0],
+        "nested": lambda: tuple(sorted(order[:num_remove])),
     }
     if conf.search in by_rule:
         removed = by_rule[conf.search]()
@@ -269,6 +290,8 @@ def search(
                 "before and after each of its taps (interctc_layer_idx); take another "
                 "num_remove, or search: iterative"
             )
+        if conf.search == "nested":
+            return nested(evaluator, num_remove, order)
         return Found(removed, [Row(removed)], 0, {})
     if conf.search == "comflp":
         return comflp(matrix, evaluator, num_remove, conf, seed, allowed)

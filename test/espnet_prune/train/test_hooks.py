@@ -25,8 +25,8 @@ def test_the_training_knows_no_method():
 def test_a_file_named_hook_is_an_extension():
     from espnet_prune.train.extensions import extensions
 
-    assert [e.what for e in extensions()] == ["gates", "a teacher"]
-    assert [e.keeps_last for e in extensions()] == [True, False]
+    assert [e.what for e in extensions()] == ["gates", "a teacher", "random depths"]
+    assert [e.keeps_last for e in extensions()] == [True, False, False]
 
 
 @pytest.fixture
