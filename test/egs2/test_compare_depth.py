@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from espnet_prune.bin import compare
-from espnet_prune.report.compare import conf, configs
+from espnet_prune.report.compare import conf, configs, depth, rows
 from espnet_prune.report.compare.plan import DRAWS, make_plan
 from espnet_prune.report.compare.tables import read_rows
-from espnet_prune.utils import read_yaml, write_json, write_yaml
+from espnet_prune.utils import UserError, read_yaml, write_json, write_yaml
 from test.espnet_prune.deep import CONFIG, make_exp, make_model
 
 RECIPE = Path(__file__).parents[2] / "egs2" / "an4" / "asr_prune1"
@@ -55,6 +55,47 @@ def test_plan():
     assert configs.shallow(full, 3)["encoder_conf"]["interctc_layer_idx"] == [1, 2]
     points = [point.row.name for point in plan.points]
     assert points.count("random") == 4 * DRAWS and points.count("truncate") == 4
+
+
+def test_a_model_has_a_table_of_its_own():
+    read = {"seeds": [0], "expdir": "exp"}
+    c = conf.read("conf/compare_depth_conformer.yaml", read, [])
+    plan = make_plan(c)
+    points = {point.name: point for point in plan.points}
+    own = plan.jobs["table_nested_s0"]
+    assert own.needs == ("nested_s0",)
+    assert own.options[own.options.index("--prune_config") + 1].endswith("_nested.yaml")
+    assert points["nested_6_s0"].needs == ("nested_s0", "table_nested_s0")
+    assert points["plain_6_s0"].needs == ("plain_s0", "table_s0")
+    for name, kept in (("nested", [1, 2]), ("ondemand", [1, 3])):
+        folder = Path("exp", f"{name}_s0")
+        folder.mkdir(parents=True)
+        depths = [{"depth": 6, "kept_blocks": kept}]
+        write_json({"num_blocks": 12, "depths": depths}, folder / "depth_table.json")
+    assert depth.blocks_of(c, points["nested_6_s0"], 12) == [1, 2]
+    assert depth.blocks_of(c, points["plain_6_s0"], 12) == [1, 3]
+    # one training serves all depths, and its effort is that of each
+    Path("exp/log").mkdir()
+    Path("exp/log/nested_s0.minutes").write_text("55.0")
+    assert rows.core_minutes(c, points["nested_6_s0"]) == 55.0
+    data = read_yaml("conf/compare_depth_conformer.yaml")
+    data["rows"]["nested"]["of"] = "ondemand"
+    with pytest.raises(UserError, match="nested: select: ondemand has a depth table"):
+        make_plan(conf.make({**data, **read}, "depth.yaml", "depth"))
+
+
+def test_models_differ_in_their_training_for_depth_alone():
+    plain, nested, ondemand = (
+        read_yaml(f"conf/train_conformer_ctc{kind}.yaml")
+        for kind in ("", "_nested", "_interctc_sd")
+    )
+    assert nested.pop("depth_conf")["min_depth"] == 4 and nested == plain
+    for key in ("encoder_conf", "model_conf"):
+        own = ("interctc", "stochastic")
+        for each in (plain, ondemand):
+            each[key] = {k: v for k, v in each[key].items() if not k.startswith(own)}
+    assert ondemand.pop("encoder") == f"pruned_{plain.pop('encoder')}"
+    assert ondemand == plain
 
 
 def test_depths_are_decoded_and_compared(tmp_path, capsys):

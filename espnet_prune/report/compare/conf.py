@@ -26,7 +26,10 @@ SHARED = ("select", "recover", "sizes", "seeds")  # what a row has from all
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One method; `sizes` are percents removed or, of a depth comparison, blocks."""
+    """One method; `sizes` are percents removed or, of a depth comparison, blocks.
+
+    There `select` of kind blocks makes a depth table of its own model.
+    """
 
     kind: str = "prune"
     of: Optional[str] = None

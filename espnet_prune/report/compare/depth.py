@@ -26,7 +26,7 @@ def blocks_of(c: Comparison, point: Point, number: int) -> List[int]:
     if point.row.blocks == "random":
         rng = random.Random(f"{point.seed} {depth} {point.draw}")
         return sorted(rng.sample(everything, depth))
-    of = (c.table or {})["of"]
+    of = point.row.of if point.row.select else (c.table or {})["of"]
     table = read_json(c.exp / f"{of}_s{point.seed}" / "depth_table.json")
     return {e["depth"]: e["kept_blocks"] for e in table["depths"]}[depth]
 

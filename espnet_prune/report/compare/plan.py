@@ -127,11 +127,33 @@ def dense_jobs(c: Comparison, plan: Plan) -> None:
                 plan.jobs[exp.name] = job
             else:
                 plan.add(Row(kind="dense", name=name), 0, seed, job)
-        if c.table:
-            dense, exp = f"{c.table['of']}_s{seed}", c.exp / f"table_s{seed}"
-            own = {"prune_config": c.table["select"], "prune_args": seed_args(0)}
+        for of, select in tables(c).items():
+            dense, exp = f"{of}_s{seed}", c.exp / table_named(c, of, seed)
+            own = {"prune_config": select, "prune_args": seed_args(0)}
             options = stages(14, 15, dense_exp=c.exp / dense, prune_exp=exp, **own)
             plan.jobs[exp.name] = Job(exp.name, exp, options, (dense,))
+
+
+def tables(c: Comparison) -> Dict[str, str]:
+    """The models that have a depth table, and the selection that makes it.
+
+    Raises:
+        UserError: Two rows want different tables of one model.
+    """
+    found = {c.table["of"]: c.table["select"]} if c.table else {}
+    for row in c.rows.values():
+        if row.kind == "blocks" and row.select:
+            if found.setdefault(row.of, row.select) != row.select:
+                raise UserError(
+                    f"rows: {row.name}: select: {row.of} has a depth table by "
+                    f"{found[row.of]} already; leave select out"
+                )
+    return found
+
+
+def table_named(c: Comparison, of: str, seed: Optional[int]) -> str:
+    """Name of the job that makes the depth table of a model."""
+    return f"table_s{seed}" if of == c.table["of"] else f"table_{of}_s{seed}"
 
 
 def pruning(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
@@ -213,10 +235,11 @@ def make_plan(c: Comparison) -> Plan:
                 plan.add(row, size, seed, make(c, row, size, seed))
                 continue
             base = f"{row.of}_s{seed}"
+            table = table_named(c, row.of if row.select else c.table["of"], seed)
             for draw in range(DRAWS if row.blocks == "random" else 1):
                 name = named(row, size, seed) + (f"_{draw}" if draw else "")
                 point = (name, row, size, seed, c.exp / base)
-                plan.points.append(Point(*point, (base, f"table_s{seed}"), draw))
+                plan.points.append(Point(*point, (base, table), draw))
     for job in plan.jobs.values():
         for name in set(job.needs) - plan.jobs.keys():
             raise UserError(f"{job.name} needs {name}, which is not in the comparison")

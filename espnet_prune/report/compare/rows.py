@@ -62,8 +62,11 @@ def updates_of(exp: Path) -> Optional[int]:
 
 
 def core_minutes(c: Comparison, point: Point) -> Optional[float]:
-    """Core minutes of a point's jobs; of a row that another one has cut, of both."""
-    names = [point.name]
+    """Core minutes of a point's jobs; of a row that another one has cut, of both.
+
+    Depths of one model share the minutes of its one training.
+    """
+    names = [point.exp.name if point.row.kind == "blocks" else point.name]
     if point.row.cut:
         names.append(named(c.rows[point.row.cut], point.size, point.seed))
     found = [minutes_of(c.exp / "log", name) for name in names]
@@ -110,9 +113,8 @@ def describe(
         return None
     own, note = entry(c, point), decoded / decoding.FILE
     kept = point.exp / "cut" / "structure.json"
-    trained = point.row.kind != "blocks"
     parts = [updates_of(point.exp / name) for name in ("select/train", "")]
-    updates = sum(part or 0 for part in parts) if any(parts) and trained else None
+    updates = sum(part or 0 for part in parts) if any(parts) else None
     priced = {}
     if own.model.is_file() and not c.table:
         priced = sizes(measure([own], c.frames, runs=0)[0])
@@ -127,7 +129,7 @@ def describe(
         "budget": read_json(kept)["provenance"]["budget"] if kept.is_file() else None,
         **priced,
         "updates": updates,
-        "core_minutes": core_minutes(c, point) if trained else None,
+        "core_minutes": core_minutes(c, point),
         "scores": scores,
         "decoding": read_json(note) if note.is_file() else {},
         "command": command,
