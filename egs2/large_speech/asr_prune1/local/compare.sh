@@ -1,0 +1,1 @@
+../../../mini_speech/asr_prune1/local/compare.sh

@@ -1,0 +1,1 @@
+../../TEMPLATE/asr_prune1/prune.sh
