@@ -39,6 +39,7 @@ SWEEP = next(line for line in LINES if line.startswith("espnet-prune compare "))
 SIZES = [line for line in LINES if line.startswith("espnet-prune sizes ")]
 QUICK = [line for line in LINES if line.startswith("espnet-prune quick ")]
 DEPLOY = [line for line in LINES if re.match("espnet-prune (deploy|prove) ", line)]
+EVIDENCE = [line for line in LINES if " compare conf/compare.yaml" in line]
 FOLDER = "egs2/an4/asr_prune1"
 RUN_ALL = """
 import json, sys
@@ -129,6 +130,7 @@ def test_other_commands(tmp_path):
         "python -m espnet_prune.with_registry --uninstall",
         coarse,
         SWEEP,
+        "cd egs2/librispeech_100/asr_prune1",
         # see test_standalone.py
         "pip install -r out/requirements.txt",
         # browser.py serves as this does
@@ -143,7 +145,7 @@ def test_other_commands(tmp_path):
         "espnet-prune espnet3 --model small --teacher exp/training --output "
         "conf/model/small.yaml",
     }
-    assert set(LINES).difference(RECIPE, QUICK, SIZES, DEPLOY) == known
+    assert set(LINES).difference(RECIPE, QUICK, SIZES, DEPLOY, EVIDENCE) == known
     done = run([sys.executable, *command.split()[1:]], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "--encoder_conf" in done.stdout
@@ -190,6 +192,21 @@ def test_sweep():
     for path in args.prune_configs:
         assert (ROOT / FOLDER / path).is_file()
     assert len(args.sizes) == 3
+
+
+@pytest.mark.parametrize("line", EVIDENCE)
+def test_evidence(line):
+    """The comparison is there, and what is given to its jobs is known to the recipe."""
+    from espnet_prune.bin import compare
+
+    own, _, common = line.partition(" -- ")
+    words = shlex.split(own)
+    args = compare.get_parser().parse_args(words[words.index("compare") + 1 :])
+    folder = ROOT / "egs2/librispeech_100/asr_prune1"
+    assert (folder / args.config).is_file()
+    options = (folder / "prune.sh").read_text().split("# end of options")[0]
+    for word in shlex.split(common)[::2]:
+        assert f"\n{word[2:]}=" in options
 
 
 def test_configurations():

@@ -14,7 +14,9 @@ To be called in a recipe's directory. Every model is one call of the recipe in a
 directory of its own, several side by side; what follows `--` is given to all. Each
 finished row is a JSON file in results/, and is not repeated; a failed one stops only
 what depends on it. Tables and pictures are in EXPDIR/RESULTS.md. The second form, a
-sweep, prunes one model that is there; the third makes the tables of README.md anew.
+sweep, prunes one model that is there; the third makes the tables of README.md anew, as
+--update_readme beside a YAML does in the end. --dry_run tells GPU hours, too, where the
+YAML has options: {hours: of speech}.
 """
 
 import argparse
@@ -59,7 +61,8 @@ def comparison(args: argparse.Namespace) -> conf.Comparison:
         return sweep(args)
     if not args.config:
         raise UserError("no YAML of a comparison is given, as conf/compare.yaml")
-    changes = {k: getattr(args, k) for k in ("expdir", "run", "sizes", "seeds", *TIMES)}
+    same = ("expdir", "run", "sizes", "seeds", "test_sets", *TIMES)
+    changes = {k: getattr(args, k) for k in same}
     changes.update(inference_config=args.inference_config)
     changes.update(inference_asr_model=args.model)
     found = {k: v for k, v in changes.items() if v}
@@ -80,6 +83,14 @@ def numbers(option: str, words: Sequence[str], kind: Callable[[str], Any]) -> Li
         raise UserError(f"{option} {' '.join(words)}: {error}") from error
 
 
+def update(pages: Sequence[str]) -> None:
+    """Make the tables of pages anew, by default those of README.md."""
+    from espnet_prune.report.compare.tables import update_readme
+
+    for path in map(Path, pages or ["README.md"]):
+        print(f"{path}: {'written' if update_readme(path) else 'is as its rows'}")
+
+
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = command_parser(__doc__)
@@ -96,6 +107,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="percents removed, or blocks, instead of those in the YAML",
     )
     parser.add_argument("--seeds", nargs="+", default=[], help="of all rows")
+    parser.add_argument("--test_sets", nargs="+", help="instead of those in the YAML")
     parser.add_argument("--expdir", help="where all models go")
     parser.add_argument("--dense_exp", help="sweep: the model that is pruned")
     parser.add_argument("--prune_configs", nargs="+", default=[], help="sweep: YAMLs")
@@ -110,6 +122,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runs", type=int, help="timed runs per encoder, default 15")
     parser.add_argument("--dry_run", action="store_true", help="only list the jobs")
+    parser.add_argument(
+        "--tflops", type=float, default=8.0, help="of a GPU, for --dry_run; default 8"
+    )
     parser.add_argument("--only_table", action="store_true", help="train nothing")
     parser.add_argument(
         "--times",
@@ -137,12 +152,8 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     args.sizes = numbers("--sizes", args.sizes, float)
     args.seeds = numbers("--seeds", args.seeds, int)
     setup_logging()
-    if args.update_readme is not None:
-        from espnet_prune.report.compare.tables import update_readme
-
-        for path in map(Path, args.update_readme or ["README.md"]):
-            print(f"{path}: {'written' if update_readme(path) else 'is as its rows'}")
-        return
+    if args.update_readme is not None and not args.config:
+        return update(args.update_readme)
     from espnet_prune.report.compare.plan import make_plan
     from espnet_prune.report.compare.rows import public
     from espnet_prune.report.compare.run import Runner
@@ -152,7 +163,7 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     plan = make_plan(c)
     runner = Runner(c, plan, public(words), common)
     if args.dry_run:
-        print(runner.told())
+        print(runner.told(args.tflops))
         return
     if args.times:
         from espnet_prune.report.compare.times import write_times
@@ -166,6 +177,8 @@ def main(cmd: Optional[Sequence[str]] = None) -> None:
     done = [point for point in plan.points if point not in left]
     print(write(c, done, public(words)))
     print(f"\nwritten: {c.results}/*.json, {c.expdir}/RESULTS.md and its images")
+    if args.update_readme is not None:
+        update(args.update_readme)
     if failed:
         raise UserError(
             f"{len(failed)} jobs did not finish: {', '.join(j.name for j in failed)}; "

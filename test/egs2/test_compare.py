@@ -194,8 +194,8 @@ def test_unknown_row():
 @pytest.mark.parametrize("path", sorted(RECIPE.parents[1].glob("*/*/conf/compare*")))
 def test_recipes(path, tmp_path, monkeypatch):
     """What recipes compare can be planned, at every size and seed."""
-    (tmp_path / "conf").symlink_to(path.parent)
-    c = conf.read(str(path), {"expdir": "out"}, [])
+    monkeypatch.chdir(path.parents[1])
+    c = conf.read(str(path), {"expdir": str(tmp_path / "out")}, [])
     monkeypatch.setattr(configs, "uniform_config", lambda dense, removed: dense)
     plan = make_plan(c)
     assert len(plan.points) > 2

@@ -12,7 +12,15 @@ from espnet_prune.report import results
 from espnet_prune.report.compare import conf, configs, rows, times
 from espnet_prune.report.compare.plan import make_plan
 from espnet_prune.utils import UserError, read_json, read_yaml, write_yaml
-from test.egs2.compared import BASE, measured, run, write_recipe, write_results, written
+from test.egs2.compared import (
+    BASE,
+    DECODE,
+    measured,
+    run,
+    write_recipe,
+    write_results,
+    written,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +140,28 @@ def test_times_are_those_of_structures(monkeypatch, capsys):
     assert ms["dense_s1"] == ms["untrained_50_s1"] == (7.0, 5.0)
     assert ms["recovered_50_s1"] == ms["other_50_s1"] == (8.0, 6.0)
     assert Path("exp/images/wer_over_ms.png").stat().st_size > 1000
+
+
+def test_how_unlike_the_dense_model_rows_are(monkeypatch, capsys):
+    """By what was heard, not by what was said; of speakers, where they are known."""
+    monkeypatch.setattr(results, "measure", measured)
+    monkeypatch.setattr(rows, "measure", measured)
+    own = {"obs": {"recover": "none"}, "alone": {"kind": "scratch"}}
+    columns = ["model", "agree:test", "agree:real"]
+    data = {**BASE, "seeds": [1], "sizes": [50], "rows": own, "columns": columns}
+    write_yaml({**data, "test_sets": ["test", "real"]}, "compare.yaml")
+    heard = {"dense_s1": ["A B C D", "E F G H"], "obs_50_s1": ["A B X", "E F G H I"]}
+    monkeypatch.setattr(configs, "uniform_config", lambda dense, removed: dense)
+    for name, texts in {**heard, "alone_50_s1": ["A B C D", ""]}.items():
+        write_results(Path("exp") / name, [1, 2], sets=("test", "real"))
+        lines = "".join(f"u{i} {text}\n" for i, text in enumerate(texts))
+        (Path("exp") / name / DECODE / "real/text").write_text(lines)
+    compare.main(["compare.yaml", "--only_table"])
+    table = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    cells = {row[1].strip(): row[3].strip() for row in table if len(row) > 4}
+    assert cells["model"] == "words unlike those of dense, real"
+    assert cells["dense"] == "" and cells["obs"].startswith("37.50 [")  # 3 of 8 words
+    assert cells["alone"].startswith("50.00 [")
+    found = read_json("results/exp/obs_50_s1.json")["scores"]["agree"]
+    assert list(found) == ["real"] and found["real"]["drawn"] == "2 utterances"
+    assert found["real"]["errors"] == "2 1" and found["real"]["words"] == "4 4"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from espnet_prune.utils import UserError
 from test.egs2.test_mini_speech import digest
 
 LOCAL = Path(__file__).parents[2] / "egs2" / "large_speech" / "asr_prune1" / "local"
@@ -166,5 +167,9 @@ def test_same_seed_same_bytes_and_an_interrupted_split_goes_on(
         assert (tmp_path / "a/train" / name).read_bytes() == (
             tmp_path / "b/train" / name
         ).read_bytes()
-    few(tmp_path / "b")
+    few(tmp_path / "b", "--real_dir", str(tmp_path / "a"))
     assert len(made) == 4  # a finished corpus is recognised
+    real = (tmp_path / "b/real/wav.scp").read_text().splitlines()
+    assert len(real) == 9 and all(Path(line.split()[1]).is_file() for line in real)
+    with pytest.raises(UserError, match="--real_dir .* no SET/wav.scp is there"):
+        few(tmp_path / "b", "--real_dir", str(tmp_path))

@@ -56,12 +56,34 @@ class Runner:
         own = [word for key, value in given.items() for word in (f"--{key}", value)]
         return [c.run, *own, *self.common, *job.options]
 
-    def told(self) -> str:
-        """What would run, for --dry_run."""
+    def told(self, tflops: float) -> str:
+        """What would run, for --dry_run, and how long where options tell `hours`.
+
+        Args:
+            tflops: What a GPU sustains, 1e12 operations a second.
+
+        Raises:
+            UserError: See `Hours`.
+        """
+        from espnet_prune.report.compare.hours import Hours, assumed
+
         left = self.pending()
-        jobs = [shlex.join(self.words(job)) for job in self.plan.needed(left)]
-        done = len(self.plan.points) - len(left)
-        return "\n".join([f"{done} rows are finished", *jobs])
+        jobs = self.plan.needed(left)
+        lines = [f"{len(self.plan.points) - len(left)} rows are finished"]
+        given = assumed(self.c, tflops)
+        if given is None:
+            return "\n".join([*lines, *(shlex.join(self.words(j)) for j in jobs)])
+        prices = Hours(self.plan, given)
+        found = [prices.of(job) for job in jobs]
+        for job, hours in zip(jobs, found):
+            text = "?" if hours is None else f"{hours:.1f}"
+            lines.append(f"{text:>8}  {shlex.join(self.words(job))}")
+        lines.append(
+            f"{sum(filter(None, found)):8.1f}  GPU hours in all, of GPUs that sustain "
+            f"{tflops:g} TFLOP/s: trainings only, recoveries as if nothing were cut; "
+            "a '?' is known when another job has ended"
+        )
+        return "\n".join(lines)
 
     def write_rows(self, points: Sequence[Point]) -> None:
         """Decode where that is ours to do, and write the JSON of what has results."""

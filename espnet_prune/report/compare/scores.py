@@ -18,6 +18,7 @@ from espnet_prune.report.tables import in_order
 from espnet_prune.utils import UserError
 
 MEASURES = ("wer", "cer")
+AGREE = "agree"  # words unlike those of the dense model, see `agreement`
 SAMPLES = 10000  # resamplings of an interval
 Figures = Dict[str, Any]  # rate, interval, drawn; errors and words by cluster
 

@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from espnet_prune.report import decoding
 from espnet_prune.report.compare.scores import (
+    AGREE,
     MEASURES,
     difference,
     over_seeds,
@@ -31,7 +32,7 @@ Line = Dict[str, Any]  # a row's JSON, over its seeds; `runs` by seed and draw
 MARKS = re.compile(
     r"^(<!-- rows (\{.*?\}) -->\n)(.*?)^(<!-- end of rows -->)", re.M | re.S
 )
-KEYS = ("folder", "names", "columns", "digits", "by_depth")
+KEYS = ("folder", "names", "columns", "digits", "by_depth", "if_none")
 
 
 def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
@@ -125,6 +126,7 @@ NUMBERS = {
     "updates": ("updates", "updates", 1, "{}", False),
     "depth": ("depth", "depth", 1, "{:g}", False),
 }
+HEADS = {AGREE: "words unlike those of dense,"}
 TEXTS: Dict[str, Callable[[Line], str]] = {
     "model": lambda line: line["name"],
     "label": lambda line: line.get("label", line["name"]),
@@ -151,8 +153,8 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     elif name in TEXTS:
         head = "model" if name == "label" else name
         cells = [TEXTS[name](line) for line in lines]
-    elif kind in MEASURES and len(rest) == 1:
-        head = f"{kind.upper()} {rest[0]}"
+    elif kind in (*MEASURES, AGREE) and len(rest) == 1:
+        head = f"{HEADS.get(kind, kind.upper())} {rest[0]}"
         found = [line["scores"].get(kind, {}).get(rest[0]) for line in lines]
         cells = [rate_text(v, digits) if v else "" for v in found]
     elif kind == "against" and len(rest) == 3:
@@ -162,7 +164,7 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     else:
         raise UserError(
             f"columns: unknown '{name}'; known are {', '.join([*TEXTS, *NUMBERS])}, "
-            "MEASURE:SET and against:ROW:MEASURE:SET"
+            "MEASURE:SET, agree:SET and against:ROW:MEASURE:SET"
         )
     return [head, *cells]
 
@@ -200,15 +202,18 @@ def render(text: str, folder: Path) -> str:
     import yaml
 
     def made(found: Any) -> str:
-        where = f"<!-- rows {found[2]} -->"
+        mark = f"<!-- rows {found[2]} -->"
         try:
             data = yaml.safe_load(found[2])
         except yaml.YAMLError as error:
-            raise UserError(f"{where}: not YAML ({error})") from error
-        check_keys(data, KEYS, where)
+            raise UserError(f"{mark}: not YAML ({error})") from error
+        check_keys(data, KEYS, mark)
         if "folder" not in data or not {"columns", "by_depth"} & data.keys():
-            raise UserError(f"{where}: folder is needed, and columns or by_depth")
-        lines = read_rows(folder / data.pop("folder"), data.pop("names", ()))
+            raise UserError(f"{mark}: folder is needed, and columns or by_depth")
+        where, none = folder / data.pop("folder"), data.pop("if_none", None)
+        if none and not any(where.glob("*.json")):
+            return f"{found[1]}{none}\n{found[4]}"
+        lines = read_rows(where, data.pop("names", ()))
         return f"{found[1]}{table(lines, **data)}\n{found[4]}"
 
     return MARKS.sub(made, text)

@@ -10,6 +10,7 @@ from espnet_prune.report import pareto, plots, results
 from espnet_prune.report.bootstrap import few
 from espnet_prune.report.compare import rows as row_files
 from espnet_prune.report.compare import tables
+from espnet_prune.report.compare.agreement import add_agreement
 from espnet_prune.report.compare.conf import Comparison
 from espnet_prune.report.compare.plan import Point
 from espnet_prune.report.compare.scores import MEASURES, rate_text
@@ -156,6 +157,8 @@ def write(c: Comparison, points: Sequence[Point], command: str) -> str:
     """
     if not points:
         return "nothing is finished yet"
+    if not c.table:
+        add_agreement(c, points)
     measured = [] if c.table else times(c, points)
     lines = tables.read_rows(Path(c.results), [point.name for point in points])
     sets = list(lines[0]["scores"][MEASURES[0]])

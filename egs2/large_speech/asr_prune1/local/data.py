@@ -7,7 +7,8 @@
 Writes Kaldi-style directories `DATA_DIR/{train,dev,test}` as mini_speech does, with its
 synthesiser: the same seed gives the same bytes, a finished split is skipped, and one
 that was interrupted goes on. Sentences are of an open vocabulary; half of them are said
-in a room; noise is hiss, pink noise, or other people of the same split who talk.
+in a room; noise is hiss, pink noise, or other people of the same split who talk. With
+--real_dir all utterances of another corpus are a further set, `real`, to be decoded.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from sentences import Grammar
 from splits import SAMPLE_RATE, Plan, Utterance, rng_of
 from synth import Synthesiser
 
-from espnet_prune.utils import run_main, setup_logging
+from espnet_prune.data.corpus import read_corpus_set, write_dir
+from espnet_prune.utils import UserError, run_main, setup_logging
 
 SPLITS = {"test": 50, "dev": 30, "train": 50}  # sentences of each speaker
 TRACKS = 6  # of babble
@@ -45,7 +47,9 @@ def plan(seed: int, per_speaker: Dict[str, int]) -> Plan:
         seed: Seed of the corpus.
         per_speaker: Sentences of each speaker by split; the splits choose in turn.
     """
-    grammar, taken, result = Grammar(seed), set(), {}  # type: Grammar, Set[str], Plan
+    grammar = Grammar(seed)
+    taken: Set[str] = set()
+    result: Plan = {}
     for split, count in per_speaker.items():
         result[split] = []
         for who in people(split):
@@ -103,6 +107,22 @@ class Renderer:
         return splits.pcm(signal * 10 ** (rng.uniform(-8.0, 2.0) / 20))
 
 
+def write_real(corpus: Path, target: Path) -> None:
+    """Make one set of all those of a Kaldi-style corpus; the audio stays where it is.
+
+    Raises:
+        UserError: There is none, or see `read_corpus_set`.
+    """
+    tables: Dict[str, Dict[str, str]] = {}
+    for path in sorted(corpus.glob("*/wav.scp")):
+        for name, table in read_corpus_set(corpus, path.parent.name).items():
+            tables.setdefault(name, {}).update(table)
+    if not tables:
+        raise UserError(f"--real_dir {corpus}: no SET/wav.scp is there")
+    target.mkdir(parents=True, exist_ok=True)
+    write_dir(target, tables)
+
+
 def get_parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     parser = argparse.ArgumentParser(
@@ -113,6 +133,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--data_dir", type=Path, default=Path("corpus"), help="where to write")
     add("--seed", type=int, default=0, help="seed of the corpus")
     add("--test_sets", help="not needed: the test set is always made")
+    add("--real_dir", type=Path, help="a Kaldi-style corpus, for the set `real`")
     for split, default in SPLITS.items():
         text = f"sentences of each of the {len(people(split))} {split} speakers"
         add(f"--{split}_utts", type=int, default=default, help=text)
@@ -134,6 +155,8 @@ def main() -> None:
     per_speaker = {split: getattr(args, f"{split}_utts") for split in SPLITS}
     splits.check_counts(per_speaker)
     splits.check_snr(args.snr)
+    if args.real_dir:
+        write_real(args.real_dir, args.data_dir / "real")
     utterances = plan(args.seed, per_speaker)
     wanted = {
         split: {
