@@ -21,6 +21,10 @@ _KNOWN = {
         "an encoder or frontend of fairseq",
         "run ESPnet's tools/installers/install_fairseq.sh",
     ),
+    "torch_pruning": (
+        "method torch_pruning",
+        "pip install torch-pruning==1.6.1 --no-deps",
+    ),
     "loralib": ("LoRA adapters", "pip install loralib"),
     "longformer": (
         "a Longformer encoder",

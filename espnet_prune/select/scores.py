@@ -3,7 +3,7 @@
 
 """From a score for every unit to masks within the budget."""
 
-from typing import Dict, Mapping, Tuple
+from typing import Callable, Dict, Mapping, Tuple
 
 import torch
 
@@ -57,16 +57,38 @@ def by_quantiles(
     return project(graph, scores, budget, round_to)
 
 
-def selected(plan: Plan, values: Mapping[str, torch.Tensor]) -> Selection:
-    """Return what `by_quantiles` selects for a plan, and for any other budget.
+def by_values(
+    values: Mapping[str, torch.Tensor],
+    graph: UnitGraph,
+    budget: Budget,
+    kinds: Tuple[str, ...] = UNIT_KINDS,
+    round_to: int = 1,
+) -> Dict[str, torch.Tensor]:
+    """Remove the units of the smallest values, whatever their kind.
+
+    For values that can be compared between vectors; otherwise as `by_quantiles`.
+    """
+    check_reachable(graph, tuple(kinds), budget, round_to)
+    found = Pricing(graph, budget).units(kinds)
+    scores = {unit.name: values[unit.name] for unit in found if unit.kind != "module"}
+    return project(graph, scores, budget, round_to)
+
+
+def selected(
+    plan: Plan,
+    values: Mapping[str, torch.Tensor],
+    by: Callable[..., Dict[str, torch.Tensor]] = by_quantiles,
+) -> Selection:
+    """Return what is selected for a plan, and for any other budget.
 
     Args:
         plan: The plan.
         values: See `by_quantiles`.
+        by: How values of different vectors are compared, also `by_values`.
     """
 
     def select(budget: Budget) -> Selection:
-        masks = by_quantiles(values, plan.graph, budget, plan.kinds, plan.round_to)
+        masks = by(values, plan.graph, budget, plan.kinds, plan.round_to)
         return Selection(plan.graph, masks, again=select)
 
     return select(plan.budget)

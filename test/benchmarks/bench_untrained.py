@@ -49,8 +49,12 @@ LABELS = {
 
 
 def group_magnitude(plan):
-    """Scores of Torch-Pruning's default: mean squared norm over a group's tensors,
+    """Scores after Torch-Pruning's default: mean squared norm over a group's tensors,
     over its mean in the vector; ranked over all vectors together.
+
+    The package itself (method torch_pruning) leaves depthwise kernels and biases of
+    positions out and counts gains of norms: of the sample's 5,400 units it treats 51
+    otherwise at half the parameters, 14 at 85 %.
     """
     weights = dict(plan.root.named_parameters())
     scores = {}
@@ -123,8 +127,7 @@ class Sets:
 def selections(row, plan, sparsities):
     """Yield (sparsity, masks, changed tensors of the root) of a row."""
     from espnet_prune.select.obs.run import entries_for, judging_entries, make_path
-    from espnet_prune.select.projection import project
-    from espnet_prune.select.scores import by_quantiles
+    from espnet_prune.select.scores import by_quantiles, by_values
     from espnet_prune.select.taylor.scores import taylor_scores
     from espnet_prune.units import unit_norms
 
@@ -152,7 +155,7 @@ def selections(row, plan, sparsities):
                 if k.startswith(prefix)
             }
         elif row == "group_magnitude":
-            masks = project(plan.graph, scores, budget, 1)
+            masks = by_values(scores, plan.graph, budget, plan.kinds)
         else:
             masks = by_quantiles(scores, plan.graph, budget, plan.kinds)
         yield sparsity, plan.graph.close(masks), changed
