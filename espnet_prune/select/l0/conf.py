@@ -104,5 +104,5 @@ def gate_keys() -> List[str]:
         for name, p in inspect.signature(function).parameters.items()
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
-    given = ("root", "graph", "targets", "one_sided")
+    given = ("root", "graph", "targets", "one_sided", "at_once")
     return [name for name in names if name not in given]

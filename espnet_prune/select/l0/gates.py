@@ -18,7 +18,10 @@ from espnet_prune.select.latency import timed
 from espnet_prune.select.plan import root_of
 from espnet_prune.structure import Structure
 from espnet_prune.units import MaskHooks, UnitGraph
-from espnet_prune.utils import PathLike, UserError
+from espnet_prune.utils import PathLike, UserError, load_tensors
+
+# of `clamp`: |theta| of gates that start from places and are next to the limit
+NEAREST = 0.75
 
 
 class Gates(nn.Module):
@@ -40,6 +43,9 @@ class Gates(nn.Module):
         round_to: Keep a multiple of this many units in every vector.
         seed: Seed of the private generator that draws the masks.
         log_interval: Steps between two lines of the log.
+        start: File with the places of all units, see `start.places`, from which gates
+            start at the budget: those that stay open and the others shut, instead of
+            all at the drop rate and with a ramp.
         extra_steps: How many steps a training may go on beyond its end until the gates
             expect the targets; None: twice as many as the ramp has.
         **lagrangian: See `Lagrangian`.
@@ -65,6 +71,7 @@ class Gates(nn.Module):
         seed: int = 0,
         log_interval: int = 20,
         extra_steps: Optional[int] = None,
+        start: Optional[PathLike] = None,
         **lagrangian: Any,
     ) -> None:
         units = unit_kinds(units)
@@ -79,7 +86,9 @@ class Gates(nn.Module):
         super().__init__()
         self.mask, self.clamp, self.seed = mask, clamp, seed
         self.log_interval = log_interval
-        self.controller = Controller(graph, budget, units, round_to, **lagrangian)
+        self.controller = Controller(
+            graph, budget, units, round_to, at_once=start is not None, **lagrangian
+        )
         self.graph, self.budget = graph, budget
         self.names = self.controller.names
         # a submodule, so that its state is moved and saved with the gates
@@ -87,7 +96,8 @@ class Gates(nn.Module):
         self.extra_steps = extra_steps
         if extra_steps is None:
             self.extra_steps = 2 * self.lagrangian.ramp_steps
-        self.theta = nn.Parameter(self._initial(drop))
+        first = self._initial(drop) if start is None else self._started(start)
+        self.theta = nn.Parameter(first)
         self.controller.check_clamp(self.theta, clamp)
         self._micro_batch = 0
         self._cache: Optional[Tuple[Tuple[int, float], Dict[str, torch.Tensor]]] = None
@@ -104,6 +114,16 @@ class Gates(nn.Module):
         ]
         noise = torch.randn(sum(self.controller.sizes), generator=generator)
         return torch.cat(means) + 0.01 * noise
+
+    def _started(self, start: PathLike) -> torch.Tensor:
+        places = load_tensors(start)
+        sizes = {name: len(places.get(name, ())) for name in self.names}
+        if list(sizes.values()) != self.controller.sizes:
+            raise UserError(
+                f"l0_conf: start {start} is of other units than this model has"
+            )
+        place = torch.cat([places[name] for name in self.names])
+        return self.clamp * (place.sign() * NEAREST + place * (1 - NEAREST))
 
     @property
     def gate_lr(self) -> float:

@@ -67,6 +67,7 @@ class Lagrangian(nn.Module):
         penalty: Weight of the quadratic term.
         dual_rate: Step size of the multipliers; derived from `gate_lr` if None.
         violation_limit: What a multiplier integrates of |v| at most.
+        at_once: Whether the targets are those of the end from the first step.
 
     Raises:
         UserError: A value that is no number of its range, or a ramp that is too short
@@ -82,6 +83,7 @@ class Lagrangian(nn.Module):
         penalty: float = 50.0,
         dual_rate: Optional[float] = None,
         violation_limit: float = 0.1,
+        at_once: bool = False,
     ) -> None:
         number("ramp_steps", ramp_steps, least=1, whole=True)
         number("penalty", penalty, least=0)
@@ -103,7 +105,7 @@ class Lagrangian(nn.Module):
         self.final_targets = [float(target) for target in targets]
         self.one_sided = list(one_sided or [False] * len(self.final_targets))
         self.ramp_steps = ramp_steps
-        self.penalty = penalty
+        self.penalty, self.at_once = penalty, at_once
         # 0.3 per step goes well with a gate that moves 0.2 per step
         self.dual_rate = 1.5 * self.gate_lr if dual_rate is None else dual_rate
         self.violation_limit = violation_limit
@@ -113,7 +115,7 @@ class Lagrangian(nn.Module):
 
     def share(self) -> float:
         """Return how far along the ramp this step is, 0 to 1."""
-        return min(1.0, float(self.step) / self.ramp_steps)
+        return 1.0 if self.at_once else min(1.0, float(self.step) / self.ramp_steps)
 
     def targets(self) -> List[float]:
         """Return the sparsities asked for at this step."""

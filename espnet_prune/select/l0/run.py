@@ -16,19 +16,30 @@ from espnet_prune.models import read_model_config
 from espnet_prune.select.budget import Budget
 from espnet_prune.select.l0.conf import check_l0_conf
 from espnet_prune.select.l0.gates import Gates, gates_of
+from espnet_prune.select.l0.start import PLACES, start_of
 from espnet_prune.select.plan import Plan
 from espnet_prune.select.selection import WEIGHTS, Selection
 from espnet_prune.state_dicts import load_strictly
-from espnet_prune.utils import PathLike, atomic_write, load_tensors, write_yaml
+from espnet_prune.utils import (
+    PathLike,
+    UserError,
+    atomic_write,
+    load_tensors,
+    write_yaml,
+)
 
 
 def gate_conf(plan: Plan) -> Dict[str, Any]:
     """Return the arguments of `attach_gates` that a plan means.
 
     Raises:
-        UserError: `l0_conf` is not a mapping of known keys.
+        UserError: `l0_conf` is not a mapping of known keys, or gates cannot start
+            from what it says.
     """
     own = dict(check_l0_conf(plan.conf.get("l0_conf")))
+    start = own.pop("start", None)
+    if start not in (None, "obs"):
+        raise UserError(f"l0_conf: start is {start!r}, must be obs, or left out")
     own.update(budget=plan.budget.conf(), seed=plan.seed)
     for key in ("units", "round_to"):
         if key in plan.conf:
@@ -54,9 +65,12 @@ def train(plan: Plan) -> Path:
     from espnet_prune.train.ranks import is_main
 
     given, folder = plan.options, Path(plan.options.output_dir)
-    own = training_conf(plan)
+    own, weights = training_conf(plan), given.model_file
+    start = start_of(plan)
+    if start is not None:
+        own["l0_conf"]["start"], weights = str(start / PLACES), str(start / WEIGHTS)
     write_yaml(own, folder / "train.yaml")
-    options = ["--base_config", given.model_config, "--init_param", given.model_file]
+    options = ["--base_config", given.model_config, "--init_param", str(weights)]
     if getattr(given, "task", None):
         options += ["--task", given.task]
     if "distill_conf" in own:
@@ -91,6 +105,7 @@ def load_gates(exp_dir: PathLike, model: nn.Module) -> Gates:
     remedy = f" under {exp_dir}/config.yaml; select again"
     load_strictly(model, weights, str(exp_dir / WEIGHTS), remedy)
     conf = {"seed": args["seed"], **copy.deepcopy(args["l0_conf"])}
+    conf.pop("start", None)  # the state says where the gates have come to
     gates = gates_of(model, **conf)
     gates.load_state_dict(states, strict=True)
     logging.info(f"Gated training loaded from {exp_dir}")

@@ -98,6 +98,16 @@ class RemovalPath:
         whole._modules = dict(plan.model._modules, encoder=small)
         return whole.to(device).eval()
 
+    def order(self) -> Dict[str, torch.Tensor]:
+        """Return when every unit goes, by vector: larger for later ones, (size,)."""
+        found, begun = {}, 0.0
+        for current in self.rounds:
+            for name, ranks in current.ranks.items():
+                own = found.setdefault(name, torch.zeros(self.graph[name].size))
+                own[current.masks[name].bool()] = begun + ranks
+            begun += 1 + max(float(r.max()) for r in current.ranks.values())
+        return found
+
     def at(self, budget: Budget) -> Selection:
         """Return what stays within a budget, with its weights.
 

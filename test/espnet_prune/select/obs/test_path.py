@@ -49,6 +49,18 @@ def test_the_end_is_what_the_rounds_have_come_to(path):
     )
 
 
+def test_its_order_is_that_of_all_rounds(path):
+    """What a round has removed goes before what is left of it."""
+    order = path.order()
+    assert {n: len(v) for n, v in order.items()} == {
+        name: path.graph[name].size for name in order
+    }
+    for current in path.rounds[1:]:
+        masks = [(order[n], current.masks[n].bool()) for n in order]
+        first = torch.cat([values[~mask] for values, mask in masks])
+        assert first.max() < torch.cat([v[mask] for v, mask in masks]).min()
+
+
 def test_every_round_solves_what_its_own_model_reads(path):
     """The weights of a cut are those solved in the cut model that was calibrated."""
     last = path.rounds[-1]
