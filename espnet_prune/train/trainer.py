@@ -244,7 +244,7 @@ def _tell_restart(schedulers: Sequence[Any], planned: Optional[int]) -> None:
         steps = getattr(scheduler, "first_cycle_steps", None)
         if steps and planned and steps < planned:
             logging.warning(
-                f"scheduler_conf: first_cycle_steps is {steps}, and this training takes "
+                f"scheduler_conf: first_cycle_steps is {steps}, and this training has "
                 f"{planned} steps: the learning rate climbs again before its end. Set "
                 f"it to {planned}, unless several cycles are wanted"
             )
