@@ -76,6 +76,23 @@ def page(tmp_path):
     return tmp_path / "README.md"
 
 
+def test_methods_over_sizes(page):
+    """A row per method in the order of the YAML, a column per size, the whole first."""
+    folder = page.parent / "rows"
+    more = {"place": 2, "label": "magnitude, untrained"}
+    write_json(row("magnitude", 0, [4, 4], **{**more, "size": 85}), folder / "m85.json")
+    whole = row("dense", 0, [1, 1], size=0, place=0, kind="dense")
+    write_json(whole, folder / "dense.json")
+    spec = "{folder: rows, by_size: 'wer:test', digits: 1}"
+    text = tables.render(PAGE.replace(SPEC, spec), page.parent)
+    found = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
+    assert cells[0] == ["model", "whole", "-50 %", "-85 %"]
+    assert [line[0] for line in cells[2:]] == ["dense", "l0", "magnitude, untrained"]
+    assert cells[2][1].startswith("10.0 [") and cells[2][2:] == ["", ""]
+    assert cells[3][2].startswith("25.0 [") and cells[4][3].startswith("40.0 [")
+
+
 def test_a_table_is_made_anew(page, monkeypatch, capsys):
     monkeypatch.chdir(page.parent)
     compare.main(["--update_readme"])
@@ -114,7 +131,7 @@ def test_bad_marks(page):
         (("columns", "colums"), "unknown key 'colums'.*mean 'columns'"),
         (("seeds", "sees"), "columns: unknown 'sees'"),
         (("[model", "[model: }"), "not YAML"),
-        (("columns", "names"), "folder is needed, and columns or by_depth"),
+        (("columns", "names"), "folder is needed, and columns or by_depth or by_size"),
         (("folder: rows", "folder: gone"), "gone: no rows are there"),
     ):
         page.write_text(PAGE.replace(*change))

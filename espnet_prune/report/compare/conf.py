@@ -120,7 +120,7 @@ def make(data: Mapping[str, Any], where: str, name: str) -> Comparison:
             raise UserError(f"{at}: sizes are percents, above 0 and below 100")
         if own.get("kind") in ("dense_long", "dense_one"):
             own["sizes"] = [0]
-        row = rows[key] = Row(**{**own, "name": key, "place": len(rows) + 1})
+        row = rows[key] = Row(**{"place": len(rows) + 1, **own, "name": key})
         check_keys([row.kind], KINDS, f"{at}: kind")
         of_row = row.kind == "scratch_structure"
         check_keys([row.of], data["rows"] if of_row else data["dense"], f"{at}: of")
@@ -154,7 +154,9 @@ def read(path: str, changes: Mapping[str, Any], rows: Sequence[str]) -> Comparis
     own = dict(mapping(data.get("rows"), f"{path}: rows"))
     check_keys(rows, own, "--rows")
     plain = {k: v for k, v in changes.items() if k in ("sizes", "seeds")}
-    own = {n: {**(own[n] or {}), **plain} for n in rows or own}
+    # a part of the rows stands in tables where all would have it
+    places = {name: place for place, name in enumerate(own, 1)}
+    own = {n: {"place": places[n], **(own[n] or {}), **plain} for n in rows or own}
     options = {**(data.get("options") or {}), **changes.get("options", {})}
     data = {**data, **changes, "options": options, "rows": own}
     return make(data, str(path), Path(path).stem)

@@ -9,8 +9,9 @@ In a README a table stands between two marks, of which the first says what it is
     <!-- end of rows -->
 
 `columns` are those of `NUMBERS` and `TEXTS`, MEASURE:SET and against:ROW:MEASURE:SET;
-`names` chooses rows by their files, `digits` are those of error rates, and `by_depth:
-MEASURE:SET` has a row per depth and a column per method.
+`names` chooses rows by their files, `digits` are those of error rates. `by_depth:
+COLUMN` has a row per depth and a column per method, `by_size: COLUMN` a row per method
+and a column per share that is removed.
 """
 
 import re
@@ -32,7 +33,8 @@ Line = Dict[str, Any]  # a row's JSON, over its seeds; `runs` by seed and draw
 MARKS = re.compile(
     r"^(<!-- rows (\{.*?\}) -->\n)(.*?)^(<!-- end of rows -->)", re.M | re.S
 )
-KEYS = ("folder", "names", "columns", "digits", "by_depth", "if_none")
+FORMS = ("columns", "by_depth", "by_size")
+KEYS = ("folder", "names", *FORMS, "digits", "if_none")
 
 
 def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
@@ -174,8 +176,11 @@ def table(
     columns: Sequence[str] = (),
     digits: int = 2,
     by_depth: str = "",
+    by_size: str = "",
 ) -> str:
-    """Markdown: a row per line, or a row per depth and a column per method."""
+    """Markdown: a row per line, per depth or per method, see the head of this file."""
+    if by_size:
+        return _by_size(lines, by_size, digits)
     if not by_depth:
         return markdown(list(zip(*(column(name, lines, digits) for name in columns))))
     methods = [line["name"] for line in sorted(lines, key=lambda r: r["place"])]
@@ -187,6 +192,18 @@ def table(
         for depth in dict.fromkeys(depth for depth, _ in keys)
     ]
     return markdown([["blocks", *methods], *rows])
+
+
+def _by_size(lines: Sequence[Line], name: str, digits: int) -> str:
+    """Markdown: a row per method, a column per share; what is whole comes first."""
+    lines = sorted(lines, key=lambda r: (r["place"], at(r)))
+    sizes = sorted({at(line) for line in lines})
+    cells: Dict[str, Dict[float, str]] = {}
+    for line, cell in zip(lines, column(name, lines, digits)[1:]):
+        cells.setdefault(line.get("label", line["name"]), {})[at(line)] = cell
+    head = ["whole" if not size else f"-{size:g} %" for size in sizes]
+    rows = [[label, *(own.get(s, "") for s in sizes)] for label, own in cells.items()]
+    return markdown([["model", *head], *rows])
 
 
 def render(text: str, folder: Path) -> str:
@@ -208,8 +225,8 @@ def render(text: str, folder: Path) -> str:
         except yaml.YAMLError as error:
             raise UserError(f"{mark}: not YAML ({error})") from error
         check_keys(data, KEYS, mark)
-        if "folder" not in data or not {"columns", "by_depth"} & data.keys():
-            raise UserError(f"{mark}: folder is needed, and columns or by_depth")
+        if "folder" not in data or not set(FORMS) & data.keys():
+            raise UserError(f"{mark}: folder is needed, and {' or '.join(FORMS)}")
         where, none = folder / data.pop("folder"), data.pop("if_none", None)
         if none and not any(where.glob("*.json")):
             return f"{found[1]}{none}\n{found[4]}"
