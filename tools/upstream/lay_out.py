@@ -49,10 +49,6 @@ LINKS: Dict[str, str] = {
 # path there: text here, text there
 REPLACED = {
     f"{TEMPLATE}/prune.sh": (" (docs/own_models.md: its order)", ""),
-    f"{AN4}/conf/train.yaml": (
-        "train_asr_small.yaml for three times as many updates (about 16,000, 45",
-        "about 16,000 updates (45",
-    ),
 }
 # ESPnet's checks build these with its own classes, and want these to be all the same
 BUILT = ["egs2/*/asr1/conf/train_asr*.yaml", "egs2/*/asr1/conf/train_transducer*.yaml"]
