@@ -3,8 +3,9 @@
 
 """Times of a comparison's models in turns, on one thread, in torch and in onnxruntime.
 
-Models of one structure take one time, whatever their weights are: each structure is
-measured once, so that a table does not show the noise of the clock as a difference.
+An encoder takes the same time whatever its weights are: each structure is measured
+once, so that a table does not show the noise of the clock as a difference. What a
+search takes depends on the words: a structure's last row is heard, a recovered one.
 """
 
 import functools
@@ -110,12 +111,12 @@ def write_times(c: Comparison, points: Sequence[Point]) -> List[str]:
             groups.setdefault(shape_key(read_mapping(own.config)), []).append(point)
     if not groups:
         raise UserError("--times: no row is finished; run the comparison first")
-    entries = {own[0].name: rows.entry(c, own[0]) for own in groups.values()}
+    entries = {own[-1].name: rows.entry(c, own[-1]) for own in groups.values()}
     found = measure_times(entries, read_mapping(c.inference_config), c.runs)
     done = []
     for own in groups.values():
         for point in own:
             path = rows.path_of(c, point)
-            write_json({**read_json(path), **found[own[0].name]}, path)
+            write_json({**read_json(path), **found[own[-1].name]}, path)
             done.append(point.name)
     return done
