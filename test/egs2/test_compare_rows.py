@@ -99,7 +99,15 @@ def test_rows_as_they_were_cut_and_a_table_of_ones_own(monkeypatch, capsys):
     for name in ("dense_s1", "untrained_50_s1"):
         write_results(Path("exp") / name, [1, 2])
     write_yaml(data, "compare.yaml")
+    Path("exp/log").mkdir()
+    for name, minutes in (("dense_s1", "3.0"), ("untrained_50_s1", "2.0")):
+        Path(f"exp/log/{name}.minutes").write_text(minutes)
     compare.main(["compare.yaml", "--only_table"])
+    effort = {
+        p.stem: read_json(p)["core_minutes"] for p in Path("results/exp").glob("*")
+    }
+    # the dense model was there already: what its job took is not its training
+    assert effort == {"dense_s1": None, "untrained_50_s1": 2.0}
     head, _, dense, cut, *rest = capsys.readouterr().out.splitlines()
     cells = [
         [cell.strip() for cell in line.strip("| ").split("|")] for line in (head, cut)

@@ -115,6 +115,8 @@ def describe(
     kept = point.exp / "cut" / "structure.json"
     parts = [updates_of(point.exp / name) for name in ("select/train", "")]
     updates = sum(part or 0 for part in parts) if any(parts) else None
+    # nothing is known of a model that was there already
+    known = updates is not None or point.row.kind in ("prune", "blocks")
     priced = {}
     if own.model.is_file() and not c.table:
         priced = sizes(measure([own], c.frames, runs=0)[0])
@@ -129,7 +131,7 @@ def describe(
         "budget": read_json(kept)["provenance"]["budget"] if kept.is_file() else None,
         **priced,
         "updates": updates,
-        "core_minutes": core_minutes(c, point),
+        "core_minutes": core_minutes(c, point) if known else None,
         "scores": scores,
         "decoding": read_json(note) if note.is_file() else {},
         "command": command,

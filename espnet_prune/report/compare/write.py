@@ -85,6 +85,7 @@ def figure(lines: Sequence[Line], key: str) -> Any:
             *(at, rates, [low, high]),
             **{"marker": "o^sDv"[i % 5], "markersize": 4, "linewidth": 1},
             **{"capsize": 2, "elinewidth": 0.5, "label": title},
+            linestyle="-" if i < 10 else "--",  # colours come back
         )
         for x, y, line in zip(at, rates, own):
             colour = bars.lines[0].get_color()
