@@ -186,6 +186,13 @@ def test_bad_yaml(change, message):
         conf.make({**BASE, **change}, "compare.yaml", "compare")
 
 
+def test_a_part_of_the_rows_stands_where_all_would_have_it():
+    rows = conf.read("compare.yaml", {}, ["magnitude", "l0_kd"]).rows
+    assert {name: row.place for name, row in rows.items()} == {
+        "magnitude": 3, "l0_kd": 1
+    }  # fmt: skip
+
+
 def test_unknown_row():
     with pytest.raises(UserError, match="'l0_dk'.*did you mean 'l0_kd'"):
         conf.read("compare.yaml", {}, ["l0_dk"])
