@@ -99,6 +99,19 @@ def make_identity(model: torch.nn.Module, block: int) -> None:
             linear.bias.zero_()
 
 
+IDLE = "encoders.2.feed_forward.units"
+
+
+def make_idle_model() -> torch.nn.Module:
+    """Make one of which the first half of the units `IDLE` are large and do nothing."""
+    model = make_model(CONFIG)
+    feed_forward = model.encoder.encoders[2].feed_forward
+    with torch.no_grad():
+        feed_forward.w_1.weight[:12] *= 50
+        feed_forward.w_1.bias[:12] = -1000.0  # never above 0
+    return model
+
+
 def make_exp(folder: Path, model: torch.nn.Module, **changes: Any) -> Dict[str, Any]:
     """Write an experiment whose validation labels are what the model itself hears.
 

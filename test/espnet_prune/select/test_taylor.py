@@ -11,20 +11,12 @@ from espnet_prune.bin import select
 from espnet_prune.models import load_model
 from espnet_prune.structure import Structure
 from espnet_prune.utils import write_yaml
-from test.espnet_prune.deep import CONFIG, make_exp, make_model
-
-IDLE = "encoders.2.feed_forward.units"
+from test.espnet_prune.deep import IDLE, make_exp, make_idle_model
 
 
 @pytest.fixture
 def options(tmp_path):
-    """A model of which half the units of a feed-forward are large and do nothing."""
-    model = make_model(CONFIG)
-    feed_forward = model.encoder.encoders[2].feed_forward
-    with torch.no_grad():
-        feed_forward.w_1.weight[:12] *= 50
-        feed_forward.w_1.bias[:12] = -1000.0  # never above 0
-    make_exp(tmp_path, model)
+    make_exp(tmp_path, make_idle_model())
     conf = {"method": "taylor", "budget": {"kind": "params", "sparsity": 0.2}}
     write_yaml({**conf, "max_utts": 4}, tmp_path / "taylor.yaml")
     return ["--config", str(tmp_path / "taylor.yaml")] + [

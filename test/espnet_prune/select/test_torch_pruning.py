@@ -15,21 +15,13 @@ from espnet_prune.select.scores import by_values, selected
 from espnet_prune.structure import Structure
 from espnet_prune.utils import write_yaml
 from test.espnet_prune import encoder_zoo
-from test.espnet_prune.deep import CONFIG, make_exp, make_model
+from test.espnet_prune.deep import IDLE, make_exp, make_idle_model
 from test.espnet_prune.select.obs.stubs import plan_of
-
-IDLE = "encoders.2.feed_forward.units"
 
 
 @pytest.fixture
 def options(tmp_path):
-    """A model of which half the units of a feed-forward are large and do nothing."""
-    model = make_model(CONFIG)
-    feed_forward = model.encoder.encoders[2].feed_forward
-    with torch.no_grad():
-        feed_forward.w_1.weight[:12] *= 50
-        feed_forward.w_1.bias[:12] = -1000.0  # never above 0
-    make_exp(tmp_path, model)
+    make_exp(tmp_path, make_idle_model())
     conf = {"method": "torch_pruning", "budget": {"sparsity": 0.2}, "max_utts": 4}
     for name in ("magnitude", "taylor", "hessian"):
         write_yaml({**conf, "importance": name}, tmp_path / f"{name}.yaml")

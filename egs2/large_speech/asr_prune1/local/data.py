@@ -137,14 +137,7 @@ def get_parser() -> argparse.ArgumentParser:
     for split, default in SPLITS.items():
         text = f"sentences of each of the {len(people(split))} {split} speakers"
         add(f"--{split}_utts", type=int, default=default, help=text)
-    add(
-        "--snr",
-        type=float,
-        nargs=2,
-        default=[5.0, 30.0],
-        metavar=("LOW", "HIGH"),
-        help="range of the signal-to-noise ratio in dB",
-    )
+    splits.add_snr(parser, 5.0, 30.0)
     return parser
 
 

@@ -108,14 +108,7 @@ def get_parser() -> argparse.ArgumentParser:
         default="false",
         help="text for spoken language understanding: the intent, then the sentence",
     )
-    parser.add_argument(
-        "--snr",
-        type=float,
-        nargs=2,
-        default=[20.0, 35.0],
-        metavar=("LOW", "HIGH"),
-        help="range of the signal-to-noise ratio in dB",
-    )
+    splits.add_snr(parser, 20.0, 35.0)
     return parser
 
 

@@ -3,6 +3,7 @@
 
 """Splits of a synthetic corpus: spoken, written as Kaldi-style directories, resumed."""
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -98,6 +99,24 @@ def check_counts(per_speaker: Dict[str, int]) -> None:
     if min(per_speaker.values()) < 1 or max(per_speaker.values()) > 999:
         names = ", ".join(f"--{split}_utts" for split in per_speaker)
         raise UserError(f"{names} must be 1 to 999")
+
+
+def add_snr(parser: argparse.ArgumentParser, low: float, high: float) -> None:
+    """Add --snr.
+
+    Args:
+        parser: The parser.
+        low: The least signal-to-noise ratio by default, in dB.
+        high: The largest.
+    """
+    parser.add_argument(
+        "--snr",
+        type=float,
+        nargs=2,
+        default=[low, high],
+        metavar=("LOW", "HIGH"),
+        help="range of the signal-to-noise ratio in dB",
+    )
 
 
 def check_snr(snr: Sequence[float]) -> None:
