@@ -206,7 +206,7 @@ def test_a_recipe_is_as_small_as_espnet_accepts_at_once(recipe):
     try:
         names = subprocess.check_output(names, cwd=folder, text=True).splitlines()
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout")
+        pytest.skip("needs git, and a checkout of this repository")
     files = [folder / name for name in names if not (folder / name).is_symlink()]
     files = [path for path in files if path.is_file()]
     assert len(files) < 20
