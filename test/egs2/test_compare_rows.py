@@ -11,6 +11,7 @@ from espnet_prune.bin import compare
 from espnet_prune.report import results
 from espnet_prune.report.compare import conf, configs, rows, times
 from espnet_prune.report.compare.plan import make_plan
+from espnet_prune.report.compare.run import Runner
 from espnet_prune.utils import UserError, read_json, read_yaml, write_yaml
 from test.egs2.compared import (
     BASE,
@@ -70,6 +71,31 @@ def test_a_cut_that_several_rows_recover():
         conf.make({**short, "rows": {**short["rows"], "x": kind}}, "it", "it")
     with pytest.raises(UserError, match="cut: unknown key 'whol'.*mean 'whole'"):
         conf.make({**short, "rows": {"x": {"cut": "whol"}, "whole": {}}}, "it", "it")
+
+
+def test_a_dense_model_from_elsewhere_has_statistics_of_its_tokens():
+    """They are made with it, once, for what is recovered from it; rows stay."""
+    write_yaml({**BASE, "seeds": [1], "sizes": [50], "rows": {"half": {}}}, "c.yaml")
+    plan = make_plan(conf.read("c.yaml", {}, []))
+    runner = Runner(conf.read("c.yaml", {}, []), plan, "", [])
+
+    def first(name):
+        words = runner.words(plan.jobs[name])
+        return words[words.index("--stage") + 1]
+
+    digest = plan.digest("half_50_s1")
+    assert [first(name) for name in ("data", "dense_s1", "half_50_s1")] == (
+        ["1", "11", "15"]
+    )
+    for exp in ("dense_s1", "half_50_s1"):
+        Path("exp", exp).mkdir()
+        Path("exp", exp, "config.yaml").touch()
+    assert [first(name) for name in ("data", "dense_s1", "half_50_s1")] == (
+        ["1", "10", "15"]
+    )
+    assert plan.digest("half_50_s1") == digest
+    Path("exp/dense_s1/.begun_stage11").touch()
+    assert first("dense_s1") == "11"
 
 
 def test_rows_do_not_depend_on_where_their_models_lie():

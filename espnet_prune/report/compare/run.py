@@ -43,6 +43,12 @@ class Runner:
                 left.append(point)
         return left
 
+    def is_from_elsewhere(self, job: Job) -> bool:
+        """Whether a job would train what others start from, and it is there already."""
+        trained = "--asr_config" in job.options and (job.exp / "config.yaml").is_file()
+        others = any(job.name in other.needs for other in self.plan.jobs.values())
+        return trained and others and not (job.exp / ".begun_stage11").is_file()
+
     def words(self, job: Job) -> List[str]:
         """The command line of a job."""
         c = self.c
@@ -54,7 +60,10 @@ class Runner:
             given.update(asr_stats_dir=str(c.exp / "stats"))
         given.update({key: str(value) for key, value in c.options.items()})
         own = [word for key, value in given.items() for word in (f"--{key}", value)]
-        return [c.run, *own, *self.common, *job.options]
+        options = job.options
+        if self.is_from_elsewhere(job):  # its recoveries need statistics of its tokens
+            options = ["--stage", "10", *options[2:]]
+        return [c.run, *own, *self.common, *options]
 
     def told(self, tflops: float) -> str:
         """What would run, for --dry_run, and how long where options tell `hours`.
