@@ -73,6 +73,25 @@ def test_a_cut_that_several_rows_recover():
         conf.make({**short, "rows": {"x": {"cut": "whol"}, "whole": {}}}, "it", "it")
 
 
+def test_a_row_with_an_effort_of_its_own():
+    """A recovery of three times the length ends its rate where the others do."""
+    own = {"half": {}, "long": {"effort": 3}, "cut": {"select": "m.yaml"}}
+    own["cut_long"] = {"cut": "cut", "effort": 3}
+    data = {**BASE, "seeds": [1], "sizes": [50], "rows": own}
+    jobs = make_plan(conf.make(data, "c.yaml", "c")).jobs
+    found = {name: written(jobs[f"{name}_50_s1"])[-1] for name in own}
+    # six of ten epochs go to the gates of the first two
+    epochs = {name: own["max_epoch"] for name, own in found.items()}
+    assert epochs == {"half": 4, "long": 24, "cut": 10, "cut_long": 30}
+    steps = {
+        name: own["scheduler_conf"]["first_cycle_steps"] for name, own in found.items()
+    }
+    assert steps == {"half": 100, "long": 600, "cut": 250, "cut_long": 750}
+    for bad in ({"effort": 0}, {"kind": "scratch_long", "effort": 2}):
+        with pytest.raises(UserError, match="effort is above 0, and only a row that"):
+            conf.make({**data, "rows": {"x": bad}}, "it", "it")
+
+
 def test_a_dense_model_from_elsewhere_has_statistics_of_its_tokens():
     """They are made with it, once, for what is recovered from it; rows stay."""
     write_yaml({**BASE, "seeds": [1], "sizes": [50], "rows": {"half": {}}}, "c.yaml")

@@ -39,6 +39,7 @@ class Row:
     budget: Optional[dict] = None
     units: Optional[List[str]] = None
     distill: bool = True
+    effort: float = 1  # times what all have after the dense model; its label says it
     blocks: Optional[str] = None
     sizes: List[float] = dataclasses.field(default_factory=lambda: [0])
     seeds: List[Optional[int]] = dataclasses.field(default_factory=lambda: [0])
@@ -128,6 +129,10 @@ def make(data: Mapping[str, Any], where: str, name: str) -> Comparison:
             check_keys([row.blocks], ("table", "first", "random"), f"{at}: blocks")
         if row.kind == "prune" and not row.select:
             raise UserError(f"{at}: key 'select' is missing, a YAML of the selection")
+        if row.effort <= 0 or (row.effort != 1 and row.kind != "prune"):
+            raise UserError(
+                f"{at}: effort is above 0, and only a row that is pruned has its own"
+            )
         if row.cut:
             check_keys([row.cut], data["rows"], f"{at}: cut")
             if row.kind != "prune":

@@ -146,16 +146,22 @@ def select_conf(c: Comparison, row: Row, size: float) -> Conf:
 
 
 def recover_conf(c: Comparison, row: Row) -> Conf:
-    """The YAML of a row's recovery: what the selection leaves of the total effort."""
+    """The YAML of a row's recovery: what the selection leaves of the total effort.
+
+    Raises:
+        UserError: It leaves nothing.
+    """
     conf, goal = read_mapping(str(row.recover)), total(c)
     if not row.distill:
         conf.pop("distill_conf", None)
     if goal is None:
         return conf
-    left = goal - select_effort(row.select)
+    goal = Effort({unit: round(n * row.effort) for unit, n in goal.items()})
+    select = c.rows[row.cut].select if row.cut else row.select
+    left = goal - select_effort(select)
     if not left:
         raise UserError(
-            f"{row.select}: the selection takes longer than all others have in all; "
+            f"{select}: the selection takes longer than all others have in all; "
             "lower its max_epoch"
         )
     return stretch(conf, left, row.recover)
