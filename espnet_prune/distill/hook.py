@@ -19,7 +19,7 @@ from espnet_prune.distill.projections import Projections
 from espnet_prune.distill.teacher import Teacher, TeacherOutput, load_teacher
 from espnet_prune.structure import Structure, block_lists
 from espnet_prune.tasks import KEY
-from espnet_prune.train.extensions import Extension
+from espnet_prune.train.extensions import Extension, extensions
 from espnet_prune.train.hooks import SideState, TrainHook
 from espnet_prune.train.loss_means import LossMix
 from espnet_prune.train.ranks import Part, mean_over_ranks
@@ -290,11 +290,14 @@ class Distilled(Extension):
     def extend(self, args: argparse.Namespace, model: torch.nn.Module) -> None:
         """Set the weights of the losses, and load the teacher if there is one.
 
+        Where nothing is learned beside it, ESPnet's own loss stays as it is.
+
         Raises:
             UserError: A teacher that is missing or does not fit.
         """
         conf = DistillConf.from_dict(getattr(args, "distill_conf", None))
-        set_losses(model, conf)
+        if any(e.adds_loss and e.wanted(args) for e in extensions()):
+            set_losses(model, conf)
         if self.wanted(args):
             files = args.teacher_config, args.teacher_model
             teacher = load_teacher(*files, model, getattr(args, KEY, None))

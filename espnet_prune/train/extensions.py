@@ -24,9 +24,10 @@ class Extension:
     Attributes:
         what: What the training is then said to be with.
         keeps_last: Whether the result is the last epoch: none is better than another.
+        adds_loss: Whether something is learned beside ESPnet's own loss.
     """
 
-    what, keeps_last = "", False
+    what, keeps_last, adds_loss = "", False, True
 
     def add_options(self, group: Any) -> None:
         """Add options to a group of ESPnet's parser."""

@@ -68,11 +68,13 @@ class TrainHook:
         own_rate: Learning rate of these parameters by Adam, whatever rule the weights
             have; they are then left out of gradient clipping, too. None: they are
             weights like all others.
+        skips: Whether there are steps in which some weights have no gradient.
     """
 
     name = "hook"
     module: Optional[torch.nn.Module] = None
     own_rate: Optional[float] = None
+    skips = False
 
     def forward_begin(self, model: torch.nn.Module) -> None:
         """Before the forward pass."""

@@ -37,7 +37,7 @@ class Hooked:
     def begin_hooks(self) -> None:
         """Begin without hooks."""
         self.hooks: List[TrainHook] = []
-        self.mix = LossMix({"asr": 1.0})
+        self.mix = LossMix({"asr": 1.0}, normalise=False)  # ESPnet's loss as it is
         self.labels = True
         self.last_stats: Dict[str, torch.Tensor] = {}
 
@@ -114,7 +114,8 @@ class Hooked:
                 if more is not None:
                     total = total + more[0]
                     extra.update(more[1])
-        stats.update(extra, loss_total=total.detach())
+        # a copy: the trainer divides the loss by accum_grad in place
+        stats.update(extra, loss_total=total.detach().clone())
         self.last_stats = stats
         return force_gatherable((total, stats, weight), speech.device)
 

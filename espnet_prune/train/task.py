@@ -212,17 +212,18 @@ def __getattr__(wanted: str) -> Any:
 def _expect_skipped_blocks(args: argparse.Namespace, model: torch.nn.Module) -> None:
     """Switch `unused_parameters` on where it is needed by several processes.
 
-    With stochastic depth each process skips blocks of its own choice, and without
-    labels the heads learn nothing; without the switch, distributed training waits for
-    their gradients and fails.
+    With stochastic depth each process skips blocks of its own choice, without labels
+    the heads learn nothing, and what a hook holds does not, either; without the switch,
+    distributed training waits for their gradients and fails.
     """
     if args.unused_parameters or not torch.distributed.is_available():
         return
     encoder = getattr(model, "encoder", None)
-    unlabelled = not getattr(model, "labels", True)
-    if torch.distributed.is_initialized() and (unlabelled or skips_blocks(encoder)):
+    skips = any(hook.skips for hook in getattr(model, "hooks", []))
+    skips = skips or not getattr(model, "labels", True) or skips_blocks(encoder)
+    if torch.distributed.is_initialized() and skips:
         args.unused_parameters = True
         logging.info(
-            "unused_parameters is switched on: skipped blocks, or heads without "
-            "labels, have no gradient"
+            "unused_parameters is switched on: skipped blocks, heads without labels, "
+            "or what is held have no gradient"
         )

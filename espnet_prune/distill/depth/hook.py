@@ -206,7 +206,7 @@ class Nested(Extension):
             return
         DepthConf.from_dict(args.depth_conf)
         for other in extensions():
-            if other is not self and other.wanted(args):
+            if other is not self and other.adds_loss and other.wanted(args):
                 raise UserError(
                     f"{KEY}: {self.what} and {other.what} do not go into one training; "
                     "train for depth first, and distil or select afterwards"
