@@ -100,6 +100,8 @@ class Sent(Noise):
 def send(model):
     """Say of all tensors of a model that they are on the device."""
     for module in model.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # an alias that is changed tells no gradient
         for name, tensor in module._parameters.items():
             if tensor is not None:
                 module._parameters[name] = nn.Parameter(away(tensor.data))
