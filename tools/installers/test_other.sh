@@ -10,7 +10,8 @@ use_env "${1:?usage: test_other.sh <environment>}"
 
 tests=(test/egs2/test_pipeline.py test/egs2/test_sample.py)
 for name in test_espnet3.py test_golden.py test_releases.py test_registry.py test_strict_loads.py test_tasks.py \
-    test_variants.py test_zoo.py cutting decoders deploy encoders runtime select/obs/test_devices.py train units; do
+    test_variants.py test_zoo.py cutting decoders deploy encoders runtime train units \
+    select/obs/test_devices.py; do
     tests+=("test/espnet_prune/${name}")
 done
 
