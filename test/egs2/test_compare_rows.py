@@ -12,7 +12,14 @@ from espnet_prune.report import results
 from espnet_prune.report.compare import conf, configs, rows, times
 from espnet_prune.report.compare.plan import make_plan
 from espnet_prune.report.compare.run import Runner
-from espnet_prune.utils import UserError, read_json, read_yaml, write_yaml
+from espnet_prune.report.compare.tables import read_rows
+from espnet_prune.utils import (
+    UserError,
+    read_json,
+    read_yaml,
+    write_json,
+    write_yaml,
+)
 from test.egs2.compared import (
     BASE,
     DECODE,
@@ -219,3 +226,9 @@ def test_how_unlike_the_dense_model_rows_are(monkeypatch, capsys):
     found = read_json("results/exp/obs_50_s1.json")["scores"]["agree"]
     assert list(found) == ["real"] and found["real"]["drawn"] == "2 utterances"
     assert found["real"]["errors"] == "2 1" and found["real"]["words"] == "4 4"
+    # a seed whose dense model is not there tells errors alone
+    row = read_json("results/exp/obs_50_s1.json")
+    del row["scores"]["agree"]
+    write_json({**row, "seed": 2}, Path("results/exp/obs_50_s2.json"))
+    (line,) = [r for r in read_rows(Path("results/exp")) if r["name"] == "obs"]
+    assert line["seeds"] == [1, 2] and line["scores"].keys() == {"wer", "cer"}

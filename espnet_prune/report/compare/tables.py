@@ -74,6 +74,7 @@ def joined(rows: Sequence[Line], folder: Path) -> Line:
             for s in sets
         }
         for measure, sets in line["scores"].items()
+        if all(measure in r["scores"] for r in rows)  # agreement wants a dense model
     }
     return line
 
