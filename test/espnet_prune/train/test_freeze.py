@@ -70,13 +70,18 @@ def test_a_resumed_training_is_the_same(tiny, train, epochs):
 def test_it_is_the_stock_training_once_they_are_let_go(tiny, train):
     """One step is held; what never moves by then is held by ESPnet for good."""
     for name, conf, more in (
-        ("stock", {}, {"freeze_param": ["encoder"]}),
-        ("longer", {"param": ["encoder"], "updates": 99}, {}),
-        ("both", {"param": ["encoder"], "updates": 1}, {"freeze_param": ["encoder"]}),
+        ("held_by_stock", {}, {"freeze_param": ["encoder"]}),
+        ("held_longer", {"param": ["encoder"], "updates": 99}, {}),
+        (
+            "held_by_both",
+            {"param": ["encoder"], "updates": 1},
+            {"freeze_param": ["encoder"]},
+        ),
     ):
         train(command(tiny, tiny.root / name, 2, conf, **more))
     one, two, three = (
-        load(tiny.root / name / "2epoch.pth") for name in ("stock", "longer", "both")
+        load(tiny.root / name / "2epoch.pth")
+        for name in ("held_by_stock", "held_longer", "held_by_both")
     )
     assert not moved(one, two) and not moved(one, three)
 

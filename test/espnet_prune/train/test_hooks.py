@@ -25,8 +25,13 @@ def test_the_training_knows_no_method():
 def test_a_file_named_hook_is_an_extension():
     from espnet_prune.train.extensions import extensions
 
-    assert [e.what for e in extensions()] == ["gates", "a teacher", "random depths"]
-    assert [e.keeps_last for e in extensions()] == [True, False, False]
+    found = {e.what: (e.keeps_last, e.adds_loss) for e in extensions()}
+    assert list(found.items()) == [
+        ("weights held at first", (False, False)),
+        ("gates", (True, True)),
+        ("a teacher", (False, True)),
+        ("random depths", (False, True)),
+    ]
 
 
 @pytest.fixture
