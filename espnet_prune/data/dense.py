@@ -16,6 +16,11 @@ from espnet_prune.utils import UserError, atomic_link, atomic_write, write_chang
 _FILES = ("data_path_and_name_and_type", "shape_file")
 
 
+def is_trained_here(exp: Path) -> bool:
+    """Say whether a recipe of ours has begun to train a model in its directory."""
+    return (exp / ".begun_stage11").is_file()
+
+
 def data_args(config: Dict[str, Any], name: str) -> List[str]:
     """Options of asr_train for the data of `config`.
 
@@ -185,7 +190,7 @@ def view(
     """
     exp = path.parent
     model = find_checkpoint(exp, checkpoint)
-    inside = Path.cwd() in exp.resolve().parents or (exp / ".begun_stage11").is_file()
+    inside = Path.cwd() in exp.resolve().parents or is_trained_here(exp)
     good = inside and os.access(exp, os.W_OK) and data is None
     if good and model.name == (checkpoint or DEFAULT):
         return exp

@@ -7,6 +7,7 @@ import logging
 import shlex
 from typing import Dict, List, Sequence
 
+from espnet_prune.data.dense import is_trained_here
 from espnet_prune.jobs.side_by_side import run_side_by_side
 from espnet_prune.report.compare import depth, rows
 from espnet_prune.report.compare.conf import Comparison
@@ -47,7 +48,7 @@ class Runner:
         """Whether a job would train what others start from, and it is there already."""
         trained = "--asr_config" in job.options and (job.exp / "config.yaml").is_file()
         others = any(job.name in other.needs for other in self.plan.jobs.values())
-        return trained and others and not (job.exp / ".begun_stage11").is_file()
+        return trained and others and not is_trained_here(job.exp)
 
     def words(self, job: Job) -> List[str]:
         """The command line of a job."""
