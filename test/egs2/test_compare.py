@@ -73,6 +73,12 @@ def test_the_configurations_differ_only_where_they_should():
         "max_epoch": 10,
         "scheduler_conf": {"first_cycle_steps": 250},
     }
+    both = [{"of": "decoder", "sparsity": "size"}, {"kind": "macs", "sparsity": 0.3}]
+    write_yaml({**BASE, "rows": {"both": {"budget": both}}}, "both.yaml")
+    job = make_plan(conf.read("both.yaml", {}, [])).jobs["both_70_s1"]
+    assert written(job)[0]["budget"] == [
+        {"of": "decoder", "sparsity": 0.7}, {"kind": "macs", "sparsity": 0.3}
+    ]  # fmt: skip
     parts = {"cnn": 0.5, "transformer": 0.5}
     write_yaml({**read_yaml("prune.yaml"), "budget": parts}, "prune.yaml")
     with pytest.raises(UserError, match="budget: "):
@@ -178,6 +184,8 @@ def test_dry_run(capsys):
         ({"rows": {"x": {"of": "y"}}}, "x: of: unknown key 'y'"),
         ({"rows": {"x": {}}, "sizes": [0]}, "above 0 and below 100"),
         ({"rows": {"x": {}}, "select": None}, "key 'select' is missing"),
+        ({"rows": {"x": {"budget": [{"sparsity": 0.5}]}}}, "x: budget: a list stands"),
+        ({"rows": {"x": {"budget": 0.5}}}, "x: budget is 0.5, must be"),
         ({"rows": {"x": {}}, "seeds": "0"}, "seeds is '0', must be a list"),
     ],
 )
@@ -227,7 +235,8 @@ def test_the_table(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("nothing is finished yet")
     for name, own in errors.items():
         write_results(Path("exp") / name, own)
-    provenance = {"provenance": {"budget": {"kind": "macs"}}}
+    budgets = [{"kind": "macs"}, {"kind": "macs", "of": "decoder"}]
+    provenance = {"provenance": {"budget": budgets}}
     write_json(provenance, "exp/l0_kd_50_s1/cut/structure.json")
     write_yaml({"accum_grad": 2}, "exp/l0_kd_50_s1/config.yaml")
     stats = {"stats": {1: {"train": {"total_count": 14}}}}

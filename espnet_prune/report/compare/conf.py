@@ -5,7 +5,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from espnet_prune.model_files import DEFAULT
 from espnet_prune.runtime.reader import mapping, read_as
@@ -36,7 +36,7 @@ class Row:
     select: Optional[str] = None
     recover: Optional[str] = None  # or none: the row is what was cut
     cut: Optional[str] = None  # the row whose cut is recovered, instead of one's own
-    budget: Optional[dict] = None
+    budget: Union[dict, List[dict], None] = None  # see configs.select_conf
     units: Optional[List[str]] = None
     distill: bool = True
     effort: float = 1  # times what all have after the dense model; its label says it
@@ -122,25 +122,35 @@ def make(data: Mapping[str, Any], where: str, name: str) -> Comparison:
         if own.get("kind") in ("dense_long", "dense_one"):
             own["sizes"] = [0]
         row = rows[key] = Row(**{"place": len(rows) + 1, **own, "name": key})
-        check_keys([row.kind], KINDS, f"{at}: kind")
-        of_row = row.kind == "scratch_structure"
-        check_keys([row.of], data["rows"] if of_row else data["dense"], f"{at}: of")
-        if row.kind == "blocks":
-            check_keys([row.blocks], ("table", "first", "random"), f"{at}: blocks")
-        if row.kind == "prune" and not row.select:
-            raise UserError(f"{at}: key 'select' is missing, a YAML of the selection")
-        if row.effort <= 0 or (row.effort != 1 and row.kind != "prune"):
-            raise UserError(
-                f"{at}: effort is above 0, and only a row that is pruned has its own"
-            )
-        if row.cut:
-            check_keys([row.cut], data["rows"], f"{at}: cut")
-            if row.kind != "prune":
-                raise UserError(f"{at}: cut: only a row that is pruned has one")
+        _check(row, data, at)
     data["rows"] = rows
     data.setdefault("expdir", f"exp/{name}")
     data.setdefault("results", f"results/{Path(data['expdir']).name}")
     return Comparison(**data)
+
+
+def _check(row: Row, data: Mapping[str, Any], at: str) -> None:
+    check_keys([row.kind], KINDS, f"{at}: kind")
+    of_row = row.kind == "scratch_structure"
+    check_keys([row.of], data["rows"] if of_row else data["dense"], f"{at}: of")
+    if row.kind == "blocks":
+        check_keys([row.blocks], ("table", "first", "random"), f"{at}: blocks")
+    if row.kind == "prune" and not row.select:
+        raise UserError(f"{at}: key 'select' is missing, a YAML of the selection")
+    if row.effort <= 0 or (row.effort != 1 and row.kind != "prune"):
+        raise UserError(
+            f"{at}: effort is above 0, and only a row that is pruned has its own"
+        )
+    if row.cut:
+        check_keys([row.cut], data["rows"], f"{at}: cut")
+        if row.kind != "prune":
+            raise UserError(f"{at}: cut: only a row that is pruned has one")
+    budgets = row.budget if isinstance(row.budget, list) else []
+    if budgets and not any("size" in one.values() for one in budgets):
+        raise UserError(
+            f"{at}: budget: a list stands instead of that of 'select' and says itself "
+            "what is removed; write size where a percent of `sizes` is meant"
+        )
 
 
 def read(path: str, changes: Mapping[str, Any], rows: Sequence[str]) -> Comparison:

@@ -120,7 +120,8 @@ def shallow(config: Conf, depth: int) -> Conf:
 def select_conf(c: Comparison, row: Row, size: float) -> Conf:
     """The YAML of a row's selection at one size.
 
-    In a row's budget the word `size` stands for the share that is removed.
+    In a row's budget the word `size` stands for the share that is removed. A list of
+    budgets stands instead of the selection's own.
 
     Raises:
         UserError: The budget is none, or has parts where a sparsity is wanted.
@@ -133,16 +134,22 @@ def select_conf(c: Comparison, row: Row, size: float) -> Conf:
         return {**conf, "num_remove": number - int(size)}
     base, given = dict(conf.get("budget") or {}), row.budget or {}
     base.pop("sparsity", None)
-    if "size" not in given.values():
-        given = {**given, "sparsity": "size"}
-        Budget.from_conf({**base, **given, "sparsity": size / 100}).whole(row.select)
-    own = {key: size / 100 if v == "size" else v for key, v in given.items()}
-    conf["budget"] = {**base, **own}
+    if isinstance(given, list):
+        conf["budget"] = [_sized(one, size) for one in given]
+    elif "size" in given.values():
+        conf["budget"] = {**base, **_sized(given, size)}
+    else:
+        conf["budget"] = {**base, **given, "sparsity": size / 100}
+        Budget.from_conf(conf["budget"]).whole(row.select)
     Budget.from_conf(conf["budget"])
     if row.units is not None:
         conf["units"] = row.units
     dropped = ["num_remove", *([] if row.distill else ["distill_conf"])]
     return {key: value for key, value in conf.items() if key not in dropped}
+
+
+def _sized(budget: Conf, size: float) -> Conf:
+    return {key: size / 100 if v == "size" else v for key, v in budget.items()}
 
 
 def recover_conf(c: Comparison, row: Row) -> Conf:

@@ -110,7 +110,9 @@ def removed(line: Line) -> str:
     if not line.get("size"):
         return ""
     budget = line.get("budget")
-    kind = budget.get("kind") if isinstance(budget, dict) else None
+    budgets = budget if isinstance(budget, list) else [budget]
+    of_all = {one.get("kind") for one in budgets if isinstance(one, dict)}
+    kind = of_all.pop() if len(of_all) == 1 else None
     of = {"params": "parameters", "macs": "MACs"}.get(str(kind), kind)
     return f"{line['size']:g} %" + (f" of the {of}" if of else "")
 
