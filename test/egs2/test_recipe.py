@@ -269,6 +269,11 @@ def test_a_model_from_elsewhere_on_data_of_ones_own(recipe):
     done = run(recipe, *options, "--own_data", "false", "--stage", "10")
     assert done.returncode == 0 and 10 not in stages(done.stdout)[0]
     assert "--train_dir" not in "".join(calls(recipe))
+    # and those of a model that was recovered here, which is pruned once more
+    (dense / ".begun_stage17").touch()
+    done = run(recipe, *options, "--stage", "10")
+    assert done.returncode == 0 and 10 not in stages(done.stdout)[0]
+    assert "--train_dir" not in "".join(calls(recipe))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ take_over() { # use a dense model that was trained elsewhere
         log "${dense_exp} is taken as it is"
         skip_stages+=" 11"
         _own=${own_data}
-        if [ -z "${own_data}" ] && [ -n "${data_dir}" ] && sets_are_here; then _own=true; fi
+        # one that was recovered here has data and statistics already, and goes on with them
+        if [ -z "${own_data}" ] && [ -n "${data_dir}" ] && [ ! -f "${dense_exp}/.begun_stage17" ] \
+            && sets_are_here; then _own=true; fi
         : "${_own:=false}"
         if ! "${_own}"; then skip_stages+=" 10"; fi
     fi
