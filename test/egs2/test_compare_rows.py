@@ -226,8 +226,19 @@ def test_how_unlike_the_dense_model_rows_are(monkeypatch, capsys):
     found = read_json("results/exp/obs_50_s1.json")["scores"]["agree"]
     assert list(found) == ["real"] and found["real"]["drawn"] == "2 utterances"
     assert found["real"]["errors"] == "2 1" and found["real"]["words"] == "4 4"
-    # a seed whose dense model is not there tells errors alone
+    # another seed is told from what its own dense model has heard
     row = read_json("results/exp/obs_50_s1.json")
+    other = {**found["real"], "errors": "0 3", "words": "5 4"}
+    row["scores"]["agree"] = {"real": other}
+    write_json({**row, "seed": 2}, Path("results/exp/obs_50_s2.json"))
+    (line,) = [r for r in read_rows(Path("results/exp")) if r["name"] == "obs"]
+    seen = line["scores"]["agree"]["real"]
+    assert (seen["errors"], seen["words"]) == ("2 4", "9 8")
+    row["scores"]["agree"]["real"]["words"] = "5"
+    write_json({**row, "seed": 2}, Path("results/exp/obs_50_s2.json"))
+    with pytest.raises(UserError, match="scored on other utterances"):
+        read_rows(Path("results/exp"))
+    # a seed whose dense model is not there tells errors alone
     del row["scores"]["agree"]
     write_json({**row, "seed": 2}, Path("results/exp/obs_50_s2.json"))
     (line,) = [r for r in read_rows(Path("results/exp")) if r["name"] == "obs"]

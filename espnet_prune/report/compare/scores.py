@@ -94,8 +94,16 @@ def read_scores(
     return result
 
 
-def added(runs: Sequence[Figures], where: str) -> Tuple[List[int], List[int]]:
+def added(
+    runs: Sequence[Figures], where: str, measure: str = ""
+) -> Tuple[List[int], List[int]]:
     """Errors and words of every cluster over the runs.
+
+    Args:
+        runs: Of the same clusters.
+        where: Folder, for messages.
+        measure: The references of `AGREE` are what each seed's dense model heard, and
+            as long as that is.
 
     Raises:
         UserError: They were scored on other references.
@@ -104,14 +112,17 @@ def added(runs: Sequence[Figures], where: str) -> Tuple[List[int], List[int]]:
         [[int(word) for word in run[key].split()] for run in runs]
         for key in ("words", "errors")
     )
-    if any(other != words[0] for other in words):
+    told = [len(run) for run in words] if measure == AGREE else words
+    if any(other != told[0] for other in told):
         raise UserError(f"{where}: scored on other utterances; decode all again")
     return list(map(sum, zip(*errors))), list(map(sum, zip(*words)))
 
 
-def over_seeds(runs: Sequence[Figures], where: str) -> Figures:
+def over_seeds(runs: Sequence[Figures], where: str, measure: str) -> Figures:
     """The figures of one method over its seeds; of a single one, its own."""
-    return runs[0] if len(runs) == 1 else figures(*added(runs, where), runs[0]["drawn"])
+    if len(runs) == 1:
+        return runs[0]
+    return figures(*added(runs, where, measure), runs[0]["drawn"])
 
 
 def difference(

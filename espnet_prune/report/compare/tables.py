@@ -70,7 +70,7 @@ def joined(rows: Sequence[Line], folder: Path) -> Line:
     line["runs"] = {(r["seed"], r.get("draw")): r["scores"] for r in rows}
     line["scores"] = {
         measure: {
-            s: over_seeds([r["scores"][measure][s] for r in rows], str(folder))
+            s: over_seeds([r["scores"][measure][s] for r in rows], str(folder), measure)
             for s in sets
         }
         for measure, sets in line["scores"].items()
