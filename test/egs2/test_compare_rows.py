@@ -124,6 +124,22 @@ def test_a_dense_model_from_elsewhere_has_statistics_of_its_tokens():
     assert first("dense_s1") == "11"
 
 
+def test_a_dense_model_that_no_row_needs_is_not_trained(monkeypatch):
+    monkeypatch.setattr(configs, "uniform_config", lambda dense, removed: dense)
+    one = {"kind": "dense_one"}
+    own = {"half": {}, "small": {"kind": "scratch_long"}, "one": one}
+    write_yaml(
+        {**BASE, "seeds": [1], "sizes": [50], "rows": own, "against": "one"}, "c.yaml"
+    )
+    for chosen, trained in ((["half"], True), (["small", "one"], False)):
+        plan = make_plan(conf.read("c.yaml", {}, chosen))
+        needed = [job.name for job in plan.needed(plan.points)]
+        assert ("dense_s1" in needed) == trained, chosen
+    # what all are compared with stays
+    plan = make_plan(conf.read("c.yaml", {"against": "dense"}, ["small"]))
+    assert "dense_s1" in [job.name for job in plan.needed(plan.points)]
+
+
 def test_rows_do_not_depend_on_where_their_models_lie():
     """Another comparison can take a row that one has made, if it is the same."""
     own = {"untrained": {"recover": "none"}, "low": {"cut": "untrained"}}

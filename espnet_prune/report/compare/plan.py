@@ -218,7 +218,8 @@ def training(c: Comparison, row: Row, size: float, seed: Optional[int]) -> Job:
 def make_plan(c: Comparison) -> Plan:
     """All jobs and points: dense models first, then row by row.
 
-    Configurations are written to EXPDIR/conf.
+    Configurations are written to EXPDIR/conf. A dense model from which nothing starts,
+    and with which nothing is compared, is none of the points.
 
     Raises:
         UserError: No recipe here, two jobs of one name, or one that needs another
@@ -240,7 +241,15 @@ def make_plan(c: Comparison) -> Plan:
                 name = named(row, size, seed) + (f"_{draw}" if draw else "")
                 point = (name, row, size, seed, c.exp / base)
                 plan.points.append(Point(*point, (base, table), draw))
-    for job in plan.jobs.values():
-        for name in set(job.needs) - plan.jobs.keys():
-            raise UserError(f"{job.name} needs {name}, which is not in the comparison")
+    wanted = {name for job in plan.jobs.values() for name in job.needs}
+    for name in wanted - plan.jobs.keys():
+        job, *_ = [job.name for job in plan.jobs.values() if name in job.needs]
+        raise UserError(f"{job} needs {name}, which is not in the comparison")
+    plan.points[:] = [
+        point
+        for point in plan.points
+        if point.row.kind != "dense"
+        or point.name in wanted
+        or point.row.name == c.against
+    ]
     return plan
