@@ -246,8 +246,10 @@ def test_how_unlike_the_dense_model_rows_are(monkeypatch, capsys):
     row = read_json("results/exp/obs_50_s1.json")
     other = {**found["real"], "errors": "0 3", "words": "5 4"}
     row["scores"]["agree"] = {"real": other}
-    write_json({**row, "seed": 2}, Path("results/exp/obs_50_s2.json"))
+    timed = {**row, "seed": 2, "ms": 1.5, "onnx_ms": 7.5}
+    write_json(timed, Path("results/exp/obs_50_s2.json"))
     (line,) = [r for r in read_rows(Path("results/exp")) if r["name"] == "obs"]
+    assert line["onnx_ms"] == 7.5 and line["ms"] == row["ms"]
     seen = line["scores"]["agree"]["real"]
     assert (seen["errors"], seen["words"]) == ("2 4", "9 8")
     row["scores"]["agree"]["real"]["words"] = "5"

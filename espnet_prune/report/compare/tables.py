@@ -61,9 +61,9 @@ def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
 
 
 def joined(rows: Sequence[Line], folder: Path) -> Line:
-    """One line of several seeds; sizes are those of the first."""
+    """One line of several seeds; sizes and times are of the first that has them."""
     rows = sorted(rows, key=lambda r: (r.get("seed") or 0, r.get("draw") or 0))
-    line = dict(rows[0])
+    line = {key: value for row in reversed(rows) for key, value in row.items()}
     if line.get("converted"):
         return line
     line["seeds"] = sorted({r["seed"] for r in rows} - {None})
