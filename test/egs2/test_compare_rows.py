@@ -246,10 +246,11 @@ def test_how_unlike_the_dense_model_rows_are(monkeypatch, capsys):
     row = read_json("results/exp/obs_50_s1.json")
     other = {**found["real"], "errors": "0 3", "words": "5 4"}
     row["scores"]["agree"] = {"real": other}
-    timed = {**row, "seed": 2, "ms": 1.5, "onnx_ms": 7.5}
+    timed = {**row, "seed": 2, "ms": 1.5, "onnx_ms": 7.5, "core_minutes": 3.0}
     write_json(timed, Path("results/exp/obs_50_s2.json"))
     (line,) = [r for r in read_rows(Path("results/exp")) if r["name"] == "obs"]
     assert line["onnx_ms"] == 7.5 and line["ms"] == row["ms"]
+    assert line["core_minutes"] == 3.0 and row["core_minutes"] is None
     seen = line["scores"]["agree"]["real"]
     assert (seen["errors"], seen["words"]) == ("2 4", "9 8")
     row["scores"]["agree"]["real"]["words"] = "5"

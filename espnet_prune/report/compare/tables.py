@@ -63,7 +63,9 @@ def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
 def joined(rows: Sequence[Line], folder: Path) -> Line:
     """One line of several seeds; sizes and times are of the first that has them."""
     rows = sorted(rows, key=lambda r: (r.get("seed") or 0, r.get("draw") or 0))
-    line = {key: value for row in reversed(rows) for key, value in row.items()}
+    line: Line = {}
+    for row in reversed(rows):
+        line.update({k: v for k, v in row.items() if v is not None or k not in line})
     if line.get("converted"):
         return line
     line["seeds"] = sorted({r["seed"] for r in rows} - {None})
