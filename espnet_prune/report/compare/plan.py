@@ -241,10 +241,10 @@ def make_plan(c: Comparison) -> Plan:
                 name = named(row, size, seed) + (f"_{draw}" if draw else "")
                 point = (name, row, size, seed, c.exp / base)
                 plan.points.append(Point(*point, (base, table), draw))
+    for job in plan.jobs.values():
+        for name in set(job.needs) - plan.jobs.keys():
+            raise UserError(f"{job.name} needs {name}, which is not in the comparison")
     wanted = {name for job in plan.jobs.values() for name in job.needs}
-    for name in wanted - plan.jobs.keys():
-        job, *_ = [job.name for job in plan.jobs.values() if name in job.needs]
-        raise UserError(f"{job} needs {name}, which is not in the comparison")
     plan.points[:] = [
         point
         for point in plan.points
