@@ -3,6 +3,7 @@
 
 """Rows of a comparison that share a cut, or are what was cut; and their times."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,8 @@ def test_times_are_those_of_structures(monkeypatch, capsys):
     ms = {name: (row["ms"], row["onnx_ms"]) for name, row in found.items()}
     assert ms["dense_s1"] == ms["untrained_50_s1"] == (7.0, 5.0)
     assert ms["recovered_50_s1"] == ms["other_50_s1"] == (8.0, 6.0)
+    (run_at,) = {row["timed"] for row in found.values()}
+    assert re.fullmatch(r"\d{4}(-\d\d){2}T(\d\d:){2}\d\dZ", run_at)
     assert Path("exp/images/wer_over_ms.png").stat().st_size > 1000
 
 

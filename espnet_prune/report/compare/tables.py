@@ -14,7 +14,9 @@ COLUMN` has a row per depth and a column per method, `by_size: COLUMN` a row per
 and a column per share that is removed.
 """
 
+import logging
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -35,6 +37,7 @@ MARKS = re.compile(
 )
 FORMS = ("columns", "by_depth", "by_size")
 KEYS = ("folder", "names", *FORMS, "digits", "if_none")
+TIMES = ("ms", "onnx_ms", "ctc_ms", "beam_ms")  # all of one run, which `timed` names
 
 
 def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
@@ -61,11 +64,18 @@ def read_rows(folder: Path, names: Sequence[str] = ()) -> List[Line]:
 
 
 def joined(rows: Sequence[Line], folder: Path) -> Line:
-    """One line of several seeds; sizes and times are of the first that has them."""
+    """One line of several seeds; sizes are of the first that has them.
+
+    So are times where no run is told; otherwise they are those of the last run.
+    """
     rows = sorted(rows, key=lambda r: (r.get("seed") or 0, r.get("draw") or 0))
     line: Line = {}
     for row in reversed(rows):
         line.update({k: v for k, v in row.items() if v is not None or k not in line})
+    timed = [row for row in rows if row.get("timed")]
+    if timed:
+        last = max(timed, key=lambda row: row["timed"])
+        line.update({key: last.get(key) for key in ("timed", *TIMES)})
     if line.get("converted"):
         return line
     line["seeds"] = sorted({r["seed"] for r in rows} - {None})
@@ -143,6 +153,23 @@ TEXTS: Dict[str, Callable[[Line], str]] = {
 }
 
 
+def of_one_run(lines: Sequence[Line], times: List[Any], head: str) -> List[Any]:
+    """Times of the run that most lines are from, the later of two; others are None.
+
+    A machine is not as fast as it was, or is another one.
+    """
+    runs = [line.get("timed") or "" for line in lines]
+    counts = Counter(run for run, v in zip(runs, times) if v is not None)
+    if len(counts) < 2:
+        return times
+    kept = max(counts, key=lambda run: (counts[run], run))
+    logging.warning(
+        f"{head}: {sum(counts.values()) - counts[kept]} of {sum(counts.values())} are "
+        "of another run and left out; --times measures all together"
+    )
+    return [v if run == kept else None for run, v in zip(runs, times)]
+
+
 def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     """A column, its head first.
 
@@ -152,8 +179,10 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     kind, *rest = name.split(":")
     if name in NUMBERS:
         head, key, unit, form, shared = NUMBERS[name]
-        first = lines[0].get(key) if shared else None
         found = [line.get(key) for line in lines]
+        if key in TIMES:
+            found = of_one_run(lines, found, head)
+        first = found[0] if shared else None
         cells = [
             "" if v is None else form.format(v * unit) + share(v, first) for v in found
         ]

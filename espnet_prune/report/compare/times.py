@@ -8,6 +8,7 @@ once, so that a table does not show the noise of the clock as a difference. What
 search takes depends on the words: a structure's last row is heard, a recovered one.
 """
 
+import datetime
 import functools
 import json
 import logging
@@ -91,6 +92,8 @@ def measure_times(
 def write_times(c: Comparison, points: Sequence[Point]) -> List[str]:
     """Measure what is finished, of the first seed, and write it into the rows' JSON.
 
+    `timed` says when; tables show times of one run only.
+
     Args:
         c: The comparison.
         points: Its points.
@@ -113,10 +116,12 @@ def write_times(c: Comparison, points: Sequence[Point]) -> List[str]:
         raise UserError("--times: no row is finished; run the comparison first")
     entries = {own[-1].name: rows.entry(c, own[-1]) for own in groups.values()}
     found = measure_times(entries, read_mapping(c.inference_config), c.runs)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    timed = {"timed": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
     done = []
     for own in groups.values():
         for point in own:
             path = rows.path_of(c, point)
-            write_json({**read_json(path), **found[own[-1].name]}, path)
+            write_json({**read_json(path), **timed, **found[own[-1].name]}, path)
             done.append(point.name)
     return done
