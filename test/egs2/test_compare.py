@@ -272,6 +272,10 @@ def test_the_table(monkeypatch, capsys):
     assert row["scores"]["cer"]["test"]["errors"] == "2 2"
     words = ["--data_dir", "/home/me/an4"]  # a row says nothing of its machine
     assert rows.public(words) == "espnet-prune compare --data_dir /path/to/an4"
+    inner = ["--", "--local_data_opts", "--real_dir /a/b c --of=/d/e/ --at http://x/y"]
+    assert rows.public(inner).endswith(
+        "'--real_dir /path/to/b c --of=/path/to/e --at http://x/y'"
+    )
     names = [p.name for p in Path("results/exp").iterdir()]
     assert sorted(names) == sorted(f"{name}.json" for name in errors)
 

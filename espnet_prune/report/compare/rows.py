@@ -5,6 +5,7 @@
 
 import os
 import platform
+import re
 import shlex
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
@@ -16,6 +17,9 @@ from espnet_prune.report.compare.plan import Point, named
 from espnet_prune.report.compare.scores import read_scores
 from espnet_prune.report.results import Entry, git, measure
 from espnet_prune.utils import load_tensors, read_json, read_mapping
+
+# in a word that holds options, as that of --local_data_opts
+ABSOLUTE = re.compile(r"(^|[\s='\"])(/[^\s'\"]*)")
 
 SIZES = ("encoder_params", "total_params", "frames", "gmacs", "bytes", "sha256")
 
@@ -45,7 +49,18 @@ def made_with() -> Dict[str, Any]:
 
 def public(words: Sequence[str]) -> str:
     """A command without the directories of this machine."""
-    own = [f"/path/to/{Path(w).name}" if os.path.isabs(w) else w for w in words]
+
+    def hidden(path: str) -> str:
+        return f"/path/to/{Path(path).name}"
+
+    own = [
+        (
+            hidden(w)
+            if os.path.isabs(w)
+            else ABSOLUTE.sub(lambda m: m[1] + hidden(m[2]), w)
+        )
+        for w in words
+    ]
     return shlex.join(["espnet-prune", "compare", *own])
 
 
