@@ -18,8 +18,8 @@ from espnet_prune.report.compare.scores import read_scores
 from espnet_prune.report.results import Entry, git, measure
 from espnet_prune.utils import load_tensors, read_json, read_mapping
 
-# in a word that holds options, as that of --local_data_opts
-ABSOLUTE = re.compile(r"(^|[\s='\"])(/[^\s'\"]*)")
+# a whole word, or one in a word that holds options, as that of --local_data_opts
+ABSOLUTE = re.compile(r"^/.*|(?<=[\s='\"])/[^\s'\"]*", re.S)
 
 SIZES = ("encoder_params", "total_params", "frames", "gmacs", "bytes", "sha256")
 
@@ -49,18 +49,7 @@ def made_with() -> Dict[str, Any]:
 
 def public(words: Sequence[str]) -> str:
     """A command without the directories of this machine."""
-
-    def hidden(path: str) -> str:
-        return f"/path/to/{Path(path).name}"
-
-    own = [
-        (
-            hidden(w)
-            if os.path.isabs(w)
-            else ABSOLUTE.sub(lambda m: m[1] + hidden(m[2]), w)
-        )
-        for w in words
-    ]
+    own = [ABSOLUTE.sub(lambda m: f"/path/to/{Path(m[0]).name}", w) for w in words]
     return shlex.join(["espnet-prune", "compare", *own])
 
 

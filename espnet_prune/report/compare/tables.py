@@ -153,21 +153,25 @@ TEXTS: Dict[str, Callable[[Line], str]] = {
 }
 
 
-def of_one_run(lines: Sequence[Line], times: List[Any], head: str) -> List[Any]:
-    """Times of the run that most lines are from, the later of two; others are None.
+def numbers(lines: Sequence[Line], key: str, head: str) -> List[Any]:
+    """What lines have of a key; of times those of one run, others are None.
 
-    A machine is not as fast as it was, or is another one.
+    It is the run that most lines are from, the later of two: a machine is not as fast
+    as it was, or is another one.
     """
+    found = [line.get(key) for line in lines]
+    if key not in TIMES:
+        return found
     runs = [line.get("timed") or "" for line in lines]
-    counts = Counter(run for run, v in zip(runs, times) if v is not None)
+    counts = Counter(run for run, v in zip(runs, found) if v is not None)
     if len(counts) < 2:
-        return times
+        return found
     kept = max(counts, key=lambda run: (counts[run], run))
     logging.warning(
         f"{head}: {sum(counts.values()) - counts[kept]} of {sum(counts.values())} are "
         "of another run and left out; --times measures all together"
     )
-    return [v if run == kept else None for run, v in zip(runs, times)]
+    return [v if run == kept else None for run, v in zip(runs, found)]
 
 
 def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
@@ -179,9 +183,7 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     kind, *rest = name.split(":")
     if name in NUMBERS:
         head, key, unit, form, shared = NUMBERS[name]
-        found = [line.get(key) for line in lines]
-        if key in TIMES:
-            found = of_one_run(lines, found, head)
+        found = numbers(lines, key, head)
         first = found[0] if shared else None
         cells = [
             "" if v is None else form.format(v * unit) + share(v, first) for v in found

@@ -65,9 +65,7 @@ def figure(lines: Sequence[Line], key: str) -> Any:
     s = next(iter(lines[0]["scores"]["wer"]))
     drawn, axis = plots.drawing(7.0, 4.6)
     unit, label, _ = AXES[key]
-    found = [line.get(key) for line in lines]
-    if key in tables.TIMES:
-        found = tables.of_one_run(lines, found, label)
+    found = tables.numbers(lines, key, label)
     lines = [line for line, value in zip(lines, found) if value is not None]
     names = list(dict.fromkeys(line["name"] for line in lines))
     for i, name in enumerate(names):
