@@ -11,7 +11,6 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
-from espnet_prune.progress import progress
 from espnet_prune.utils import atomic_write
 
 J = TypeVar("J", bound=Any)  # has a name, and the names of what it needs before
@@ -50,6 +49,7 @@ def run_side_by_side(
     max_jobs: int,
     logs: Path,
     finished: Callable[[J, Sequence[J]], None],
+    minutes_left: Callable[[Sequence[J]], Optional[float]] = lambda jobs: None,
 ) -> List[J]:
     """Run every job once what it depends on is done.
 
@@ -60,6 +60,7 @@ def run_side_by_side(
         logs: Folder of NAME.log, to which the jobs' output is appended, and of
             NAME.minutes.
         finished: Called with each job that has gone well, and all of these.
+        minutes_left: Core minutes that jobs will take, None where nobody knows.
 
     Returns:
         The jobs that failed, or that could not start.
@@ -67,11 +68,18 @@ def run_side_by_side(
     logs.mkdir(parents=True, exist_ok=True)
     waiting, failed, done = list(jobs), [], []
     running: Dict[concurrent.futures.Future, J] = {}
-    bar = progress(len(jobs), "all", "jobs", logging.info, 0.1)
+
+    def tell() -> None:
+        open_jobs = [*running.values(), *waiting]
+        minutes = minutes_left(open_jobs)
+        left = "" if minutes is None else f", about {minutes:.0f} core minutes left"
+        ended = len(jobs) - len(open_jobs)
+        logging.info(f"all: {ended}/{len(jobs)} jobs{left}")
 
     def run(job: J) -> bool:
         return _call(command(job), logs, job.name)
 
+    tell()
     with concurrent.futures.ThreadPoolExecutor(max_jobs) as pool:
         while waiting or running:
             for job in list(waiting):
@@ -95,5 +103,5 @@ def run_side_by_side(
                     "done" if future.result() else f"FAILED, see {logs}/{job.name}.log"
                 )
                 logging.info("%s: %s", job.name, end)
-                bar.update()
+                tell()
     return failed

@@ -11,6 +11,7 @@ from espnet_prune.bin import compare
 from espnet_prune.report import results
 from espnet_prune.report.compare import conf, configs, rows, scores
 from espnet_prune.report.compare.plan import make_plan
+from espnet_prune.report.compare.run import Runner
 from espnet_prune.utils import UserError, read_json, read_yaml, write_json, write_yaml
 from test.egs2.compared import (
     BASE,
@@ -124,6 +125,37 @@ def test_jobs_wait_for_their_dense_model_and_run_side_by_side():
     assert "--test_sets dev test" in line and "--stage 15 --stop_stage 19" in line
     ends = Path("ends.txt").read_text().splitlines()
     assert len(ends) == 5
+
+
+def test_how_long_jobs_take_follows_from_epochs_that_others_have_had(caplog):
+    rows = {**ROWS, "cut": {"cut": "l0_kd", "effort": 3}}
+    write_yaml({**BASE, "seeds": [1], "sizes": [50], "rows": rows}, "compare.yaml")
+    plan = make_plan(conf.read("compare.yaml", {}, ["l0_kd", "cut", "dense_long"]))
+    names = ("data", "dense_s1", "dense_long_0_s1", "l0_kd_50_s1", "cut_50_s1")
+    jobs = [plan.jobs[name] for name in names]
+    # what l0_kd has selected is not selected again
+    assert [job.epochs for job in jobs] == [0, 30, 10, 10, 24]
+    runner = Runner(conf.read("compare.yaml", {}, []), plan, "", [])
+    assert runner.minutes_left(jobs) is None
+    logs = Path("exp/log")
+    logs.mkdir(parents=True)
+    for name, minutes in zip(names, (1.0, 60.0, 20.0, 0.1)):
+        (logs / f"{name}.minutes").write_text(str(minutes))
+    # two minutes an epoch; a job that failed at once has its own still before it
+    assert runner.minutes_left(jobs[3:]) == pytest.approx(10 * 2 - 0.1 + 24 * 2)
+    assert runner.minutes_left(jobs[4:]) == pytest.approx(24 * 2)
+    assert runner.minutes_left(jobs[:1]) is None  # it has no epochs
+    (logs / "cut_50_s1.minutes").write_text("nan")  # it runs, or was killed
+    assert runner.minutes_left(jobs[4:]) == pytest.approx(24 * 2)
+    with caplog.at_level("INFO"):
+        run("--rows", "l0_kd", "--seeds", "1")
+    told = [r.getMessage() for r in caplog.records if "jobs" in r.getMessage()]
+    assert told == [
+        "all: 0/3 jobs",
+        "all: 1/3 jobs",
+        "all: 2/3 jobs, about 20 core minutes left",
+        "all: 3/3 jobs",
+    ]
 
 
 def test_the_dense_model_goes_on_as_long_as_the_others():

@@ -27,6 +27,20 @@ class Job(NamedTuple):
     late: Optional[Callable[[], Any]] = None  # makes what others have to end before
     written: str = ""  # the YAML that it writes
 
+    @property
+    def epochs(self) -> float:
+        """Epochs of its trainings, of those whose configuration is there."""
+        given = dict(zip(self.options[::2], self.options[1::2]))
+        keys = ["--recover_config"]
+        if self.late is None:  # else another job selects
+            keys.append("--prune_config")
+        if int(given["--stop_stage"]) >= 11:
+            keys.append("--asr_config")
+        paths = [given[key] for key in keys if Path(given.get(key, "none")).is_file()]
+        confs = [read_mapping(path) for path in paths]
+        trainings = [conf.get("train_conf") or conf for conf in confs]
+        return sum(training.get("max_epoch") or 0 for training in trainings)
+
 
 class Point(NamedTuple):
     """What becomes one row's JSON: a model, or some of its blocks, of one seed."""

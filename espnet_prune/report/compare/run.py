@@ -5,10 +5,11 @@
 
 import logging
 import shlex
-from typing import Dict, List, Sequence
+import statistics
+from typing import Dict, List, Optional, Sequence
 
 from espnet_prune.data.dense import is_trained_here
-from espnet_prune.jobs.side_by_side import run_side_by_side
+from espnet_prune.jobs.side_by_side import minutes_of, run_side_by_side
 from espnet_prune.report.compare import depth, rows
 from espnet_prune.report.compare.conf import Comparison
 from espnet_prune.report.compare.plan import Job, Plan, Point
@@ -29,6 +30,7 @@ class Runner:
         self, c: Comparison, plan: Plan, command: str, common: Sequence[str]
     ) -> None:
         self.c, self.plan, self.command, self.common = c, plan, command, common
+        self.logs = c.exp / "log"
 
     def inputs(self, point: Point) -> str:
         """What a point was made from: hashes of its jobs, and how it was decoded."""
@@ -95,6 +97,21 @@ class Runner:
         )
         return "\n".join(lines)
 
+    def minutes_left(self, jobs: Sequence[Job]) -> Optional[float]:
+        """Core minutes of jobs, by what others took for an epoch; None if unknown."""
+        taken = {n: minutes_of(self.logs, n) or 0.0 for n in self.plan.jobs}
+        names = {job.name for job in jobs}
+        rates = [
+            taken[job.name] / job.epochs
+            for job in self.plan.jobs.values()
+            if job.name not in names and taken[job.name] and job.epochs
+            if not self.is_from_elsewhere(job)
+        ]
+        if not rates or not any(job.epochs for job in jobs):
+            return None
+        rate = statistics.median(rates)  # one that failed at once says little
+        return sum(max(0.0, job.epochs * rate - taken[job.name]) for job in jobs)
+
     def write_rows(self, points: Sequence[Point]) -> None:
         """Decode where that is ours to do, and write the JSON of what has results."""
         by_model: Dict[str, List[Point]] = {}
@@ -126,5 +143,6 @@ class Runner:
             own = [p for p in left if job.name in p.needs and good.issuperset(p.needs)]
             self.write_rows(own)
 
-        logs = self.c.exp / "log"
-        return run_side_by_side(jobs, command, max_jobs, logs, finished)
+        return run_side_by_side(
+            jobs, command, max_jobs, self.logs, finished, self.minutes_left
+        )
