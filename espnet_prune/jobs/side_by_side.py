@@ -49,7 +49,7 @@ def run_side_by_side(
     max_jobs: int,
     logs: Path,
     finished: Callable[[J, Sequence[J]], None],
-    minutes_left: Callable[[Sequence[J]], Optional[float]] = lambda jobs: None,
+    minutes_left: Callable[[Sequence[J]], Optional[float]],
 ) -> List[J]:
     """Run every job once what it depends on is done.
 

@@ -135,6 +135,9 @@ def test_how_long_jobs_take_follows_from_epochs_that_others_have_had(caplog):
     jobs = [plan.jobs[name] for name in names]
     # what l0_kd has selected is not selected again
     assert [job.epochs for job in jobs] == [0, 30, 10, 10, 24]
+    # of a dense model that is there already, what is selected is only read
+    own = make_plan(conf.read("compare.yaml", {"dense_exp": "there"}, ["l0_kd"]))
+    assert own.jobs["dense"].epochs == 0
     runner = Runner(conf.read("compare.yaml", {}, []), plan, "", [])
     assert runner.minutes_left(jobs) is None
     logs = Path("exp/log")

@@ -73,22 +73,21 @@ class Hours:
         Raises:
             UserError: A configuration that cannot be.
         """
-        options = dict(zip(job.options[::2], job.options[1::2]))
-        if "--prune_config" in options:
-            dense = self.plan.jobs[job.needs[0]].options
-            path = dense[dense.index("--asr_config") + 1]
-            model, config, prices = self.model(path)
-            select, recover = options["--prune_config"], options.get("--recover_config")
-            rows = []
-            if job.late is None:  # else another job selects
-                rows.append(forecast.prune_row(Path(select), model, config, prices))
-            if recover not in (None, "none"):
-                rows.append(forecast.recover_row(Path(recover), prices))
-            return sum(row.get("gpu_hours") or 0.0 for row in rows)
-        path = options["--asr_config"]
-        if int(options["--stop_stage"]) < 11:
+        configs = job.configs
+        if "--asr_config" in configs:
+            path = configs["--asr_config"]
+            if not Path(path).is_file():
+                return None
+            args = forecast.read_training(["--config", path], self.given.vocab)
+            return self.model(path)[2].training(args, teacher=False)["gpu_hours"]
+        if not configs:
             return 0.0
-        if not Path(path).is_file():
-            return None
-        args = forecast.read_training(["--config", path], self.given.vocab)
-        return self.model(path)[2].training(args, teacher=False)["gpu_hours"]
+        dense = self.plan.jobs[job.needs[0]].given["--asr_config"]
+        model, config, prices = self.model(dense)
+        rows = []
+        if "--prune_config" in configs:
+            select = Path(configs["--prune_config"])
+            rows.append(forecast.prune_row(select, model, config, prices))
+        if "--recover_config" in configs:
+            rows.append(forecast.recover_row(Path(configs["--recover_config"]), prices))
+        return sum(row.get("gpu_hours") or 0.0 for row in rows)

@@ -15,6 +15,8 @@ from espnet_prune.report.compare.conf import Comparison, Row
 from espnet_prune.utils import UserError, read_mapping, write_changed
 
 DRAWS = 5  # of random blocks
+# the stage of the recipe that a configuration is of
+USED = {"--asr_config": 11, "--prune_config": 15, "--recover_config": 17}
 
 
 class Job(NamedTuple):
@@ -28,15 +30,26 @@ class Job(NamedTuple):
     written: str = ""  # the YAML that it writes
 
     @property
+    def given(self) -> Dict[str, str]:
+        """Its options by name."""
+        return dict(zip(self.options[::2], self.options[1::2]))
+
+    @property
+    def configs(self) -> Dict[str, str]:
+        """The YAMLs by which it trains or selects, by the option that names them."""
+        given = self.given
+        stages = range(int(given["--stage"]), int(given["--stop_stage"]) + 1)
+        found = {
+            name: given.get(name, "none") for name, n in USED.items() if n in stages
+        }
+        if self.late is not None:  # another job has selected
+            found.pop("--prune_config", None)
+        return {name: path for name, path in found.items() if path != "none"}
+
+    @property
     def epochs(self) -> float:
         """Epochs of its trainings, of those whose configuration is there."""
-        given = dict(zip(self.options[::2], self.options[1::2]))
-        keys = ["--recover_config"]
-        if self.late is None:  # else another job selects
-            keys.append("--prune_config")
-        if int(given["--stop_stage"]) >= 11:
-            keys.append("--asr_config")
-        paths = [given[key] for key in keys if Path(given.get(key, "none")).is_file()]
+        paths = [path for path in self.configs.values() if Path(path).is_file()]
         confs = [read_mapping(path) for path in paths]
         trainings = [conf.get("train_conf") or conf for conf in confs]
         return sum(training.get("max_epoch") or 0 for training in trainings)
