@@ -7,7 +7,17 @@ In spoken language understanding a text is an intent, one word, and the transcri
 """
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from espnet_prune.data.cleaning import text_cleaner, to_characters, to_words
 from espnet_prune.data.corpus import whole_set
@@ -81,6 +91,29 @@ def count_intents(
             if c.errors:
                 stream.write(f"id: ({label})\nREF:  {ref}\nHYP:  {hyp}\n\n")
     return counts
+
+
+def read_intents(text: str, labels: Iterable[str]) -> Dict[str, Counts]:
+    """Read what `count_intents` wrote; a wrong one counts as a substitution.
+
+    Args:
+        text: Content of its result.txt.
+        labels: Of all utterances, in lower case.
+
+    Raises:
+        UserError: The file is of other utterances.
+    """
+    head, *lines = text.split("\n")
+    wrong = {line[5:-1].lower() for line in lines if line.startswith("id: (")}
+    found = {label: Counts(int(label not in wrong), 0, 0, 0) for label in labels}
+    found.update((key, Counts(0, 1, 0, 0)) for key in wrong)
+    right = sum(c.corr for c in found.values())
+    if head != f"{right} of {len(found)} intents are right":
+        raise UserError(
+            f"score_{INTENT}/result.txt: is of other utterances than the error rates; "
+            "score again"
+        )
+    return found
 
 
 def score_set(

@@ -13,7 +13,9 @@ from espnet_prune.report import results
 from espnet_prune.report.compare import conf, configs, rows, times
 from espnet_prune.report.compare.plan import make_plan
 from espnet_prune.report.compare.run import Runner
+from espnet_prune.report.compare.scores import read_scores
 from espnet_prune.report.compare.tables import read_rows
+from espnet_prune.report.scoring import count_intents
 from espnet_prune.utils import (
     UserError,
     read_json,
@@ -265,3 +267,40 @@ def test_how_unlike_the_dense_model_rows_are(monkeypatch, capsys):
     write_json({**row, "seed": 2}, Path("results/exp/obs_50_s2.json"))
     (line,) = [r for r in read_rows(Path("results/exp")) if r["name"] == "obs"]
     assert line["seeds"] == [1, 2] and line["scores"].keys() == {"wer", "cer"}
+
+
+def test_intents_are_compared_by_their_accuracy(monkeypatch, capsys):
+    """In spoken language understanding; the right ones count, of speakers or not."""
+    monkeypatch.setattr(results, "measure", measured)
+    monkeypatch.setattr(rows, "measure", measured)
+    columns = ["model", "intent:test", "against:dense:intent:test", "wer:test"]
+    data = {**BASE, "seeds": [1], "sizes": [50], "columns": columns}
+    options = {"use_intent": True}
+    own = {"rows": {"obs": {"recover": "none"}}, "options": options}
+    write_yaml({**data, **own, "test_sets": ["test"]}, "compare.yaml")
+    compare.main(["compare.yaml", "--dry_run"])
+    assert "--use_intent true" in capsys.readouterr().out  # as the recipe spells it
+    folder = Path("exp/{}", DECODE, "test", "score_intent").as_posix()
+    for name, heard in {"dense_s1": "abcd", "obs_50_s1": "abcx"}.items():
+        write_results(Path("exp") / name, [0, 1, 2, 0], sets=("test",))
+        labels = [f"Spk-U{i}" for i in range(4)]
+        count_intents(labels, list("abcd"), list(heard), Path(folder.format(name)))
+    compare.main(["compare.yaml", "--only_table"])
+    table = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    cells = {row[1].strip(): [c.strip() for c in row[2:5]] for row in table if row[1:]}
+    assert cells["model"][:2] == [
+        "intent accuracy test", "intent accuracy against dense, test"
+    ]  # fmt: skip
+    assert cells["dense"][0] == "100.00 [100.00, 100.00]"
+    assert cells["obs"][0].startswith("75.00 [") and cells["obs"][2][:5] == "7.50 "
+    assert cells["obs"][1].startswith("-25.00 [")
+    # without columns of one's own they have the first table
+    write_yaml({**data, **own, "test_sets": ["test"], "columns": []}, "compare.yaml")
+    compare.main(["compare.yaml", "--only_table"])
+    heads = [line for line in capsys.readouterr().out.splitlines() if "model" in line]
+    assert "intent accuracy test" in heads[0] and "WER test" in heads[1]
+    # a file of other utterances is no result
+    path = Path(folder.format("obs_50_s1"), "result.txt")
+    path.write_text(path.read_text().replace("3 of 4", "3 of 5"))
+    with pytest.raises(UserError, match="is of other utterances.*score again"):
+        read_scores(path.parents[2], ["test"], Path("dump/raw"))

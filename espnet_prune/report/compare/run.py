@@ -61,7 +61,8 @@ class Runner:
         if not c.dense_exp:
             given.update(nj="1", inference_nj="1", test_sets=" ".join(c.test_sets))
             given.update(asr_stats_dir=str(c.exp / "stats"))
-        given.update({key: str(value) for key, value in c.options.items()})
+        for key, value in c.options.items():  # the recipe knows true, not True
+            given[key] = str(value).lower() if isinstance(value, bool) else str(value)
         own = [word for key, value in given.items() for word in (f"--{key}", value)]
         options = job.options
         if self.is_from_elsewhere(job):  # its recoveries need statistics of its tokens

@@ -14,6 +14,7 @@ from espnet_prune.data.corpus import whole_set
 from espnet_prune.data.tables import read_table
 from espnet_prune.report.bootstrap import drawn, interval, paired, speakers_of
 from espnet_prune.report.counts import Counts, parse_result
+from espnet_prune.report.scoring import INTENT, read_intents
 from espnet_prune.report.tables import in_order
 from espnet_prune.utils import UserError
 
@@ -44,12 +45,15 @@ def figures(errors: Sequence[int], words: Sequence[int], said: str) -> Figures:
     }
 
 
-def clustered(found: Mapping[str, Counts], speakers: Mapping[str, str]) -> Figures:
+def clustered(
+    found: Mapping[str, Counts], speakers: Mapping[str, str], measure: str = ""
+) -> Figures:
     """The figures of one measure on one set.
 
     Args:
         found: Counts by set and utterance.
         speakers: See `read_speakers`; where not all are known, utterances are drawn.
+        measure: Of `INTENT` the right ones are counted; they stand as errors.
     """
     keys = sorted(found)
     known = all(key in speakers for key in keys)
@@ -57,7 +61,7 @@ def clustered(found: Mapping[str, Counts], speakers: Mapping[str, str]) -> Figur
     sums: Dict[str, List[int]] = {}
     for key, group in zip(keys, groups or keys):
         own = sums.setdefault(group, [0, 0])
-        own[0] += found[key].errors
+        own[0] += found[key].corr if measure == INTENT else found[key].errors
         own[1] += found[key].words
     errors, words = zip(*sums.values())
     return figures(errors, words, drawn(groups, len(keys)))
@@ -74,23 +78,32 @@ def read_scores(
         raw: Directory of the formatted sets, for utt2spk.
 
     Returns:
-        {measure: {set: figures}}; the set "dev+test" is all sets together.
+        {measure: {set: figures}}; the set "dev+test" is all sets together. Intents are
+        a measure, too, where all sets have them.
     """
-    name = f"score_{MEASURES[0]}/result.txt"
-    sets = list(sets) or sorted(p.parts[-3] for p in decoded.glob(f"*/{name}"))
-    speakers = read_speakers(raw, sets)
+    first = f"*/score_{MEASURES[0]}/result.txt"
+    sets = list(sets) or sorted(path.parts[-3] for path in decoded.glob(first))
+    speakers, whole = read_speakers(raw, sets), "+".join(sets)
+    labels: Dict[str, List[str]] = {}  # of the first measure, as files spell them
     result: Dict[str, Dict[str, Figures]] = {}
-    for measure in MEASURES if sets else ():
-        counts: Dict[str, Dict[str, Counts]] = {"+".join(sets): {}}
+    for measure in (*MEASURES, INTENT) if sets else ():
+        counts: Dict[str, Dict[str, Counts]] = {whole: {}}
         for s in sets:
             path = decoded / s / f"score_{measure}" / "result.txt"
             if not path.is_file():
-                return {}
+                return result if measure == INTENT else {}
             text = path.read_text(encoding="utf-8", errors="replace")
-            own = {f"{s}/{key}".lower(): c for key, c in parse_result(text).items()}
-            counts["+".join(sets)].update(own)
+            if measure == INTENT:
+                read = read_intents(text, labels[s])
+            else:
+                read = parse_result(text)
+            labels.setdefault(s, list(read))
+            own = {f"{s}/{key}".lower(): c for key, c in read.items()}
+            counts[whole].update(own)
             counts[s] = own
-        result[measure] = {s: clustered(counts[s], speakers) for s in in_order(counts)}
+        result[measure] = {
+            s: clustered(counts[s], speakers, measure) for s in in_order(counts)
+        }
     return result
 
 

@@ -28,6 +28,7 @@ from espnet_prune.report.compare.scores import (
     over_seeds,
     rate_text,
 )
+from espnet_prune.report.scoring import INTENT
 from espnet_prune.report.tables import markdown, share
 from espnet_prune.utils import UserError, atomic_write, check_keys, read_json, read_utf8
 
@@ -111,7 +112,7 @@ def against(
         pairs = [
             (scores[measure][s], other["runs"][seed, 0][measure][s])
             for (seed, _), scores in line["runs"].items()
-            if (seed, 0) in other.get("runs", ())
+            if (seed, 0) in other.get("runs", ()) and measure in scores
         ]
         return difference(pairs, f"{line['name']} and {name}") if pairs else None
     return None
@@ -143,7 +144,7 @@ NUMBERS = {
     "updates": ("updates", "updates", 1, "{}", False),
     "depth": ("depth", "depth", 1, "{:g}", False),
 }
-HEADS = {AGREE: "words unlike those of dense,"}
+HEADS = {AGREE: "words unlike those of dense,", INTENT: "intent accuracy"}
 TEXTS: Dict[str, Callable[[Line], str]] = {
     "model": lambda line: line["name"],
     "label": lambda line: line.get("label", line["name"]),
@@ -191,18 +192,19 @@ def column(name: str, lines: Sequence[Line], digits: int = 2) -> List[str]:
     elif name in TEXTS:
         head = "model" if name == "label" else name
         cells = [TEXTS[name](line) for line in lines]
-    elif kind in (*MEASURES, AGREE) and len(rest) == 1:
+    elif kind in (*MEASURES, *HEADS) and len(rest) == 1:
         head = f"{HEADS.get(kind, kind.upper())} {rest[0]}"
         found = [line["scores"].get(kind, {}).get(rest[0]) for line in lines]
         cells = [rate_text(v, digits) if v else "" for v in found]
     elif kind == "against" and len(rest) == 3:
-        head = f"{rest[1].upper()} against {rest[0]}, {rest[2]}"
+        head = HEADS.get(rest[1], rest[1].upper())
+        head = f"{head} against {rest[0]}, {rest[2]}"
         pairs = [against(lines, line, *rest) for line in lines]
         cells = [rate_text(pair, digits, "+") if pair else "" for pair in pairs]
     else:
         raise UserError(
             f"columns: unknown '{name}'; known are {', '.join([*TEXTS, *NUMBERS])}, "
-            "MEASURE:SET, agree:SET and against:ROW:MEASURE:SET"
+            "MEASURE:SET, intent:SET, agree:SET and against:ROW:MEASURE:SET"
         )
     return [head, *cells]
 

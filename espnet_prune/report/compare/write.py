@@ -15,6 +15,7 @@ from espnet_prune.report.compare.conf import Comparison
 from espnet_prune.report.compare.plan import Point
 from espnet_prune.report.compare.scores import MEASURES, rate_text
 from espnet_prune.report.compare.times import ONNX
+from espnet_prune.report.scoring import INTENT
 from espnet_prune.utils import atomic_write, read_json, write_json
 
 Line = tables.Line
@@ -165,7 +166,8 @@ def write(c: Comparison, points: Sequence[Point], command: str) -> str:
     lines = tables.read_rows(Path(c.results), [point.name for point in points])
     sets = list(lines[0]["scores"][MEASURES[0]])
     parts = [tables.table(lines, c.columns)] if c.columns else []
-    for measure in () if c.columns else MEASURES:
+    measures = [m for m in (INTENT, *MEASURES) if m in lines[0]["scores"]]
+    for measure in () if c.columns else measures:
         columns = "model removed seeds encoder gmacs updates minutes".split()
         columns += [f"{measure}:{s}" for s in sets]
         some = dict.fromkeys([sets[0], sets[-1]])
