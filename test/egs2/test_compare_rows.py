@@ -143,6 +143,24 @@ def test_a_dense_model_that_no_row_needs_is_not_trained(monkeypatch):
     assert "dense_s1" in [job.name for job in plan.needed(plan.points)]
 
 
+def test_a_row_comes_with_the_one_whose_cut_it_takes():
+    own = {"half": {"of": "dense"}, "cut": {"recover": "none"}, "low": {"cut": "cut"}}
+    own["again"] = {"kind": "scratch_structure", "of": "low"}
+    own["dense"] = {}  # called as what all are cut of
+    write_yaml({**BASE, "sizes": [50], "rows": own}, "c.yaml")
+    for chosen, found in (
+        (["half"], ["half"]),
+        (["low"], ["low", "cut"]),
+        (["again", "half"], ["again", "half", "low", "cut"]),
+        ([], list(own)),
+    ):
+        read = conf.read("c.yaml", {}, chosen).rows
+        assert list(read) == found, chosen
+        assert [row.place for row in read.values()] == (
+            [1 + list(own).index(name) for name in found]
+        )
+
+
 def test_rows_do_not_depend_on_where_their_models_lie():
     """Another comparison can take a row that one has made, if it is the same."""
     own = {"untrained": {"recover": "none"}, "low": {"cut": "untrained"}}

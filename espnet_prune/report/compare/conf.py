@@ -160,7 +160,8 @@ def read(path: str, changes: Mapping[str, Any], rows: Sequence[str]) -> Comparis
         path: YAML file.
         changes: Keys that replace those of the file; options are added to its own.
             Sizes and seeds hold for all rows.
-        rows: Names of the rows that are wanted, in their order; all by default.
+        rows: Names of the rows that are wanted, in their order; all by default. With
+            one comes the row whose cut or structure it takes.
 
     Raises:
         UserError: See `make`, or no such row.
@@ -171,7 +172,12 @@ def read(path: str, changes: Mapping[str, Any], rows: Sequence[str]) -> Comparis
     plain = {k: v for k, v in changes.items() if k in ("sizes", "seeds")}
     # a part of the rows stands in tables where all would have it
     places = {name: place for place, name in enumerate(own, 1)}
-    own = {n: {"place": places[n], **(own[n] or {}), **plain} for n in rows or own}
+    wanted = list(rows or own)
+    for name in wanted:  # grows on the way
+        row = own[name] or {}
+        of = row.get("of") if row.get("kind") == "scratch_structure" else None
+        wanted += {row.get("cut"), of}.intersection(own).difference(wanted)
+    own = {n: {"place": places[n], **(own[n] or {}), **plain} for n in wanted}
     options = {**(data.get("options") or {}), **changes.get("options", {})}
     data = {**data, **changes, "options": options, "rows": own}
     return make(data, str(path), Path(path).stem)
