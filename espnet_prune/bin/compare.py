@@ -42,7 +42,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("config", nargs="?", help="YAML of the comparison")
     parser.add_argument("--data_dir", help="a Kaldi-style corpus")
     parser.add_argument(
-        "--rows", "--methods", nargs="*", default=[], help="default all"
+        "--rows",
+        "--methods",
+        nargs="*",
+        default=[],
+        help="default all; with a row comes the one whose cut or structure it takes",
     )
     parser.add_argument(
         "--sizes",
