@@ -159,6 +159,10 @@ def test_a_row_comes_with_the_one_whose_cut_it_takes():
         assert [row.place for row in read.values()] == (
             [1 + list(own).index(name) for name in found]
         )
+    for bad, told in ((5, "rows: half is 5, must be"), ({"cut": ["low"]}, "half: cut")):
+        write_yaml({**BASE, "sizes": [50], "rows": {**own, "half": bad}}, "c.yaml")
+        with pytest.raises(UserError, match=told):
+            conf.read("c.yaml", {}, ["half"])
 
 
 def test_rows_do_not_depend_on_where_their_models_lie():

@@ -167,17 +167,21 @@ def read(path: str, changes: Mapping[str, Any], rows: Sequence[str]) -> Comparis
         UserError: See `make`, or no such row.
     """
     data = read_mapping(path)
-    own = dict(mapping(data.get("rows"), f"{path}: rows"))
-    check_keys(rows, own, "--rows")
+    at = f"{path}: rows"
     plain = {k: v for k, v in changes.items() if k in ("sizes", "seeds")}
-    # a part of the rows stands in tables where all would have it
-    places = {name: place for place, name in enumerate(own, 1)}
-    wanted = list(rows or own)
-    for name in wanted:  # grows on the way
-        row = own[name] or {}
-        of = row.get("of") if row.get("kind") == "scratch_structure" else None
-        wanted += {row.get("cut"), of}.intersection(own).difference(wanted)
-    own = {n: {"place": places[n], **(own[n] or {}), **plain} for n in wanted}
+    own = {
+        name: {**mapping(row, f"{at}: {name}"), **plain}
+        for name, row in mapping(data.get("rows"), at).items()
+    }
+    check_keys(rows, own, "--rows")
     options = {**(data.get("options") or {}), **changes.get("options", {})}
     data = {**data, **changes, "options": options, "rows": own}
-    return make(data, str(path), Path(path).stem)
+    # all are read, so that a part has the places that it has among all
+    c = make(data, str(path), Path(path).stem)
+    wanted = list(rows or c.rows)
+    for name in wanted:  # grows on the way
+        row = c.rows[name]
+        source = row.of if row.kind == "scratch_structure" else row.cut
+        if source and source not in wanted:
+            wanted.append(source)
+    return dataclasses.replace(c, rows={name: c.rows[name] for name in wanted})
